@@ -1,0 +1,68 @@
+"""Every error that longtake raises on purpose.
+
+::
+
+    LongtakeError
+    ├── ConfigError             a setting is unknown, of the wrong type, or contradicts another
+    ├── SheetError              a row of videos.tsv or prompts.tsv cannot be used
+    ├── MediaError
+    │   ├── UnreadableVideo     the file cannot be used at all; the video is left out and reported
+    │   └── FrameUnavailable    the file is fine, but this frame cannot be decoded exactly
+    ├── ModelError              a model folder is incomplete, of the wrong kind, or unsafe to load
+    ├── StateError              a hand-over file is damaged or belongs to another run
+    ├── SchemaError             a table on disk is not what its reader declared
+    └── ExactnessError          a bounded path noticed that it would not give the plain path's numbers
+
+A message names the value, where it stands, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LongtakeError(Exception):
+    """Base of all errors raised on purpose; anything else that escapes is a defect."""
+
+
+class ConfigError(LongtakeError):
+    """A setting is unknown, of the wrong type, out of range, or contradicts another."""
+
+
+class SheetError(LongtakeError):
+    """A row of a sheet cannot be used."""
+
+
+class MediaError(LongtakeError):
+    """Something is wrong with a media file."""
+
+
+class UnreadableVideo(MediaError):
+    """The file cannot be used as a video; the message is the reason shown in the report."""
+
+
+class FrameUnavailable(MediaError):
+    """A frame that the index promises could not be decoded exactly; no other frame is put in its place."""
+
+
+class ModelError(LongtakeError):
+    """A model folder is incomplete, of the wrong kind, or not safe to load."""
+
+
+class StateError(LongtakeError):
+    """A hand-over file is damaged, or belongs to another model, video or setting."""
+
+
+class SchemaError(LongtakeError):
+    """A table on disk does not have the schema that its reader declared."""
+
+
+class ExactnessError(LongtakeError):
+    """A bounded computation noticed that it would not equal the plain one."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the known name closest to `name`, or an empty string."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,103 @@
+"""The Arrow schemas of every Parquet table, each with its name and version in the metadata.
+
+A reader names the schema it expects; a table of another name, version or set of columns is refused.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+_TEXT, _INT, _LONG, _REAL, _FLOAT, _FLAG = (
+    pa.string(),
+    pa.int32(),
+    pa.int64(),
+    pa.float64(),
+    pa.float32(),
+    pa.bool_(),
+)
+
+
+def _schema(name: str, version: int, columns: dict[str, pa.DataType], required: str) -> pa.Schema:
+    needed = set(required.split())
+    fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
+    return pa.schema(fields, metadata={"longtake.schema": name, "longtake.version": str(version)})
+
+
+def _reals(names: str) -> dict[str, pa.DataType]:
+    return dict.fromkeys(names.split(), _REAL)
+
+
+DETECTIONS = _schema(
+    "detections",
+    1,
+    {
+        "video": _TEXT,
+        "frame": _LONG,
+        "time_s": _REAL,
+        "object": _TEXT,
+        "label": _TEXT,
+        **_reals("x_min y_min x_max y_max"),
+        "mask": _TEXT,
+        "height": _INT,
+        "width": _INT,
+        "score": _FLOAT,
+        "visible": _FLAG,
+        "prompted": _FLAG,
+        "window": _INT,
+        "status": _TEXT,
+    },
+    "video frame time_s object label height width score visible prompted window status",
+)
+"""One row per processed frame and object. Boxes and masks in source pixels (display orientation), maxima
+exclusive; `mask` holds COCO compressed RLE counts; box and mask are null where the object is not visible."""
+
+CURVES = _schema(
+    "curves",
+    1,
+    {
+        "video": _TEXT,
+        "window": _INT,
+        "object": _TEXT,
+        "label": _TEXT,
+        "clip": _INT,
+        "offset": _INT,
+        "frame": _LONG,
+        "time_s": _REAL,
+        **_reals(
+            "magnitude l2_norm max_pool weighted_magnitude magnitude_inside magnitude_outside gradient_x_input "
+            "gradient_change motion_frame motion_object"
+        ),
+    },
+    "video window object label clip offset frame time_s magnitude l2_norm max_pool weighted_magnitude",
+)
+"""One row per clip and frame of it: temporal importance I_t by each measure, and motion in source pixels per
+frame step. `gradient_change` and motion are null at offset 0; the masked columns where no mask is known."""
+
+CLIPS = _schema(
+    "clips",
+    1,
+    {
+        "video": _TEXT,
+        "window": _INT,
+        "object": _TEXT,
+        "label": _TEXT,
+        "clip": _INT,
+        "first_frame": _LONG,
+        "last_frame": _LONG,
+        "stride": _INT,
+        "status": _TEXT,
+        "reason": _TEXT,
+        "target": _INT,
+        "target_name": _TEXT,
+        "predicted": _INT,
+        "predicted_name": _TEXT,
+        "score": _REAL,
+        "correct": _FLAG,
+        **_reals("mean std minimum maximum range variation skewness n_peaks autocorrelation"),
+        **_reals("pearson pearson_p pearson_low pearson_high spearman spearman_p mutual_information"),
+        **_reals("best_lag best_lag_r peak_alignment phase_coherence"),
+        "dependency": _TEXT,
+    },
+    "video window object label clip status",
+)
+"""One row per clip: what was asked of the model, the pattern of I_t, and its relation to motion."""

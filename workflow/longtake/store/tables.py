@@ -1,0 +1,117 @@
+"""Parquet tables with a declared schema, written whole and checked on read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtake.errors import SchemaError
+from longtake.store.atomic import atomic_path
+
+Rows = pa.Table | pa.RecordBatch | list[dict[str, Any]]
+
+
+def write_table(
+    path: str | os.PathLike[str],
+    rows: Rows | Iterable[Rows],
+    schema: pa.Schema,
+    metadata: Mapping[str, str] | None = None,
+) -> int:
+    """Write `rows` to `path` with exactly `schema`, atomically, and return the number of rows.
+
+    `rows` is a table, a list of row dictionaries, or an iterable of either, written one after the other:
+    memory holds one item at a time. `metadata` is added to the schema's own.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing, unknown, of another type, or null where the schema requires a value.
+    """
+    full = schema.with_metadata({**(schema.metadata or {}), **(metadata or {})})
+    count = 0
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, full, compression="zstd") as writer,
+    ):
+        for item in _items(rows):
+            table = _conform(item, schema, path)
+            if table.num_rows:
+                writer.write_table(table.replace_schema_metadata(full.metadata))
+                count += table.num_rows
+    return count
+
+
+def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
+    """Read the whole table at `path`, refused with `SchemaError` unless it was written with `schema`."""
+    table = pq.read_table(_checked(path, schema))
+    return table.select(schema.names)
+
+
+def scan_batches(
+    path: str | os.PathLike[str], schema: pa.Schema, rows: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """Yield the table at `path` in batches of at most `rows` rows, in file order; memory holds one batch."""
+    with pq.ParquetFile(_checked(path, schema)) as file:
+        yield from file.iter_batches(batch_size=rows, columns=schema.names)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the key-value metadata of the Parquet file at `path`."""
+    found = pq.read_schema(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in found.items()}
+
+
+def _items(rows: Rows | Iterable[Rows]) -> Iterator[Rows]:
+    if isinstance(rows, pa.Table | pa.RecordBatch):
+        yield rows
+    elif isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        yield rows  # type: ignore[misc]
+    else:
+        yield from rows  # type: ignore[misc]
+
+
+def _conform(rows: Rows, schema: pa.Schema, path: str | os.PathLike[str]) -> pa.Table:
+    if isinstance(rows, list):
+        unknown = {name for row in rows for name in row} - set(schema.names)
+        if unknown:
+            raise SchemaError(f"{path}: columns {sorted(unknown)} are not in the schema {_name(schema)}.")
+        table = pa.Table.from_pylist(rows, schema=schema)
+    else:
+        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+        if table.schema.names != schema.names or table.schema.types != schema.types:
+            raise SchemaError(f"{path}: columns {table.schema.names} are not those of {_name(schema)}.")
+        table = table.cast(schema)
+    for field in schema:
+        if not field.nullable and table.column(field.name).null_count:
+            raise SchemaError(f"{path}: column {field.name!r} must not be empty in {_name(schema)}.")
+    return table
+
+
+def _checked(path: str | os.PathLike[str], schema: pa.Schema) -> Path:
+    file = Path(path)
+    try:
+        found = pq.read_schema(file)
+    except FileNotFoundError:
+        raise SchemaError(f"{file} does not exist; run the step that writes it.") from None
+    except pa.ArrowInvalid as error:
+        raise SchemaError(f"{file} is not a Parquet file ({error}); delete it and run again.") from None
+    metadata = found.metadata or {}
+    wanted = schema.metadata or {}
+    for key in (b"longtake.schema", b"longtake.version"):
+        if metadata.get(key) != wanted.get(key):
+            raise SchemaError(
+                f"{file}: {key.decode()} is {metadata.get(key)!r}, expected {wanted.get(key)!r}; "
+                "it was written by another step or version. Delete it and run again."
+            )
+    if found.names != schema.names or found.types != schema.types:
+        raise SchemaError(f"{file}: columns {found.names} are not those of {_name(schema)}.")
+    return file
+
+
+def _name(schema: pa.Schema) -> str:
+    return (schema.metadata or {}).get(b"longtake.schema", b"(unnamed)").decode()

@@ -1,0 +1,108 @@
+"""Window arithmetic in whole frames and exact ratios: every frame belongs to one window.
+
+A window *covers* the frames [start, stop), which overlap with its neighbours', and *emits* the frames
+[emit_start, emit_stop), which do not: over all windows of a video the emitted ranges are the whole video.
+The grid of processed frames, every `frame_interval`-th frame, runs over the whole video and not over each
+window, so neighbouring windows process the same frames where they overlap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from longtake.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Window:
+    """One unit of work on a video; frames are presentation indices, maxima exclusive, times in seconds."""
+
+    video: str
+    window: int
+    start: int
+    stop: int
+    emit_start: int
+    emit_stop: int
+    start_s: float
+    stop_s: float
+
+    def frames(self, frame_interval: int) -> range:
+        """Return the grid frames that this window emits."""
+        return grid(self.emit_start, self.emit_stop, frame_interval)
+
+
+def grid(start: int, stop: int, frame_interval: int) -> range:
+    """Return the multiples of `frame_interval` in [start, stop)."""
+    return range(-(-start // frame_interval) * frame_interval, stop, frame_interval)
+
+
+def plan_windows(
+    video: str,
+    pts: Sequence[int],
+    time_base: Fraction,
+    *,
+    duration: float,
+    overlap: float,
+    frame_interval: int,
+) -> list[Window]:
+    """Cut a video into windows of `duration` seconds that share `overlap` seconds with the next.
+
+    Parameters
+    ----------
+    pts
+        Presentation timestamps of all frames, ascending, in units of `time_base` seconds.
+    duration, overlap
+        Seconds; ``0 <= overlap < duration``.
+    frame_interval
+        Every `frame_interval`-th frame is processed.
+
+    Returns
+    -------
+    list of Window
+        Ascending, numbered from 0. A window starts where the last began plus ``duration - overlap``; a rest
+        that the last window's overlap already covers makes no window of its own. A window in which no frame
+        would be processed (a gap in the recording) is left out, and its frames go to the one before.
+    """
+    if not 0 <= overlap < duration:
+        raise ConfigError(
+            f"window_overlap is {overlap} s and window_duration {duration} s: the overlap must be at least 0 "
+            "and smaller than the window, or no window would ever advance."
+        )
+    if not pts:
+        return []
+    first, end = pts[0], pts[-1] + 1
+    step = (Fraction(str(duration)) - Fraction(str(overlap))) / time_base
+    length = Fraction(str(duration)) / time_base
+    starts: list[tuple[int, int]] = []
+    begin = Fraction(first)
+    while True:
+        start, stop = bisect_left(pts, begin), bisect_left(pts, begin + length)
+        starts.append((start, stop))
+        if begin + length >= end:
+            break
+        begin += step
+    return _emit(video, pts, time_base, starts, frame_interval)
+
+
+def _emit(
+    video: str, pts: Sequence[int], time_base: Fraction, covers: list[tuple[int, int]], frame_interval: int
+) -> list[Window]:
+    bounds = [start for start, _ in covers] + [len(pts)]
+    kept: list[tuple[int, int, int, int]] = []
+    for (start, stop), emit_stop in zip(covers, bounds[1:], strict=True):
+        if not grid(start, emit_stop, frame_interval) and kept:
+            before = kept.pop()
+            kept.append((before[0], max(before[1], emit_stop), before[2], emit_stop))
+        else:
+            kept.append((start, stop, start, emit_stop))
+
+    def seconds(frame: int) -> float:
+        return float((pts[frame] - pts[0]) * time_base)
+
+    return [
+        Window(video, number, start, stop, emit_start, emit_stop, seconds(start), seconds(stop - 1))
+        for number, (start, stop, emit_start, emit_stop) in enumerate(kept)
+    ]
