@@ -1,0 +1,82 @@
+"""Masks: the crop-scoped encoder against pycocotools on whole frames, and geometry one can check by hand."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from longtake import masks
+
+
+def whole_frame_counts(mask):
+    return coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode("ascii")
+
+
+def planted(height, width, kind):
+    generator = np.random.Generator(np.random.Philox(key=[height * width, len(kind)]))
+    mask = np.zeros((height, width), dtype=bool)
+    if kind == "blob":
+        mask[3:7, 5:11] = generator.random((4, 6)) > 0.3
+    elif kind == "speckle":
+        mask = generator.random((height, width)) > 0.5
+    elif kind == "full":
+        mask[:] = True
+    elif kind == "full columns":
+        mask[:, 4:9] = True
+    elif kind == "touching top and bottom":
+        mask[:, 4:9] = generator.random((height, 5)) > 0.5
+        mask[0], mask[-1] = True, True
+    elif kind == "last pixel":
+        mask[-1, -1] = True
+    elif kind == "first pixel":
+        mask[0, 0] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["empty", "blob", "speckle", "full", "full columns", "touching top and bottom", "last pixel", "first pixel"],
+)
+@pytest.mark.parametrize("size", [(12, 20), (31, 13)])
+def test_encode_equals_pycocotools_on_the_whole_frame(kind, size):
+    mask = planted(*size, kind)
+    counts = masks.encode(mask)
+    assert counts == whole_frame_counts(mask)
+    assert np.array_equal(masks.decode(counts, *size), mask)
+    assert masks.area(counts, *size) == mask.sum()
+
+
+def test_encode_crop_with_loose_borders_equals_the_whole_frame():
+    mask = planted(12, 20, "blob")
+    counts = masks.encode_crop(mask[1:9, 2:15], 2, 1, 12, 20)
+    assert counts == whole_frame_counts(mask)
+
+
+@pytest.mark.parametrize(("x", "y"), [(-1, 0), (0, -1), (18, 0), (0, 10)])
+def test_encode_crop_refuses_a_crop_outside_the_frame(x, y):
+    with pytest.raises(ValueError, match="does not lie in a frame of 20 x 12"):
+        masks.encode_crop(np.ones((4, 4), dtype=bool), x, y, 12, 20)
+
+
+def test_box_has_exclusive_maxima():
+    mask = np.zeros((10, 10), dtype=bool)
+    mask[2:5, 3:8] = True
+    assert masks.box(mask) == (3, 2, 8, 5)
+    assert masks.box(np.zeros((4, 4), dtype=bool)) is None
+
+
+def test_iou_by_hand():
+    a, b = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+    a[:2], b[1:3] = True, True
+    assert masks.iou(a, b) == pytest.approx(4 / 12)
+    assert masks.iou(np.zeros_like(a), np.zeros_like(a)) == 1.0
+    assert masks.box_iou((0, 0, 4, 2), (0, 1, 4, 3)) == pytest.approx(4 / 12)
+    assert masks.box_iou((0, 0, 2, 2), (2, 0, 4, 2)) == 0.0
+
+
+def test_import_loads_no_torch():
+    code = "import sys, longtake.masks; sys.exit('torch' in sys.modules)"
+    path = str(__import__("pathlib").Path(masks.__file__).parents[1])
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, check=False).returncode == 0
