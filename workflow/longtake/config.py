@@ -1,0 +1,176 @@
+"""The configuration: one validated mapping in, frozen dataclasses out.
+
+``config/config.schema.yaml`` is the one source of types, defaults and descriptions. This module is parsed with
+the Snakefile in every job, so it imports the standard library, PyYAML and jsonschema only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from longtake.errors import ConfigError, nearest
+
+SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class AnnotateOptions:
+    """Section `annotate`."""
+
+    model: str
+    continuity: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class GradientOptions:
+    """Section `gradients`."""
+
+    model: str = "workflow/models/clip31-pond"
+    max_frames: int = 31
+    clip_stride: int = 1
+    clips_per_window: int = 2
+    chunk_size: int = 4
+    target: str | int = "predicted"
+    region: str = "object"
+    margin: float = 0.25
+    flow_width: int = 320
+    permutations: int = 1000
+
+
+@dataclass(frozen=True)
+class StatisticsOptions:
+    """Section `statistics`."""
+
+    bootstrap_samples: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Section `export`."""
+
+    overlay_width: int
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Section `device`."""
+
+    force_cpu: bool
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting; units and meaning stand in the schema."""
+
+    videos: str
+    prompts: str
+    output_dir: str
+    seed: int
+    demo: bool
+    window_duration: float
+    window_overlap: float
+    frame_interval: int
+    video_scale_factor: float
+    annotate: AnnotateOptions
+    gradients: GradientOptions
+    statistics: StatisticsOptions
+    export: ExportOptions
+    device: DeviceOptions
+
+
+def load_schema(path: Path = SCHEMA) -> dict[str, Any]:
+    """Return the JSON Schema of the configuration."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (a safe loader)
+
+
+def read_config(given: Mapping[str, Any], source: str = "config/config.yaml") -> Config:
+    """Check `given` against the schema, fill in defaults, and return it as dataclasses.
+
+    Parameters
+    ----------
+    given
+        The mapping as Snakemake merged it from the files and the command line.
+    source
+        Where the settings stand, for messages.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key (the nearest known one is named), a value of another type or unit, or settings that
+        contradict each other.
+    """
+    schema = load_schema()
+    filled = _fill(given, schema, "", source)
+    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(error.path))
+    if errors:
+        raise ConfigError(_explain(errors[0], schema, source))
+    config = _build(Config, filled)
+    if config.window_overlap >= config.window_duration:
+        raise ConfigError(
+            f"{source}: window_overlap is {config.window_overlap} s, but a window lasts window_duration = "
+            f"{config.window_duration} s. Make the overlap smaller than the window, for example a tenth of it."
+        )
+    return config
+
+
+def _fill(given: Any, schema: Mapping[str, Any], prefix: str, source: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{source}: {prefix.rstrip('.') or 'the file'} must be a mapping, not {given!r}.")
+    known = schema["properties"]
+    for key in given:
+        if key not in known:
+            raise ConfigError(
+                f"{source}: unknown setting {prefix + str(key)!r}.{nearest(str(key), known)} "
+                "config/README.md lists every setting."
+            )
+    return {
+        key: _fill(given.get(key) or {}, part, f"{prefix}{key}.", source)
+        if part.get("type") == "object"
+        else given.get(key, part["default"])
+        for key, part in known.items()
+    }
+
+
+def _explain(error: ValidationError, schema: Mapping[str, Any], source: str) -> str:
+    name = ".".join(str(step) for step in error.absolute_path)
+    part: Mapping[str, Any] = schema
+    for step in error.absolute_path:
+        part = part["properties"][step]
+    hint = ""
+    if isinstance(error.instance, str) and "enum" not in part:
+        hint = " Give a plain number, without a unit." if part.get("type") in ("number", "integer") else ""
+    elif isinstance(error.instance, str):
+        hint = nearest(error.instance, map(str, part["enum"]))
+    return f"{source}: {name} is {error.instance!r}: {error.message}.{hint} {part.get('description', '')}"
+
+
+def _build(record: type[_Record], values: Mapping[str, Any]) -> _Record:
+    kinds = get_type_hints(record)
+    return record(
+        **{
+            field.name: _build(kinds[field.name], values[field.name])
+            if is_dataclass(kinds[field.name])
+            else values[field.name]
+            for field in fields(record)  # type: ignore[arg-type]
+        }
+    )
+
+
+def locate(path: str, base: Path) -> Path:
+    """Return `path` itself if it exists in the working directory, else the one under `base` (the checkout).
+
+    So that the models that come with longtake are found from any working directory.
+    """
+    here = Path(path)
+    return here if here.is_absolute() or here.exists() else base / path

@@ -1,0 +1,84 @@
+"""A digest of a module and of every first-party module it imports.
+
+Snakemake reruns a job when its script changes, but it does not see the library behind the script. Each rule
+therefore carries ``params: code=digest("longtake.annotate.window")``, which changes when the module or anything
+of longtake that it can reach changes, and with nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+
+
+@cache
+def digest(*modules: str) -> str:
+    """Return a digest of the syntax of `modules` and of their first-party imports, however deep.
+
+    Comments, docstrings and layout do not count: they change no result.
+    """
+    total = hashlib.sha256()
+    for name in sorted(_reach(modules)):
+        total.update(f"{name} {_own_digest(_file(name))}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _reach(modules: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        waiting += [target for target in _imports(_file(name)) if target not in found]
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    return found
+
+
+def _file(name: str) -> Path:
+    path = ROOT.joinpath(*name.split(".")[1:])
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not file.exists():
+        raise ModuleNotFoundError(f"{name} is no module of longtake ({file} does not exist).")
+    return file
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+@cache
+def _imports(file: Path) -> tuple[str, ...]:
+    return tuple(sorted(set(_first_party(_tree(file)))))
+
+
+def _first_party(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "longtake")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "longtake":
+            module = node.module or ""
+            yield module
+            for alias in node.names:
+                child = ROOT.joinpath(*module.split(".")[1:], alias.name)
+                if child.is_dir() or child.with_suffix(".py").exists():
+                    yield f"{module}.{alias.name}"
+
+
+@cache
+def _own_digest(file: Path) -> str:
+    tree = _tree(file)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
