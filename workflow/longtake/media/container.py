@@ -1,0 +1,112 @@
+"""Opening a local video file, and nothing else.
+
+A video path may come from anybody's sheet. libavformat would follow a playlist to an address or to
+other files, so playlists are refused, only demuxers of single-file containers are allowed, and the
+only protocol is ``file``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from longtake.errors import UnreadableVideo
+
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,flv,live_flv,ogg,mxf,nut,ivf,asf,gif,yuv4mpegpipe"
+)
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+
+_PLAYLIST_MARKS = (
+    b"#EXTM3U",
+    b"<MPD",
+    b"ffconcat",
+    b"[playlist]",
+    b"<smil",
+    b"#EXTINF",
+    b"v=0\r\n",
+    b"v=0\n",
+)
+_SNIFFED_BYTES = 4096
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open the video stream of a local file; the container is closed on leaving.
+
+    Raises
+    ------
+    UnreadableVideo
+        The file is missing, empty, a playlist, an AVI, no video container, or holds no video stream.
+    """
+    path = Path(path)
+    refuse_by_content(path)
+    try:
+        # The "file:" prefix keeps a name such as "concat:a.ts" from being taken for a protocol.
+        container = av.open(f"file:{path.resolve()}", options=OPTIONS, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise UnreadableVideo(
+            f"{path}: not a video file that can be opened ({_reason(error)}). Readable are MP4/MOV, MKV/WebM, "
+            "MPEG-TS/PS, FLV, OGG, MXF, ASF; re-encode anything else with `ffmpeg -i IN -c:v libx264 OUT.mp4`."
+        ) from error
+    try:
+        yield container, _video_stream(container, path)
+    finally:
+        container.close()
+
+
+def refuse_by_content(path: Path) -> None:
+    """Raise UnreadableVideo for what must not reach libavformat, whatever the file is called."""
+    if not path.is_file():
+        raise UnreadableVideo(
+            f"{path}: no such file. Videos are local files; download an address or mount the folder first."
+        )
+    with path.open("rb") as file:
+        head = file.read(_SNIFFED_BYTES)
+    if not head:
+        raise UnreadableVideo(f"{path}: the file is empty (0 bytes). Copy it again.")
+    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
+        raise UnreadableVideo(
+            f"{path}: AVI holds no timestamps per frame, so frames cannot be found exactly. Re-encode it once, "
+            "`ffmpeg -i IN.avi -c:v libx264 -crf 16 OUT.mp4`, and use the new file (a plain remux does not bring "
+            "the timestamps back)."
+        )
+    if _is_playlist(head):
+        raise UnreadableVideo(
+            f"{path}: a playlist that names other files or addresses, not a video. Only single local files are "
+            "read; join the parts first, `ffmpeg -i PLAYLIST -c copy OUT.mkv`, where you trust it."
+        )
+
+
+def _is_playlist(head: bytes) -> bool:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(_PLAYLIST_MARKS):
+        return True
+    if b"\0" in head:
+        return False
+    return any(mark in head for mark in _PLAYLIST_MARKS[:4]) or b"://" in head
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & Disposition.attached_pic:
+        kinds = sorted({other.type for other in container.streams}) or ["none"]
+        raise UnreadableVideo(
+            f"{path}: no video stream (streams: {', '.join(kinds)}). Name a file that has one."
+        )
+    stream = container.streams.video[[s.index for s in container.streams.video].index(stream.index)]
+    if stream.codec_context is None:
+        raise UnreadableVideo(f"{path}: no decoder for its video codec. Re-encode it to H.264 with ffmpeg.")
+    # Left at 0 the decoder starts a thread a core, and closing the container may then wait for ever.
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

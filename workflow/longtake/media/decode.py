@@ -1,0 +1,222 @@
+"""One open file and its decoder, moving forward through packets whose numbers are known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from longtake.errors import FrameUnavailable
+from longtake.media.container import open_video
+from longtake.media.index import NO_PTS, VideoIndex
+from longtake.media.plan import Interval
+
+log = logging.getLogger(__name__)
+
+# Demuxing over a gap of this many packets costs less than seeking.
+SEEK_GAP_PACKETS = 60
+_SEEK_ATTEMPTS = (0, 1, 2, 4, 16)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded frame, its number, and whether a decoding error can have reached it."""
+
+    frame: int
+    picture: VideoFrame
+    tainted: bool
+
+
+class Decoder:
+    """Decodes intervals of one indexed video; use as a context manager, in one thread at a time.
+
+    Holds one container, one decoder with a single thread, and its few reference pictures.
+    """
+
+    def __init__(self, index: VideoIndex):
+        self.index = index
+        self.packets_decoded = 0
+        self._stack = ExitStack()
+        self._packets: Iterator[tuple[int, av.Packet]] = iter(())
+        self._next = -1  # the packet that the demuxer gives next; -1 while nothing is open
+        self._skip = ""
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._packets = iter(())
+        self._stack.close()
+        self._next = -1
+
+    def decode(self, interval: Interval) -> Iterator[Decoded]:
+        """Give those frames of an interval that the decoder gives, as it gives them."""
+        wanted = {int(self.index.order[frame]) for frame in interval.frames}
+        by_pts = {int(self.index.pts[frame]): frame for frame in interval.frames}
+        taint = _Taint(self.index)
+        for number, packet in self._packets_from(interval.first, interval.last):
+            if packet.is_corrupt:
+                taint.mark(number)
+            pictures = self._feed(packet, "DEFAULT" if number in wanted else "NONREF", number, taint)
+            yield from self._name(pictures, by_pts, taint)
+        yield from self._name(self._feed(None, "DEFAULT", interval.last, taint), by_pts, taint)
+        self._context.flush_buffers()
+
+    def _feed(self, packet: av.Packet | None, skip: str, number: int, taint: _Taint) -> list[VideoFrame]:
+        if skip != self._skip:
+            self._context.skip_frame = skip
+            self._skip = skip
+        self.packets_decoded += packet is not None
+        try:
+            return self._context.decode(packet)
+        except (av.error.FFmpegError, EOFError) as error:
+            log.warning("%s: packet %d does not decode: %s", self.index.path, number, error)
+            taint.mark(number)
+            return []
+
+    def _name(self, pictures: list[VideoFrame], by_pts: dict[int, int], taint: _Taint) -> Iterator[Decoded]:
+        for picture in pictures:
+            if picture.is_corrupt and picture.pts is not None:
+                taint.mark_pts(picture.pts)
+            frame = by_pts.get(picture.pts) if picture.pts is not None else None
+            if frame is not None:
+                yield Decoded(frame, picture, taint.covers(frame))
+
+    def _packets_from(self, first: int, last: int) -> Iterator[tuple[int, av.Packet]]:
+        """Packets ``first`` to ``last``; ends early where the file does."""
+        if not self._next <= first <= self._next + SEEK_GAP_PACKETS or self._next < 0:
+            self._seek(first)
+        for number, packet in self._packets:
+            self._next = number + 1
+            if number >= first:
+                yield number, packet
+            if number >= last:
+                return
+        self._next = -1
+
+    def _seek(self, packet: int) -> None:
+        """Arrange that the next packet is not after ``packet``, checking where each seek landed."""
+        rank = int(np.searchsorted(self.index.keys, packet, side="right")) - 1
+        if self._next < 0:
+            self._open()
+        for back in _SEEK_ATTEMPTS:
+            if rank - back <= 0:
+                break
+            key = int(self.index.keys[rank - back])
+            stamp = int(self.index.packet_dts[key])
+            if stamp == NO_PTS:
+                stamp = int(self.index.packet_pts[key])
+            try:
+                self._container.seek(stamp, stream=self._stream)
+            except (av.error.FFmpegError, OSError):
+                continue
+            if self._land() <= packet:
+                return
+        self._open()
+        self._land()
+
+    def _open(self) -> None:
+        self.close()
+        self._container, self._stream = self._stack.enter_context(open_video(self.index.path))
+        self._context = self._stream.codec_context
+        self._skip = ""
+
+    def _land(self) -> int:
+        """Start numbering packets after a seek; the number of the first known one."""
+        self._context.flush_buffers()
+        self._packets = _numbered(self.index, self._container.demux(self._stream))
+        first = next(self._packets, None)
+        if first is None:
+            return len(self.index.packet_pts)
+        rest = self._packets
+        self._next = first[0]
+
+        def chained() -> Iterator[tuple[int, av.Packet]]:
+            yield first
+            yield from rest
+
+        self._packets = chained()
+        return first[0]
+
+
+def _numbered(index: VideoIndex, packets: Iterator[av.Packet]) -> Iterator[tuple[int, av.Packet]]:
+    """Number packets as the index does; unknown ones (cut off at the front by a seek) are left out."""
+    by_time = np.argsort(index.packet_pts, kind="stable")
+    sorted_pts = index.packet_pts[by_time]
+    expected = -1
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError) as error:
+            log.warning("%s: demuxing stopped: %s", index.path, error)
+            return
+        if packet is None:
+            return
+        if packet.size == 0:
+            continue
+        pts = NO_PTS if packet.pts is None else packet.pts
+        if not (0 <= expected < len(sorted_pts) and index.packet_pts[expected] == pts):
+            expected = _find(index, by_time, sorted_pts, pts, packet.size)
+        if expected >= 0:
+            yield expected, packet
+            expected += 1
+
+
+def _find(index: VideoIndex, by_time: np.ndarray, sorted_pts: np.ndarray, pts: int, size: int) -> int:
+    if pts == NO_PTS:
+        return -1
+    low, high = np.searchsorted(sorted_pts, pts, side="left"), np.searchsorted(sorted_pts, pts, side="right")
+    same = [int(packet) for packet in by_time[low:high] if index.packet_size[packet] == size]
+    return same[0] if same else -1
+
+
+class _Taint:
+    """The packets that an error can have reached: from it to the next keyframe, with that one's leading pictures."""
+
+    def __init__(self, index: VideoIndex):
+        self._index = index
+        self._ranges: list[tuple[int, int]] = []
+
+    def mark(self, packet: int) -> None:
+        if self._ranges and self._ranges[-1][0] <= packet < self._ranges[-1][1]:
+            return
+        keys = self._index.keys
+        after = int(np.searchsorted(keys, packet, side="right"))
+        self._ranges.append((packet, int(keys[after]) if after < len(keys) else len(self._index.packet_pts)))
+
+    def mark_pts(self, pts: int) -> None:
+        frame = int(np.searchsorted(self._index.pts, pts))
+        if frame < self._index.n_frames:
+            self.mark(int(self._index.order[frame]))
+
+    def covers(self, frame: int) -> bool:
+        if not self._ranges:
+            return False
+        packet, pts = int(self._index.order[frame]), int(self._index.pts[frame])
+        return any(start <= packet and (packet < end or self._leads(end, pts)) for start, end in self._ranges)
+
+    def _leads(self, key: int, pts: int) -> bool:
+        return key < len(self._index.packet_pts) and pts < int(self._index.packet_pts[key])
+
+
+def decode_one(index: VideoIndex, frame: int, first: int) -> Decoded:
+    """Decode one frame from a given keyframe packet, in a container of its own.
+
+    Raises
+    ------
+    FrameUnavailable
+        The decoder does not give it.
+    """
+    with Decoder(index) as decoder:
+        for decoded in decoder.decode(Interval(first, int(index.order[frame]), (frame,))):
+            return decoded
+    raise FrameUnavailable(f"{index.path}: frame {frame} does not decode from packet {first}.")
