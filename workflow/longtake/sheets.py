@@ -61,7 +61,7 @@ def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
         For an id that is no safe file name, an id given twice (also in other letter case, which is one file on
         some disks), an address instead of a path, or a file that does not exist.
     """
-    videos = [Video(**row) for row in _rows(Path(path), "videos.schema.yaml", Video)]
+    videos = [Video(**row) for row in _rows(Path(path), "videos.schema.yaml")]
     if not videos:
         raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
     _unique(path, "video", ((video.row, video.video.lower()) for video in videos))
@@ -90,7 +90,7 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
     """
     found: dict[str, list[Prompt]] = {video: [] for video in videos}
     labels: dict[tuple[str, str], str] = {}
-    for row in _rows(Path(path), "prompts.schema.yaml", Prompt):
+    for row in _rows(Path(path), "prompts.schema.yaml"):
         prompt = Prompt(**row)
         where = f"{path}, row {prompt.row}"
         if prompt.video not in found:
@@ -120,7 +120,7 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
     return found
 
 
-def _rows(path: Path, schema_name: str, record: type) -> Iterable[dict[str, Any]]:
+def _rows(path: Path, schema_name: str) -> Iterable[dict[str, Any]]:
     schema = load_schema(SCHEMA.parent / schema_name)
     columns: Mapping[str, Any] = schema["properties"]
     convert = {name: _converter(part) for name, part in columns.items()}
@@ -147,9 +147,7 @@ def _rows(path: Path, schema_name: str, record: type) -> Iterable[dict[str, Any]
             try:
                 row[name] = convert[name](cell)
             except ValueError:
-                raise SheetError(
-                    f"{path}, row {number}: {name} is {cell!r}. {columns[name]['description']}"
-                ) from None
+                raise SheetError(f"{path}, row {number}: {name} is {cell!r}. {columns[name]['description']}") from None
         yield row
 
 

@@ -31,7 +31,8 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     file = Path(path)
     try:
         with safe_open(file, framework="numpy") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}, dict(handle.metadata() or {})
+            names = list(handle.keys())
+            return {name: handle.get_tensor(name) for name in names}, dict(handle.metadata() or {})
     except FileNotFoundError:
         raise SchemaError(f"{file} does not exist; run the step that writes it.") from None
     except SafetensorError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from longtake.errors import SchemaError
 from longtake.store.atomic import atomic_path
 
-Rows = pa.Table | pa.RecordBatch | list[dict[str, Any]]
+Rows: TypeAlias = pa.Table | pa.RecordBatch | list[dict[str, Any]]
 
 
 def write_table(
@@ -52,9 +52,7 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     return table.select(schema.names)
 
 
-def scan_batches(
-    path: str | os.PathLike[str], schema: pa.Schema, rows: int = 65_536
-) -> Iterator[pa.RecordBatch]:
+def scan_batches(path: str | os.PathLike[str], schema: pa.Schema, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
     """Yield the table at `path` in batches of at most `rows` rows, in file order; memory holds one batch."""
     with pq.ParquetFile(_checked(path, schema)) as file:
         yield from file.iter_batches(batch_size=rows, columns=schema.names)

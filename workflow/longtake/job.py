@@ -1,0 +1,184 @@
+"""The one door from Snakemake's scripts into the library.
+
+``with job(snakemake) as it:`` sets up the log, the thread count, the meter and the progress line, and writes a
+record of the job (what it was, how it ended, what it used) beside the log, also when it fails. The library
+behind it takes plain arguments and never sees Snakemake.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longtake.errors import LongtakeError
+from longtake.memory.meter import Meter
+from longtake.store.atomic import write_json
+from longtake.windows import Window
+
+log = logging.getLogger(__name__)
+progress_log = logging.getLogger("longtake.progress")
+PROGRESS_EVERY_S = 10.0
+
+
+@dataclass
+class Job:
+    """One running job: the rule's named files and parameters, and what the script tells of its work."""
+
+    input: Any
+    output: Any
+    params: Any
+    wildcards: dict[str, str]
+    threads: int
+    name: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+    _told: float = field(default_factory=time.monotonic)
+
+    @property
+    def window(self) -> Window:
+        """The window of this job, from ``params.window``."""
+        return Window(**self.params.window)
+
+    def device(self, force_cpu: bool) -> str:
+        """Return ``"cuda"`` if there is a GPU and `force_cpu` does not forbid it, else ``"cpu"``; logged."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        available = torch.cuda.is_available()
+        device = "cuda" if available and not force_cpu else "cpu"
+        why = "force_cpu is set" if force_cpu else ("a GPU was found" if available else "no GPU was found")
+        log.info("device %s: %s; %d threads", device, why, self.threads)
+        self.facts["device"] = device
+        return device
+
+    def record(self, **facts: Any) -> None:
+        """Add `facts` (JSON values) to the job's record."""
+        self.facts.update(facts)
+
+    def progress(self, done: int, total: int) -> None:
+        """Report that `done` of `total` units are finished; a line at most every ten seconds."""
+        now = time.monotonic()
+        if now - self._told < PROGRESS_EVERY_S:
+            return
+        self._told = now
+        rate = done / max(now - self._began, 1e-9)
+        left = (total - done) / rate if rate else float("nan")
+        share = 100 * done / total if total else 100.0
+        line = "%s: %d of %d (%.0f %%), %.1f per s, %.0f s left"
+        progress_log.info(line, self.name, done, total, share, rate, left)
+
+
+@contextmanager
+def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
+    """Run the body of a script as one job.
+
+    Parameters
+    ----------
+    snakemake
+        The object that Snakemake puts into a script.
+    interval
+        Seconds between two lines about memory in the log.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 if the body raised. The log holds the traceback, the record the reason; the terminal shows
+        the message alone.
+    """
+    wildcards = dict(snakemake.wildcards.items())
+    name = " ".join([snakemake.rule, *wildcards.values()])
+    path = Path(snakemake.log[0])
+    handlers = _open_log(path)
+    it = Job(snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name)
+    failure: BaseException | None = None
+    log.info("%s on %s, process %d", name, platform.node(), os.getpid())
+    with Meter(interval) as meter:
+        try:
+            _refuse_other_longtake(Path(snakemake.scriptdir))
+            yield it
+        except BaseException as error:  # every way to end must reach the record
+            failure = error
+    status = "ok" if failure is None else "failed"
+    reason = "" if failure is None else f"{type(failure).__name__}: {failure}"
+    facts = {
+        "rule": snakemake.rule,
+        "wildcards": wildcards,
+        "status": status,
+        "reason": reason,
+        "threads": it.threads,
+        "requested_mem_mb": getattr(snakemake.resources, "mem_mb", None),
+        "host": platform.node(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        **meter.peaks(),
+        "facts": it.facts,
+    }
+    write_json(path.with_suffix(".json"), _plain(facts))
+    log.info("%s: %s in %.1f s, peak RSS %.0f MiB", name, status, facts["wall_s"], facts["rss_mb"])
+    if failure is not None:
+        _report(name, path, failure)
+    _close_log(handlers)
+    if failure is not None:
+        raise SystemExit(1) from None
+
+
+def _report(name: str, path: Path, failure: BaseException) -> None:
+    root = logging.getLogger("longtake")
+    root.debug("traceback", exc_info=failure)
+    kind = "" if isinstance(failure, LongtakeError) else f"{type(failure).__name__}: "
+    root.error("%s failed: %s%s (log: %s)", name, kind, failure, path)
+
+
+def _open_log(path: Path) -> list[logging.Handler]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    root = logging.getLogger("longtake")
+    root.setLevel(logging.DEBUG)
+    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    # The terminal belongs to all jobs at once: only what a person waits for or must act on goes there.
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or record.name == progress_log.name)
+    handlers: list[logging.Handler] = [file, terminal]
+    for handler in handlers:
+        root.addHandler(handler)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(file)
+    return handlers
+
+
+def _close_log(handlers: list[logging.Handler]) -> None:
+    for handler in handlers:
+        logging.getLogger("longtake").removeHandler(handler)
+        logging.getLogger("py.warnings").removeHandler(handler)
+        handler.close()
+
+
+def _refuse_other_longtake(scripts: Path) -> None:
+    here, expected = Path(__file__).parent.resolve(), scripts.resolve().parent / "longtake"
+    if here != expected:
+        raise LongtakeError(
+            f"The script comes from {scripts}, but `import longtake` finds {here}. Uninstall that copy "
+            "(pip uninstall longtake) or take it off PYTHONPATH, so that results come from one version."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON knows it: NaN and infinity become null, anything unknown its text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return _plain(value.item()) if hasattr(value, "item") else str(value)

@@ -1,0 +1,95 @@
+"""Peaks of memory and time of this process, sampled while it runs."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+log = logging.getLogger(__name__)
+_MIB = 2**20
+
+
+def peak_rss_mb() -> float:
+    """Return the peak resident memory of this process in MiB.
+
+    Linux's ``VmHWM`` starts anew with each program, whereas ``ru_maxrss`` still holds what the parent used
+    before it started this one; so the latter is only for systems without ``/proc``.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / _MIB if sys.platform == "darwin" else peak / 1024
+
+
+def gpu_peaks_mb() -> tuple[float, float]:
+    """Return the peak GPU memory (allocated, reserved) in MiB; zeros if this process never used a GPU.
+
+    PyTorch is asked only if it is loaded already: a meter must not cost what it measures.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return 0.0, 0.0
+    return torch.cuda.max_memory_allocated() / _MIB, torch.cuda.max_memory_reserved() / _MIB
+
+
+class Meter:
+    """Log memory every `interval` seconds while the block runs, and know the peaks at its end.
+
+    Examples
+    --------
+    >>> with Meter(interval=30) as meter:
+    ...     work()
+    >>> meter.peaks()["rss_mb"]
+    """
+
+    def __init__(self, interval: float = 30.0) -> None:
+        self.interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
+        self._wall = time.monotonic()
+        self._cpu = time.process_time()
+
+    def __enter__(self) -> Meter:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def peaks(self) -> dict[str, float]:
+        """Return peaks so far: `rss_mb`, `gpu_allocated_mb`, `gpu_reserved_mb` (MiB), `wall_s`, `cpu_s`."""
+        allocated, reserved = gpu_peaks_mb()
+        return {
+            "rss_mb": round(peak_rss_mb(), 1),
+            "gpu_allocated_mb": round(allocated, 1),
+            "gpu_reserved_mb": round(reserved, 1),
+            "wall_s": round(time.monotonic() - self._wall, 3),
+            "cpu_s": round(time.process_time() - self._cpu, 3),
+        }
+
+    def _run(self) -> None:
+        process = psutil.Process()
+        while not self._stop.wait(self.interval):
+            peaks = self.peaks()
+            log.info(
+                "memory: RSS %.0f MiB now, %.0f peak; GPU %.0f allocated, %.0f reserved at peak; %.0f s",
+                process.memory_info().rss / _MIB,
+                peaks["rss_mb"],
+                peaks["gpu_allocated_mb"],
+                peaks["gpu_reserved_mb"],
+                peaks["wall_s"],
+            )
