@@ -18,9 +18,7 @@ from av.video.stream import VideoStream
 
 from longtake.errors import UnreadableVideo
 
-DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,flv,live_flv,ogg,mxf,nut,ivf,asf,gif,yuv4mpegpipe"
-)
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,flv,live_flv,ogg,mxf,nut,ivf,asf,gif,yuv4mpegpipe"
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
 
 _PLAYLIST_MARKS = (
@@ -96,10 +94,8 @@ def _is_playlist(head: bytes) -> bool:
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = container.streams.best("video")
     if stream is None or stream.disposition & Disposition.attached_pic:
-        kinds = sorted({other.type for other in container.streams}) or ["none"]
-        raise UnreadableVideo(
-            f"{path}: no video stream (streams: {', '.join(kinds)}). Name a file that has one."
-        )
+        kinds = sorted({str(other.type) for other in container.streams}) or ["none"]
+        raise UnreadableVideo(f"{path}: no video stream (streams: {', '.join(kinds)}). Name a file that has one.")
     stream = container.streams.video[[s.index for s in container.streams.video].index(stream.index)]
     if stream.codec_context is None:
         raise UnreadableVideo(f"{path}: no decoder for its video codec. Re-encode it to H.264 with ffmpeg.")

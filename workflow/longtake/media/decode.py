@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import av
 import numpy as np
@@ -47,10 +48,12 @@ class Decoder:
         self._next = -1  # the packet that the demuxer gives next; -1 while nothing is open
         self._skip = ""
 
-    def __enter__(self) -> Decoder:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

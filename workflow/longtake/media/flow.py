@@ -37,10 +37,8 @@ def flow(previous: np.ndarray, current: np.ndarray, width: int = 320) -> np.ndar
         )
     before, after = _grey(previous, width), _grey(current, width)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    vectors = dis.calc(before, after, None)
-    scale = np.array(
-        [previous.shape[1] / before.shape[1], previous.shape[0] / before.shape[0]], dtype=np.float32
-    )
+    vectors = np.asarray(dis.calc(before, after, np.zeros((*before.shape, 2), dtype=np.float32)))
+    scale = np.array([previous.shape[1] / before.shape[1], previous.shape[0] / before.shape[0]], dtype=np.float32)
     return vectors * scale
 
 

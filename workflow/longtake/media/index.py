@@ -155,9 +155,7 @@ class VideoIndex:
             There is no such frame.
         """
         if not 0 <= frame < self.n_frames:
-            raise FrameUnavailable(
-                f"{self.path}: frame {frame} does not exist; frames are 0 to {self.n_frames - 1}."
-            )
+            raise FrameUnavailable(f"{self.path}: frame {frame} does not exist; frames are 0 to {self.n_frames - 1}.")
         return float(int(self.pts[frame] - self.pts[0]) * self.time_base)
 
     def frame_at(self, time_s: float) -> int:
@@ -171,9 +169,7 @@ class VideoIndex:
         ticks = time_s / float(self.time_base)
         end = self.duration_s / float(self.time_base)
         if not -0.5 <= ticks <= end + 0.5:
-            raise FrameUnavailable(
-                f"{self.path}: {time_s} s is outside the video, 0 to {self.duration_s:.3f} s."
-            )
+            raise FrameUnavailable(f"{self.path}: {time_s} s is outside the video, 0 to {self.duration_s:.3f} s.")
         # A hundredth of a tick forgives the rounding of seconds as floats.
         return max(0, int(np.searchsorted(self.pts, self.pts[0] + np.floor(ticks + 0.01), side="right")) - 1)
 
@@ -210,17 +206,19 @@ def index_video(path: str | Path, progress: Callable[[int, int], None] | None = 
         total = path.stat().st_size
         columns = tuple(array("q") for _ in range(5))
         first, reason = _demux(container, stream, columns, total, progress)
-        if first is None:
+        if first is None or first.pts is None:
             raise UnreadableVideo(
                 f"{path}: not one frame could be decoded ({reason or 'codec ' + stream.codec_context.name}). "
                 "Check that the file plays, or re-encode it with ffmpeg."
             )
         facts = _stream_facts(path, container.format.name, stream, first, reason)
-        time_base = stream.time_base
+        first_pts = first.pts
+        time_base = Fraction(stream.time_base or 1)
     arrays = [np.frombuffer(column, dtype=np.int64).copy() for column in columns]
     flags = arrays[4].astype(np.uint8)
-    flags |= np.uint8(HIDDEN) * _unreachable(path, arrays[0], flags, first.pts)
-    index = VideoIndex(path, content_digest(path), total, Fraction(time_base), facts, *arrays[:4], flags)
+    flags |= np.uint8(HIDDEN) * _unreachable(path, arrays[0], flags, first_pts)
+    pts, dts, position, size = arrays[:4]
+    index = VideoIndex(path, content_digest(path), total, time_base, facts, pts, dts, position, size, flags)
     if index.n_frames == 0:
         raise UnreadableVideo(f"{path}: no frame of it is presented (all are cut by its edit list).")
     return index
@@ -275,10 +273,9 @@ def _first_frame(stream: VideoStream, packet: av.Packet) -> VideoFrame | None:
     return next((frame for frame in frames if frame.pts is not None), None)
 
 
-def _stream_facts(
-    path: Path, container: str, stream: VideoStream, first: VideoFrame, reason: str
-) -> StreamFacts:
-    matrix = next((data for data in first.side_data if data.type == SideDataType.DISPLAYMATRIX), None)
+def _stream_facts(path: Path, container: str, stream: VideoStream, first: VideoFrame, reason: str) -> StreamFacts:
+    side_data = (first.side_data[i] for i in range(len(first.side_data)))
+    matrix = next((data for data in side_data if data.type == SideDataType.DISPLAYMATRIX), None)
     rotation, mirrored = 0, False
     if matrix is not None:
         try:

@@ -47,9 +47,7 @@ def load_index(path: str | Path, source: str | Path) -> VideoIndex:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise MediaError(
-            f"{path}: cannot be read as a video index ({error}). Delete it and probe again."
-        ) from error
+        raise MediaError(f"{path}: cannot be read as a video index ({error}). Delete it and probe again.") from error
     metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
     about = json.loads(metadata) if metadata else {}
     if about.get("version") != VERSION:

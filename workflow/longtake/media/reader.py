@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ def read_frames(
     return _read_serial(index, intervals, scale)
 
 
-def _read_serial(index: VideoIndex, intervals: Sequence[Interval], size: tuple[int, int]) -> Iterator[Frame]:
+def _read_serial(index: VideoIndex, intervals: Sequence[Interval], size: tuple[int, int]) -> Generator[Frame]:
     with Decoder(index) as decoder:
         for interval in intervals:
             for decoded in complete(decoder, interval):
@@ -181,9 +181,7 @@ def _read_parallel(
     queues: list[queue.Queue[Frame | Exception | None]] = [queue.Queue(_QUEUE_FRAMES) for _ in range(threads)]
     stop = threading.Event()
     workers = [
-        threading.Thread(
-            target=_work, args=(index, intervals[k::threads], size, queues[k], stop), daemon=True
-        )
+        threading.Thread(target=_work, args=(index, intervals[k::threads], size, queues[k], stop), daemon=True)
         for k in range(threads)
     ]
     for worker in workers:
@@ -223,7 +221,7 @@ def _work(
             put(frame)
     except _Stopped:
         return
-    except Exception as error:  # handed to the consumer, who raises it
+    except Exception as error:  # noqa: BLE001 - handed to the consumer, who raises it
         try:
             put(error)
         except _Stopped:
