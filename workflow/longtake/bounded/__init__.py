@@ -1,0 +1,1 @@
+"""Mechanisms that give the numbers of unlimited memory in a fraction of it."""
