@@ -1,0 +1,117 @@
+import json
+import sys
+
+import pytest
+import torch
+
+from longtake.errors import ModelError
+from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models.classifier import ClassifierConfig, ClipClassifier
+from longtake.models.loading import save_classifier
+
+CONFIG = ClassifierConfig(("a", "b"), n_frames=4, size=16, channels=(8, 8, 8, 8), width=8, depth=1, heads=2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    save_classifier(ClipClassifier(CONFIG), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_saved_classifier_comes_back_in_eval_mode(folder):
+    torch.manual_seed(0)
+    original = ClipClassifier(CONFIG).eval()
+    adapter = load_model(str(folder))
+    assert isinstance(adapter, SplitAdapter)
+    assert not any(part.training for part in adapter.module.modules())
+    assert adapter.class_names == ("a", "b")
+    assert adapter.n_frames == 4
+    assert adapter.input_size(200, 300) == (16, 16)
+    frames = torch.rand(4, 3, 16, 16)
+    assert torch.equal(adapter.scores(frames), original(frames[None])[0])
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ModelError, match=r"nowhere.*no such folder.*nothing is downloaded"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="no such folder"):
+        load_model("some-owner/some-model")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_file_names_it_and_what_is_there(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match=rf"has no {name} \(it holds .+\.(json|safetensors)\)"):
+        load_model(folder)
+
+
+def test_pickled_weights_are_not_loaded(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="not loaded: convert it to safetensors"):
+        load_model(folder)
+
+
+def test_damaged_weights(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="damaged"):
+        load_model(folder)
+
+
+def test_weights_of_another_shape(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "width": 16}))
+    with pytest.raises(ModelError, match="does not fit"):
+        load_model(folder)
+
+
+def test_unknown_kind_and_broken_config(folder):
+    (folder / "config.json").write_text('{"model_type": "longtake_clip_clasifier"}')
+    with pytest.raises(ModelError, match="Did you mean 'longtake_clip_classifier'"):
+        load_model(folder)
+    (folder / "config.json").write_text('{"model_type": "longtake_clip_classifier", "wings": 2}')
+    with pytest.raises(ModelError, match="wings"):
+        load_model(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="is not JSON"):
+        load_model(folder)
+
+
+OWN = """
+import torch
+
+class Bright:
+    class_names = ("dark", "bright")
+    n_frames = None
+
+    def __init__(self, device):
+        self.module = torch.nn.Linear(1, 2).to(device).eval()
+
+    def input_size(self, height, width):
+        return height, width
+
+    def scores(self, frames):
+        return self.module(frames.mean()[None])
+
+def bright(device):
+    return Bright(device)
+
+def nothing(device):
+    return object()
+"""
+
+
+def test_a_factory_of_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / "own_models_for_test.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    adapter = load_model("own_models_for_test:bright")
+    assert isinstance(adapter, Adapter)
+    assert not isinstance(adapter, SplitAdapter)
+    with pytest.raises(ModelError, match="without module, class_names"):
+        load_model("own_models_for_test:nothing")
+    with pytest.raises(ModelError, match="PYTHONPATH"):
+        load_model("own_models_for_test:absent")
+    with pytest.raises(ModelError, match="PYTHONPATH"):
+        load_model("no_such_module_anywhere:f")
+    sys.modules.pop("own_models_for_test")

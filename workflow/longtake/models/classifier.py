@@ -1,0 +1,143 @@
+"""A small video classifier: convolutions frame by frame, then attention over frames.
+
+The encoder keeps a coarse spatial grid, so that the head sees where the animal is in each frame and thereby how it
+moves: two species of one shape can be told apart by motion alone. Normalisation is by group and by layer, never by
+batch, so that a frame's features depend on that frame and nothing else; `longtake.bounded.split` needs that.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+MODEL_TYPE = "longtake_clip_classifier"
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Shape of the network; stored as config.json.
+
+    Attributes
+    ----------
+    class_names : in the order of the scores
+    n_frames : frames in a clip
+    size : height and width of the input in pixels, a multiple of 16
+    channels : of the four convolutions, each of stride 2
+    grid_channels : of the spatial grid (size / 16 squared) that becomes the frame's feature
+    width, depth, heads : of the transformer over frames
+    mean, std : normalisation of RGB in [0, 1]
+    """
+
+    class_names: tuple[str, ...]
+    n_frames: int = 31
+    size: int = 96
+    channels: tuple[int, int, int, int] = (24, 48, 64, 64)
+    grid_channels: int = 16
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block over the frames of a batch of clips (B, T, width)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm_feed = nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, width)."""
+        batch, length, width = tokens.shape
+        projected = self.query_key_value(self.norm_attention(tokens))
+        query, key, value = projected.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(batch, length, width)
+        tokens = tokens + self.out(mixed)
+        return tokens + self.feed(self.norm_feed(tokens))
+
+
+class ClipClassifier(nn.Module):
+    """Frames of clips (B, T, 3, size, size) in [0, 1] -> class scores (B, classes)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        before = 3
+        for channels in config.channels:
+            layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GroupNorm(8, channels), nn.GELU()]
+            before = channels
+        layers += [nn.Conv2d(before, config.grid_channels, 1), nn.Flatten()]
+        self.encoder = nn.Sequential(*layers)
+        self.project = nn.Linear(config.grid_channels * (config.size // 16) ** 2, config.width)
+        self.position = nn.Parameter(torch.zeros(config.n_frames, config.width))
+        self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
+        self.norm = nn.LayerNorm(config.width)
+        self.classify = nn.Linear(config.width, len(config.class_names))
+        self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1))
+        nn.init.normal_(self.position, std=0.02)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (n, 3, size, size) -> features (n, grid_channels * (size / 16)^2)."""
+        features: Tensor = self.encoder((frames - self.mean) / self.std)
+        return features
+
+    def head(self, features: Tensor) -> Tensor:
+        """Features of clips (B, T, F) with T <= n_frames -> class scores (B, classes)."""
+        tokens = self.blocks(self.project(features) + self.position[: features.shape[1]])
+        scores: Tensor = self.classify(self.norm(tokens).mean(1))
+        return scores
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips (B, T, 3, size, size) -> class scores (B, classes)."""
+        return self.head(self.encode(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
+
+
+class ClipClassifierAdapter:
+    """`SplitAdapter` of a `ClipClassifier`, for one clip at a time."""
+
+    def __init__(self, module: ClipClassifier) -> None:
+        self.module: nn.Module = module
+        self.network = module
+        self.class_names = module.config.class_names
+        self.n_frames: int | None = module.config.n_frames
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:  # noqa: ARG002 (one size for all)
+        """The network's fixed square."""
+        return self.network.config.size, self.network.config.size
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (n, 3, size, size) in [0, 1] -> features (n, F)."""
+        return self.network.encode(frames)
+
+    def head(self, features: Tensor) -> Tensor:
+        """Features (T, F) -> class scores (classes,)."""
+        return self.network.head(features[None])[0]
+
+    def scores(self, frames: Tensor) -> Tensor:
+        """Frames (T, 3, size, size) in [0, 1] -> class scores (classes,)."""
+        return self.head(self.encode(frames))
+
+
+def config_to_json(config: ClassifierConfig) -> dict[str, Any]:
+    """The content of config.json."""
+    return {"model_type": MODEL_TYPE, **asdict(config)}
+
+
+def config_from_json(values: dict[str, Any]) -> ClassifierConfig:
+    """The opposite of `config_to_json`; raises TypeError for unknown or missing keys."""
+    rest: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    rest.pop("model_type", None)
+    return ClassifierConfig(**rest)
