@@ -1,0 +1,131 @@
+"""Statistics over videos: the video is the unit, and too few videos decide nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from longtake.statistics import species_statistics, tables
+
+
+def video_folder(
+    root: Path, video: str, rows: list[dict[str, Any]], curve: list[float] | None = None
+) -> Path:
+    zero = {
+        f"{prefix}_{status}": 0 for prefix in ("n", "clips") for status in ("ok", "approximate", "failed")
+    }
+    full = [{"video": video, "n_frames": 10, **zero, **row} for row in rows]
+    folder = root / video
+    tables.write_rows(folder / "species.parquet", full, tables.VIDEO_SPECIES)
+    tables.write_rows(folder / "objects.parquet", [], tables.OBJECTS)
+    curves = [
+        {"video": video, "species": rows[0]["species"], "offset": i, "importance": v, "n_clips": 1}
+        for i, v in enumerate(curve or [])
+    ]
+    tables.write_rows(folder / "curves.parquet", curves, tables.VIDEO_CURVES)
+    return folder
+
+
+def analyse(root: Path, folders: list[Path], name: str = "out", seed: int = 1) -> dict[str, Any]:
+    out = root / name
+    species_statistics(videos=folders, out=out, results=out / "r.json", seed=seed, resamples=2000)
+    found: dict[str, Any] = {
+        table: pl.read_parquet(out / f"{table}.parquet").to_dicts()
+        for table in ("videos", "species", "comparisons", "curves")
+    }
+    return found | {"json": json.loads((out / "r.json").read_text())}
+
+
+def of(found: dict[str, Any], species: str, measure: str) -> dict[str, Any]:
+    return next(r for r in found["species"] if (r["species"], r["measure"]) == (species, measure))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    made = []
+    for i, speed in enumerate([1.0, 2.0, 3.0, 4.0]):
+        carp = {
+            "species": "carp", "speed_px_s": speed + 5, "dependency": "motion-dependent" if i else "static",
+            "n_ok": 2, "clips_ok": 3, "clips_failed": i,
+        }  # fmt: skip
+        rows: list[dict[str, Any]] = [carp, {"species": "perch", "speed_px_s": speed, "n_ok": 2}]
+        if i == 0:
+            rows.append({"species": "tench", "speed_px_s": 9.0, "n_approximate": 1})
+        made.append(video_folder(tmp_path, f"v{i}", rows, [1.0, 1.0 + i, 1.0]))
+    return made
+
+
+def test_means_intervals_and_units(tmp_path: Path, folders: list[Path]) -> None:
+    found = analyse(tmp_path, folders)
+    carp = of(found, "carp", "speed_px_s")
+    assert (carp["mean"], carp["n_videos"], carp["unit"], carp["status"]) == (7.5, 4, "px/s", "ok")
+    assert 6.0 <= carp["low"] < 7.5 < carp["high"] <= 9.0
+    assert (carp["n_ok"], carp["n_failed"]) == (8, 0)
+    assert of(found, "carp", "pearson")["n_failed"] == 6
+    share = of(found, "carp", "dependency: motion-dependent")
+    assert (share["mean"], share["method"], share["n_videos"]) == (0.75, "Wilson score interval", 4)
+
+
+def test_one_video_decides_nothing(tmp_path: Path, folders: list[Path]) -> None:
+    found = analyse(tmp_path, folders)
+    tench = of(found, "tench", "speed_px_s")
+    assert (tench["mean"], tench["low"], tench["high"], tench["status"]) == (9.0, None, None, "undecided")
+    assert tench["reason"] == "1 video, at least 3 are needed"
+    assert tench["method"] == "none"
+    tests = [r for r in found["comparisons"] if "tench" in (r["species_a"], r["species_b"])]
+    assert tests and all(r["p"] is None and r["p_holm"] is None and r["reason"] for r in tests)
+
+
+def test_species_in_the_same_videos_are_compared_as_pairs(tmp_path: Path, folders: list[Path]) -> None:
+    found = analyse(tmp_path, folders)
+    row = next(r for r in found["comparisons"] if r["measure"] == "speed_px_s" and r["p"] is not None)
+    assert (row["species_a"], row["species_b"], row["n_paired"], row["difference"]) == (
+        "carp",
+        "perch",
+        4,
+        5.0,
+    )
+    assert row["p"] == pytest.approx(2 / 16)
+    assert row["p_holm"] == pytest.approx(2 / 16)  # the only test that the data decide
+
+
+def test_curves_have_a_band_over_videos(tmp_path: Path, folders: list[Path]) -> None:
+    rows = [r for r in analyse(tmp_path, folders)["curves"] if r["measure"] == "importance"]
+    assert [r["mean"] for r in rows] == [1.0, 2.5, 1.0]
+    assert (rows[0]["low"], rows[0]["high"]) == (1.0, 1.0)
+    assert 1.0 <= rows[1]["low"] < 2.5 < rows[1]["high"] <= 4.0
+    two = [r for r in analyse(tmp_path, folders[:2], "two")["curves"] if r["measure"] == "importance"]
+    assert all(r["low"] is None and r["n_videos"] == 2 for r in two)
+
+
+def test_order_of_videos_does_not_matter_and_the_seed_does(tmp_path: Path, folders: list[Path]) -> None:
+    first = analyse(tmp_path, folders)
+    assert analyse(tmp_path, folders[::-1], "reversed") == first
+    assert (tmp_path / "out/species.csv").read_bytes() == (tmp_path / "reversed/species.csv").read_bytes()
+    other = analyse(tmp_path, folders, "other", seed=2)
+    assert other["species"] != first["species"]
+
+
+def test_another_species_does_not_move_an_interval(tmp_path: Path, folders: list[Path]) -> None:
+    before = of(analyse(tmp_path, folders), "carp", "speed_px_s")
+    extra = video_folder(tmp_path, "v9", [{"species": "asp", "speed_px_s": 100.0}])
+    assert of(analyse(tmp_path, [*folders, extra], "more"), "carp", "speed_px_s") == before
+
+
+def test_json_says_the_same(tmp_path: Path, folders: list[Path]) -> None:
+    found = analyse(tmp_path, folders)
+    carp = found["json"]["species"]["carp"]
+    assert carp["measures"]["speed_px_s"]["low"] == of(found, "carp", "speed_px_s")["low"]
+    assert carp["dependency"]["static"]["mean"] == 0.25
+    assert carp["clips"] == {"ok": 12, "approximate": 0, "failed": 6}
+    assert carp["curves"]["importance"]["mean"] == [1.0, 2.5, 1.0]
+    assert found["json"]["videos"]["v0"]["tench"]["speed_px_s"] == 9.0
+
+
+def test_no_video_at_all(tmp_path: Path) -> None:
+    found = analyse(tmp_path, [])
+    assert found["species"] == [] and found["json"]["species"] == {}

@@ -1,0 +1,198 @@
+"""Statistics of one video against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from longtake import masks
+from longtake.errors import SchemaError
+from longtake.statistics import tracks, video_statistics
+from longtake.statistics.moments import area_and_centroid
+from longtake.statistics.temporal import dependency_class
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import read_table, scan_batches, write_table
+
+
+def analyse(pond: dict[str, Path], **other: Any) -> dict[str, list[dict[str, Any]]]:
+    video_statistics(video="pond", frame_interval=10, **(pond | other))  # type: ignore[arg-type]
+    return {
+        name: pl.read_parquet(pond["out"] / f"{name}.parquet").to_dicts()
+        for name in ("objects", "visits", "prompts", "species", "curves")
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_moments_from_runs_equal_those_of_pixels(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    height, width = int(generator.integers(1, 90)), int(generator.integers(1, 90))
+    mask = generator.random((height, width)) < generator.choice([0.05, 0.5, 0.98])
+    mask[0, 0] = True
+    y, x = np.nonzero(mask)
+    expected = (mask.sum(), x.mean() + 0.5, y.mean() + 0.5)
+    assert area_and_centroid(masks.encode(mask), height) == pytest.approx(expected)
+
+
+def test_moments_of_full_and_empty_masks() -> None:
+    assert area_and_centroid(masks.encode(np.ones((2000, 3000), dtype=bool)), 2000) == (6e6, 1500.0, 1000.0)
+    assert area_and_centroid(masks.encode(np.zeros((7, 9), dtype=bool)), 7)[0] == 0.0
+
+
+def test_objects(pond: dict[str, Path]) -> None:
+    a, b, p = analyse(pond)["objects"]
+    assert (a["object"], b["object"], p["object"]) == ("a", "b", "p")
+    assert (a["n_frames"], a["n_visible"], a["presence"]) == (10, 8, 0.8)
+    # Three frames of 1 s each, then five, the last of which stands for one step as well.
+    assert (a["dwell_s"], a["n_visits"], a["visit_s"], a["visit_max_s"]) == pytest.approx((8.0, 2, 4.0, 5.0))
+    # Visible when prompted: no entry seen. Hides after 20, is back at 50, still there at the end.
+    assert (a["entries"], a["exits"]) == (1, 1)
+    assert (a["area_px"], a["box_diagonal_px"]) == (48.0, 10.0)
+    # 3 px right and 4 px down each second; the two hidden steps are no step.
+    assert (a["n_steps"], a["speed_px_s"], a["speed_bl_s"]) == pytest.approx((6, 5.0, 0.5))
+    assert (b["presence"], b["dwell_s"], b["entries"], b["exits"]) == pytest.approx((0.3, 3.0, 0, 1))
+    assert (b["area_px"], b["box_diagonal_px"], b["speed_px_s"]) == (300.0, 25.0, 0.0)
+    assert (p["n_visible"], p["n_steps"], p["speed_px_s"]) == (1, 0, None)
+
+
+def test_species_of_the_video(pond: dict[str, Path]) -> None:
+    carp, perch = analyse(pond)["species"]
+    # Visible carps per processed frame: 1 1 2 1 1 1 1 1 1 1.
+    assert (carp["n_objects"], carp["max_count"], carp["mean_count"], carp["presence"]) == (2, 2, 1.1, 1.0)
+    assert carp["dwell_s"] == pytest.approx(11.0)
+    assert carp["speed_px_s"] == pytest.approx(2.5)
+    assert (carp["entries"], carp["exits"], carp["area_px"]) == (1, 2, 174.0)
+    assert (carp["n_ok"], carp["n_approximate"], carp["n_failed"]) == (2, 0, 0)
+    assert (perch["max_count"], perch["presence"], perch["speed_px_s"]) == (1, 0.1, None)
+
+
+def test_visits_and_prompts(pond: dict[str, Path]) -> None:
+    found = analyse(pond)
+    first, second = (row for row in found["visits"] if row["object"] == "a")
+    assert (first["first_frame"], first["last_frame"], first["start_s"], first["stop_s"]) == (0, 20, 0.0, 3.0)
+    assert (first["entry_seen"], first["exit_seen"]) == (False, True)
+    assert (second["first_frame"], second["last_frame"], second["n_frames"]) == (50, 90, 5)
+    assert (second["entry_seen"], second["exit_seen"]) == (True, False)
+    assert [(row["object"], row["frame"]) for row in found["prompts"]] == [("a", 0), ("b", 20)]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_batches_change_nothing(pond: dict[str, Path], monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    whole = analyse(pond)
+    monkeypatch.setattr("longtake.statistics.video.scan_batches", lambda p, s: scan_batches(p, s, rows))
+    assert analyse(pond) == whole
+
+
+def test_a_failed_window_is_not_an_absence(pond: dict[str, Path], tmp_path: Path) -> None:
+    table = read_table(pond["detections"], DETECTIONS)
+    kept = [row for row in table.to_pylist() if row["window"] == 0]
+    pond["detections"] = tmp_path / "half.parquet"
+    write_table(pond["detections"], kept, DETECTIONS)
+    found = analyse(pond, window_status={1: "failed"})
+    a = found["objects"][0]
+    assert (a["n_frames"], a["presence"]) == (5, 0.6)
+    b = found["objects"][1]
+    # Visible up to the last processed frame: that it left was not seen.
+    assert (b["exits"], b["dwell_s"]) == (0, pytest.approx(3.0))
+    assert found["species"][0]["n_failed"] == 1
+
+
+def test_a_gap_ends_a_visit_without_an_exit(pond: dict[str, Path], tmp_path: Path) -> None:
+    table = read_table(pond["detections"], DETECTIONS)
+    kept = [row for row in table.to_pylist() if row["frame"] not in (60, 70)]
+    pond["detections"] = tmp_path / "gap.parquet"
+    write_table(pond["detections"], kept, DETECTIONS)
+    a = analyse(pond)["objects"][0]
+    assert (a["n_visits"], a["entries"], a["exits"], a["n_visible"]) == (3, 1, 1, 6)
+    assert a["dwell_s"] == pytest.approx(6.0)
+    # Over the gap of three steps no speed is measured: 0-10-20 and 80-90 remain.
+    assert (a["n_steps"], a["speed_px_s"]) == pytest.approx((3, 5.0))
+
+
+def test_rows_of_status_failed_are_not_processed(pond: dict[str, Path], tmp_path: Path) -> None:
+    rows = read_table(pond["detections"], DETECTIONS).to_pylist()
+    for row in rows:
+        if row["frame"] == 60:
+            row["status"] = "failed"
+    pond["detections"] = tmp_path / "failed.parquet"
+    write_table(pond["detections"], rows, DETECTIONS)
+    found = analyse(pond)
+    assert found["objects"][0]["n_visible"] == 7
+    assert found["species"][0]["n_failed"] == 1 and found["species"][0]["n_ok"] == 1
+
+
+def test_a_frame_written_twice_is_refused(pond: dict[str, Path], tmp_path: Path) -> None:
+    rows = read_table(pond["detections"], DETECTIONS).to_pylist()
+    pond["detections"] = tmp_path / "twice.parquet"
+    write_table(pond["detections"], [*rows, rows[-1]], DETECTIONS)
+    with pytest.raises(SchemaError, match="frame 90 twice"):
+        analyse(pond)
+
+
+def test_rows_of_another_video_are_refused(pond: dict[str, Path], tmp_path: Path) -> None:
+    rows = read_table(pond["detections"], DETECTIONS).to_pylist()
+    rows[3]["video"] = "lake"
+    pond["detections"] = tmp_path / "mixed.parquet"
+    write_table(pond["detections"], rows, DETECTIONS)
+    with pytest.raises(SchemaError, match="lake"):
+        analyse(pond)
+
+
+def test_a_video_without_detections_gives_empty_tables(pond: dict[str, Path], tmp_path: Path) -> None:
+    pond["detections"] = tmp_path / "none.parquet"
+    write_table(pond["detections"], [], DETECTIONS)
+    assert all(not rows for rows in analyse(pond).values())
+    assert (pond["out"] / "species.csv").read_text().startswith('"video","species"')
+
+
+def test_csv_and_parquet_hold_the_same_rows(pond: dict[str, Path]) -> None:
+    found = analyse(pond)
+    csv = pl.read_csv(pond["out"] / "objects.csv").to_dicts()
+    assert [row["speed_px_s"] for row in csv] == [row["speed_px_s"] for row in found["objects"]]
+
+
+def test_clips_are_averaged_within_the_video(pond: dict[str, Path], write_clips: Any) -> None:
+    clips = [
+        ("carp", "ok", 0.9, 0.8, [1.0, 2.0, 3.0]),
+        ("carp", "approximate", 0.7, 0.8, [30.0, 20.0, 10.0]),
+        ("carp", "failed", None, None, [9.0, 0.0, 0.0]),
+        ("carp", "ok", float("nan"), 0.5, [5.0, 5.0, 5.0]),
+        ("bream", "ok", 0.1, -0.4, [0.0, 0.0, 0.0]),
+    ]
+    found = analyse(pond, **write_clips("pond", clips))
+    bream, carp, perch = found["species"]
+    assert carp["pearson"] == pytest.approx(0.8) and carp["spearman"] == pytest.approx(0.7)
+    assert (carp["clips_ok"], carp["clips_approximate"], carp["clips_failed"]) == (2, 1, 1)
+    assert (bream["species"], bream["dependency"], bream["n_objects"]) == ("bream", "moderate", None)
+    assert (perch["pearson"], perch["clips_ok"]) == (None, 0)
+    curve = [row for row in found["curves"] if row["species"] == "carp"]
+    # Each clip by its own mean: (0.5, 1, 1.5), (1.5, 1, 0.5) and (1, 1, 1); the failed one does not count.
+    assert [row["importance"] for row in curve] == pytest.approx([1.0, 1.0, 1.0])
+    assert [row["motion"] for row in curve] == [None, 2.0, 4.0]
+    assert [row["n_clips"] for row in curve] == [3, 3, 3]
+    flat = [row for row in found["curves"] if row["species"] == "bream"]
+    assert [row["importance"] for row in flat] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("pearson", "spearman", "expected"),
+    [
+        (0.71, -0.9, "motion-dependent"),
+        (0.7, 0.9, "moderate"),
+        (0.1, 0.31, "moderate"),
+        (0.3, -0.3, "static"),
+        (None, 0.9, "moderate"),
+        (None, None, None),
+    ],
+)
+def test_dependency_classes(pearson: float | None, spearman: float | None, expected: str | None) -> None:
+    assert dependency_class(pearson, spearman) == expected
+
+
+def test_the_plan_must_reach_the_detections(pond: dict[str, Path]) -> None:
+    plan = tracks.Processed("pond", (), 10, {})
+    with pytest.raises(SchemaError, match="different runs"):
+        tracks.read_tracks(scan_batches(pond["detections"], DETECTIONS), plan)

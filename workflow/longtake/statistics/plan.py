@@ -1,0 +1,75 @@
+"""Which frames of a video were processed, read from the plan of windows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from longtake.errors import SchemaError
+from longtake.windows import Window
+
+NOT_PROCESSED = frozenset({"failed", "missing"})
+
+
+@dataclass(frozen=True)
+class Processed:
+    """The processed grid of one video: its windows, their statuses, and the time that one step stands for.
+
+    ``statuses`` maps the number of a window to ok, approximate, failed or missing; a window that is not named is ok.
+    """
+
+    video: str
+    windows: tuple[Window, ...]
+    frame_interval: int
+    statuses: Mapping[int, str]
+
+    @property
+    def n_source_frames(self) -> int:
+        """Frames of the source that the windows emit, processed or not."""
+        return max((window.emit_stop for window in self.windows), default=0)
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between processed frames at the mean frame rate; where a gap hides the real time, this counts."""
+        frames = sum(window.stop - 1 - window.start for window in self.windows)
+        seconds = sum(window.stop_s - window.start_s for window in self.windows)
+        return self.frame_interval * seconds / frames if frames else 0.0
+
+    def frames(self) -> Iterator[range]:
+        """Yield the grid frames of every window that did not fail."""
+        for window in self.windows:
+            if self.statuses.get(window.window, "ok") not in NOT_PROCESSED:
+                yield window.frames(self.frame_interval)
+
+
+def read_plan(path: Path) -> dict[str, tuple[Window, ...]]:
+    """Read the plan (tab-separated) as video -> its windows in order.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing or a value is not a number.
+    """
+    plan: dict[str, list[Window]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
+            try:
+                window = Window(
+                    row["video"],
+                    *(int(row[name]) for name in ("window", "start", "stop", "emit_start", "emit_stop")),
+                    *(float(row[name]) for name in ("start_s", "stop_s")),
+                )  # fmt: skip
+            except (KeyError, TypeError, ValueError) as error:
+                raise SchemaError(f"{path}, line {number}: {error}; make the plan anew.") from None
+            plan.setdefault(window.video, []).append(window)
+    return {video: tuple(sorted(rows, key=lambda w: w.window)) for video, rows in plan.items()}
+
+
+def processed(
+    video: str, windows: Sequence[Window], frame_interval: int, statuses: Mapping[int, str] | None = None
+) -> Processed:
+    """Bind the windows of `video` to their statuses."""
+    mine = tuple(window for window in windows if window.video == video)
+    return Processed(video, mine, frame_interval, dict(statuses or {}))

@@ -1,0 +1,89 @@
+"""Temporal importance and motion of one video: clips averaged within the video, curve by curve.
+
+Reads the clip tables column by column through polars' streaming engine: memory follows the number of clips and
+species, never the number of frames.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from longtake.statistics.tables import CLIP_COLUMNS
+from longtake.statistics.tracks import UNLABELLED
+from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.tables import read_table
+
+USED = ("ok", "approximate")
+DEPENDENT, MODERATE, STATIC = "motion-dependent", "moderate", "static"
+CLASSES = (DEPENDENT, MODERATE, STATIC)
+
+
+def dependency_class(pearson: float | None, spearman: float | None) -> str | None:
+    """Class of a relation: both |r| > 0.7 is motion-dependent, either > 0.3 is moderate, else static.
+
+    None where neither correlation is known: a constant series is no evidence that motion is not used.
+    """
+    known = [abs(r) for r in (pearson, spearman) if r is not None]
+    if not known:
+        return None
+    if len(known) == 2 and min(known) > 0.7:
+        return DEPENDENT
+    return MODERATE if max(known) > 0.3 else STATIC
+
+
+def clip_means(path: Path) -> dict[str, dict[str, Any]]:
+    """Average a video's clips per species: species -> measures, ``dependency`` and ``clips_*`` counts.
+
+    Only clips of status ok or approximate have numbers; a number that is not finite (the correlation with a motion
+    that never changes) is left out of the mean.
+    """
+    clips = _species(pl.from_arrow(read_table(path, CLIPS)))
+    used = pl.col("status").is_in(USED)
+    means = clips.group_by("species").agg(
+        *(_mean(column, used).alias(name) for name, column in CLIP_COLUMNS.items()),
+        *((pl.col("status") == s).sum().alias(f"clips_{s}") for s in ("ok", "approximate", "failed")),
+    )
+    result = {}
+    for row in means.sort("species").iter_rows(named=True):
+        row["dependency"] = dependency_class(row["pearson"], row["spearman"])
+        result[row.pop("species")] = row
+    return result
+
+
+def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
+    """Average a video's curves over clips, per species and offset in the clip.
+
+    Each clip's importance is divided by its own mean first, so that 1 is "as important as the average frame of this
+    clip" and clips with large gradients do not drown the others. Motion is the animal's where it is known, else the
+    frame's, in source px per frame step.
+    """
+    status = pl.from_arrow(read_table(clips, CLIPS)).select("window", "object", "clip", "status")
+    rows = _species(pl.from_arrow(read_table(curves, CURVES)))
+    key = ["window", "object", "clip"]
+    mean = pl.col("magnitude").mean().over(key)
+    shaped = (
+        rows.join(status.filter(pl.col("status").is_in(USED)), on=key, how="semi")
+        .with_columns(importance=pl.when(mean > 0).then(pl.col("magnitude") / mean))
+        .with_columns(motion=pl.coalesce(_finite("motion_object"), _finite("motion_frame")))
+        .group_by("species", "offset")
+        .agg(pl.col("importance").mean(), pl.col("motion").mean(), pl.len().alias("n_clips"))
+        .sort("species", "offset")
+    )
+    return [{"video": video, **row} for row in shaped.iter_rows(named=True)]
+
+
+def _species(frame: Any) -> pl.DataFrame:
+    label = pl.col("label").replace("", UNLABELLED).fill_null(UNLABELLED)
+    return pl.DataFrame(frame).with_columns(species=label)
+
+
+def _finite(column: str) -> pl.Expr:
+    value = pl.col(column).cast(pl.Float64)
+    return pl.when(value.is_finite()).then(value)
+
+
+def _mean(column: str, used: pl.Expr) -> pl.Expr:
+    return _finite(column).filter(used).mean()
