@@ -58,6 +58,14 @@ def scan_batches(path: str | os.PathLike[str], schema: pa.Schema, rows: int = 65
         yield from file.iter_batches(batch_size=rows, columns=schema.names)
 
 
+def concatenate(paths: Iterable[str | os.PathLike[str]], path: str | os.PathLike[str], schema: pa.Schema) -> int:
+    """Write the tables at `paths`, one after the other, to `path`; return the number of rows.
+
+    Memory holds one batch, however many the tables.
+    """
+    return write_table(path, (batch for part in paths for batch in scan_batches(part, schema)), schema)
+
+
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the key-value metadata of the Parquet file at `path`."""
     found = pq.read_schema(path).metadata or {}
@@ -68,9 +76,9 @@ def _items(rows: Rows | Iterable[Rows]) -> Iterator[Rows]:
     if isinstance(rows, pa.Table | pa.RecordBatch):
         yield rows
     elif isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        yield rows  # type: ignore[misc]
+        yield rows
     else:
-        yield from rows  # type: ignore[misc]
+        yield from rows
 
 
 def _conform(rows: Rows, schema: pa.Schema, path: str | os.PathLike[str]) -> pa.Table:

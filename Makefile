@@ -1,0 +1,52 @@
+# make demo | test | lint | bench: each sets up what it needs in .venv. Needs Python 3.11 or newer, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/laptop
+export PYTHONPATH := workflow
+
+.PHONY: demo test lint bench models readme constraints
+
+demo: .venv/run
+	$(SNAKEMAKE) --configfile config/demo/config.yaml
+	@echo "Open results/demo/report.html; the tables and figures lie in results/demo (see results/README.md)."
+
+test: .venv/dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/reader.py
+	$(BIN)/python benchmarks/annotate.py
+
+# Train the embedded models again, from their seeds (about two hours on two cores).
+models: .venv/run
+	$(BIN)/python -m longtake.demo.train_tracker --out workflow/models/sam2-pond
+	$(BIN)/python -m longtake.demo.train_classifier --out workflow/models/clip31-pond
+
+# Write the documents that are made from their sources.
+readme: .venv/run
+	$(BIN)/python -m longtake.document README.md > config/README.md
+	$(BIN)/python -m longtake.document config.yaml > config/config.yaml
+
+constraints: .venv/dev
+	(sed -n 1p envs/constraints.txt; $(BIN)/pip freeze | sed 's/+cpu//' | grep -v '^nvidia\|^torch==') > envs/constraints.new
+	mv envs/constraints.new envs/constraints.txt
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "longtake needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv || (echo "On Debian and Ubuntu: sudo apt-get install python3-venv"; rm -rf .venv; exit 1)
+
+.venv/run: envs/requirements.txt envs/constraints.txt | .venv/bin/python
+	$(PIP) --requirement envs/requirements.txt
+	@touch $@
+
+.venv/dev: envs/requirements-dev.txt envs/requirements.txt envs/constraints.txt | .venv/bin/python
+	$(PIP) --requirement envs/requirements-dev.txt
+	@touch .venv/run $@
