@@ -59,20 +59,17 @@ def plan_file(path: Path, windows: Sequence[tuple[str, int, int, int, int, int]]
 def pond(tmp_path: Path) -> dict[str, Path]:
     """A video of 100 frames at 10 per second, every 10th processed, two windows of 50.
 
-    Carp a is prompted at frame 0, moves 30 px right and 40 px down (50 px) per step, hides at 30 and 40, is back from
-    50 to 90. Carp b is prompted at 20, stands still, is gone from 50 on. Perch p is seen at 40 only.
+    Carp a is prompted at frame 0, moves 30 px right and 40 px down (50 px) per step, hides at 30 and 40, is
+    back from 50 to 90. Carp b is prompted at 20, stands still, is gone from 50 on. Perch p is seen at 40
+    only.
     """
     rows = []
     for step, frame in enumerate(range(0, 100, 10)):
         x, y = 10 + 3 * step, 10 + 4 * step
         hidden = frame in (30, 40)
-        rows.append(
-            detection(frame, "a", "carp", None if hidden else (x, y, x + 6, y + 8), prompted=frame == 0)
-        )
+        rows.append(detection(frame, "a", "carp", None if hidden else (x, y, x + 6, y + 8), prompted=frame == 0))
         if frame >= 20:
-            rows.append(
-                detection(frame, "b", "carp", (50, 50, 70, 65) if frame < 50 else None, prompted=frame == 20)
-            )
+            rows.append(detection(frame, "b", "carp", (50, 50, 70, 65) if frame < 50 else None, prompted=frame == 20))
         if frame >= 40:
             rows.append(detection(frame, "p", "perch", (0, 0, 3, 4) if frame == 40 else None))
     for row in rows:

@@ -21,7 +21,8 @@ def test_bootstrap_of_equal_values_has_no_width() -> None:
 
 
 def test_bootstrap_percentiles_of_three_videos() -> None:
-    # 27 equally likely resamples of 0, 3, 6: the mean is 0 or 6 in one of 27 each (3.7 %), so 2.5 % lies on the ends.
+    # 27 equally likely resamples of 0, 3, 6: the mean is 0 or 6 in one of 27 each (3.7 %), so 2.5 % lies on
+    # the ends.
     interval = inference.bootstrap_mean([0.0, 3.0, 6.0], generator())
     assert interval.mean == 3.0
     assert (interval.low, interval.high) == (0.0, 6.0)
@@ -42,7 +43,8 @@ def test_too_few_videos_give_no_interval(values: list[float]) -> None:
     interval = inference.bootstrap_mean(values, generator())
     assert interval.status == "undecided"
     assert interval.reason
-    assert interval.low is None and interval.high is None
+    assert interval.low is None
+    assert interval.high is None
     assert interval.mean == (None if not values else sum(values) / len(values))
 
 
@@ -50,7 +52,8 @@ def test_band_resamples_whole_videos() -> None:
     curves = np.array([[0.0, 1.0], [3.0, 1.0], [6.0, 1.0]])
     mean, low, high = inference.bootstrap_band(curves, generator())
     assert mean.tolist() == [3.0, 1.0]
-    assert low.tolist() == [0.0, 1.0] and high.tolist() == [6.0, 1.0]
+    assert low.tolist() == [0.0, 1.0]
+    assert high.tolist() == [6.0, 1.0]
     _, low, _ = inference.bootstrap_band(curves[:2], generator())
     assert np.isnan(low).all()
 
@@ -99,14 +102,17 @@ def test_sampled_permutation_agrees_with_the_exact_one(monkeypatch: pytest.Monke
     monkeypatch.setattr(inference, "EXACT_LIMIT", 0)
     monkeypatch.setattr(inference, "RESAMPLES", 2000)
     sampled = inference.compare(a, b, generator())
-    assert exact.p is not None and sampled.p is not None
+    assert exact.p is not None
+    assert sampled.p is not None
     assert sampled.p == pytest.approx(exact.p, abs=0.05)
 
 
 def test_two_videos_are_not_tested() -> None:
     result = inference.compare({"x": 1.0, "y": 2.0}, {"x": 5.0, "y": 6.0, "z": 7.0}, generator())
-    assert result.status == "undecided" and "2 videos" in result.reason
-    assert result.p is None and result.hedges_g is None
+    assert result.status == "undecided"
+    assert "2 videos" in result.reason
+    assert result.p is None
+    assert result.hedges_g is None
     assert result.mean_a == 1.5
 
 

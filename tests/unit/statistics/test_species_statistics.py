@@ -12,12 +12,8 @@ import pytest
 from longtake.statistics import species_statistics, tables
 
 
-def video_folder(
-    root: Path, video: str, rows: list[dict[str, Any]], curve: list[float] | None = None
-) -> Path:
-    zero = {
-        f"{prefix}_{status}": 0 for prefix in ("n", "clips") for status in ("ok", "approximate", "failed")
-    }
+def video_folder(root: Path, video: str, rows: list[dict[str, Any]], curve: list[float] | None = None) -> Path:
+    zero = {f"{prefix}_{status}": 0 for prefix in ("n", "clips") for status in ("ok", "approximate", "failed")}
     full = [{"video": video, "n_frames": 10, **zero, **row} for row in rows]
     folder = root / video
     tables.write_rows(folder / "species.parquet", full, tables.VIDEO_SPECIES)
@@ -77,7 +73,8 @@ def test_one_video_decides_nothing(tmp_path: Path, folders: list[Path]) -> None:
     assert tench["reason"] == "1 video, at least 3 are needed"
     assert tench["method"] == "none"
     tests = [r for r in found["comparisons"] if "tench" in (r["species_a"], r["species_b"])]
-    assert tests and all(r["p"] is None and r["p_holm"] is None and r["reason"] for r in tests)
+    assert tests
+    assert all(r["p"] is None and r["p_holm"] is None and r["reason"] for r in tests)
 
 
 def test_species_in_the_same_videos_are_compared_as_pairs(tmp_path: Path, folders: list[Path]) -> None:
@@ -128,4 +125,5 @@ def test_json_says_the_same(tmp_path: Path, folders: list[Path]) -> None:
 
 def test_no_video_at_all(tmp_path: Path) -> None:
     found = analyse(tmp_path, [])
-    assert found["species"] == [] and found["json"]["species"] == {}
+    assert found["species"] == []
+    assert found["json"]["species"] == {}

@@ -1,4 +1,5 @@
-"""Presence, counts, dwell, size, speed, importance and dependency: per object, per video, and per species over videos."""
+"""Presence, counts, dwell, size, speed, importance and dependency: per object, per video, and per species
+over videos."""
 
 from longtake.statistics.species import species_statistics
 from longtake.statistics.video import video_statistics

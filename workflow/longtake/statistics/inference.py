@@ -1,9 +1,9 @@
 """Intervals and tests over videos, in plain NumPy.
 
-Every function takes one value per video (the unit) and nothing finer: frames of a video, objects in it and clips of
-it are not independent, so they are averaged before they come here. Draws come from a generator that the caller keys
-by seed, species and measure, so a table is the same whatever was computed before it. Memory is bounded by
-``BLOCK`` resamples of the videos at a time.
+Every function takes one value per video (the unit) and nothing finer: frames of a video, objects in it and
+clips of it are not independent, so they are averaged before they come here. Draws come from a generator
+that the caller keys by seed, species and measure, so a table is the same whatever was computed before it.
+Memory is bounded by ``BLOCK`` resamples of the videos at a time.
 """
 
 from __future__ import annotations
@@ -168,9 +168,10 @@ def cliffs_delta(a: Values, b: Values) -> float:
 def compare(a: Mapping[str, float], b: Mapping[str, float], generator: np.random.Generator) -> Comparison:
     """Two-sided permutation test of the difference of means of two species.
 
-    A video that shows both species is a matched pair: its two values are swapped, never separated. Videos that show
-    one of them only are relabelled among themselves. All rearrangements are visited when there are at most
-    ``EXACT_LIMIT``, otherwise ``RESAMPLES`` are drawn and p = (k + 1) / (n + 1) (Phipson and Smyth 2010).
+    A video that shows both species is a matched pair: its two values are swapped, never separated. Videos
+    that show one of them only are relabelled among themselves. All rearrangements are visited when there
+    are at most ``EXACT_LIMIT``, otherwise ``RESAMPLES`` are drawn and p = (k + 1) / (n + 1) (Phipson and
+    Smyth 2010).
 
     Parameters
     ----------
@@ -186,9 +187,7 @@ def compare(a: Mapping[str, float], b: Mapping[str, float], generator: np.random
     fewest = min(values_a.size, values_b.size)
     counts = (int(values_a.size), int(values_b.size), len(both))
     if mean_a is None or mean_b is None or fewest < MINIMUM_VIDEOS:
-        return Comparison(
-            *counts, mean_a, mean_b, None, None, None, None, "none", "undecided", too_few(int(fewest))
-        )
+        return Comparison(*counts, mean_a, mean_b, None, None, None, None, "none", "undecided", too_few(int(fewest)))
     pool = np.concatenate([values_a[len(both) :], values_b[len(both) :]])
     p, method = _permutation_p(values_a, values_b, len(both), pool, generator)
     return Comparison(
@@ -224,9 +223,7 @@ def _permutation_p(
     return (hits + 1) / (RESAMPLES + 1), f"permutation, {RESAMPLES} draws"
 
 
-def _rearrangements(
-    n_paired: int, n_pool: int, n_chosen: int
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def _rearrangements(n_paired: int, n_pool: int, n_chosen: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     for swap in itertools.product((False, True), repeat=n_paired):
         for picked in itertools.combinations(range(n_pool), n_chosen):
             chosen = np.zeros(n_pool, dtype=bool)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def run_bounds(counts: str) -> NDArray[np.int64]:
     """Column-major positions at which a COCO compressed RLE changes its value: start, stop, start, stop, ...
 
-    The format writes each run length, from the fourth on as the difference to the run two before, in groups of five
-    bits, low groups first, each as a character from ``'0'`` on with bit 6 set while more follow.
+    The format writes each run length, from the fourth on as the difference to the run two before, in groups
+    of five bits, low groups first, each as a character from ``'0'`` on with bit 6 set while more follow.
     """
     symbols = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
     if not symbols.size:

@@ -17,7 +17,8 @@ NOT_PROCESSED = frozenset({"failed", "missing"})
 class Processed:
     """The processed grid of one video: its windows, their statuses, and the time that one step stands for.
 
-    ``statuses`` maps the number of a window to ok, approximate, failed or missing; a window that is not named is ok.
+    ``statuses`` maps the number of a window to ok, approximate, failed or missing; a window that is not
+    named is ok.
     """
 
     video: str
@@ -32,7 +33,8 @@ class Processed:
 
     @property
     def step_s(self) -> float:
-        """Seconds between processed frames at the mean frame rate; where a gap hides the real time, this counts."""
+        """Seconds between processed frames at the mean frame rate; where a gap hides the real time, this
+        counts."""
         frames = sum(window.stop - 1 - window.start for window in self.windows)
         seconds = sum(window.stop_s - window.start_s for window in self.windows)
         return self.frame_interval * seconds / frames if frames else 0.0

@@ -23,7 +23,8 @@ def write_results(
     seed: int,
     resamples: int,
 ) -> None:
-    """Write the statistics as JSON: species -> measures and curves, pairs of species -> tests, videos -> values."""
+    """Write the statistics as JSON: species -> measures and curves, pairs of species -> tests, videos ->
+    values."""
     document = {
         "format": FORMAT,
         "unit": "video",
@@ -59,11 +60,9 @@ def _species(
             target[rest or kind] = {key: row[key] for key in _NUMBERS}
     for row in curves:
         if row["species"] == name:
-            curve = found["curves"].setdefault(
-                row["measure"], {k: [] for k in ("offset", "mean", "low", "high")}
-            )
+            curve = found["curves"].setdefault(row["measure"], {})
             for key in ("offset", "mean", "low", "high"):
-                curve[key].append(row[key])
+                curve.setdefault(key, []).append(row[key])
             curve["n_videos"] = row["n_videos"]
     return found
 

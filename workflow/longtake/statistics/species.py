@@ -33,12 +33,12 @@ def species_statistics(
 ) -> None:
     """Compare species over videos; the video is the unit of every number.
 
-    A video counts for a species when the species was annotated or classified in it; absence elsewhere is not a
-    measured zero, since prompts decide what is looked for.
+    A video counts for a species when the species was annotated or classified in it; absence elsewhere is
+    not a measured zero, since prompts decide what is looked for.
 
-    Writes ``videos`` (one row per video and species), ``objects``, ``species``, ``comparisons`` and ``curves`` to the
-    folder `out`, each as Parquet and CSV, and `results`, the same numbers as JSON. Memory follows the number of
-    videos and species.
+    Writes ``videos`` (one row per video and species), ``objects``, ``species``, ``comparisons`` and
+    ``curves`` to the folder `out`, each as Parquet and CSV, and `results`, the same numbers as JSON. Memory
+    follows the number of videos and species.
 
     Parameters
     ----------
@@ -80,32 +80,22 @@ def _by_species(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def summarise(rows: Sequence[Row], *, seed: int, level: float, resamples: int) -> list[Row]:
     """Mean over videos, interval and unit counts for every species and measure: rows of ``SPECIES``.
 
-    Dependency classes are shares of videos with Wilson's interval, everything else has a percentile bootstrap.
+    Dependency classes are shares of videos with Wilson's interval, everything else has a percentile
+    bootstrap.
     """
     summary: list[Row] = []
     for species, mine in _by_species(rows).items():
         for measure in tables.MEASURES:
-            interval = inference.bootstrap_mean(
-                list(_values(mine, measure.name).values()),
-                stream(seed, species, f"bootstrap of {measure.name}"),
-                level=level,
-                resamples=resamples,
-            )
+            draws = stream(seed, species, f"bootstrap of {measure.name}")
+            values = list(_values(mine, measure.name).values())
+            interval = inference.bootstrap_mean(values, draws, level=level, resamples=resamples)
             method = f"percentile bootstrap over videos, {resamples} resamples"
-            summary.append(
-                _summary_row(
-                    species, measure.name, measure.unit, measure.family, interval, method, level, mine
-                )
-            )
+            summary.append(_summary_row(measure, interval, method, level, mine))
         classes = [row["dependency"] for row in mine if row["dependency"] is not None]
         for name in CLASSES:
             share = inference.wilson(classes.count(name), len(classes), level=level)
-            summary.append(
-                _summary_row(
-                    species, f"dependency: {name}", "share of videos", "gradients", share, "Wilson score interval",
-                    level, mine,
-                )
-            )  # fmt: skip
+            measure = tables.Measure(f"dependency: {name}", "share of videos", name, "gradients")
+            summary.append(_summary_row(measure, share, "Wilson score interval", level, mine))
     return summary
 
 
@@ -114,21 +104,14 @@ def _values(rows: Sequence[Row], measure: str) -> dict[str, float]:
 
 
 def _summary_row(
-    species: str,
-    measure: str,
-    unit: str,
-    family: str,
-    interval: inference.Interval,
-    method: str,
-    level: float,
-    rows: Sequence[Row],
+    measure: tables.Measure, interval: inference.Interval, method: str, level: float, rows: Sequence[Row]
 ) -> Row:
-    prefix = "clips" if family == "gradients" else "n"
+    prefix = "clips" if measure.family == "gradients" else "n"
     return {
-        "species": species,
-        "measure": measure,
-        "unit": unit,
-        "family": family,
+        "species": rows[0]["species"],
+        "measure": measure.name,
+        "unit": measure.unit,
+        "family": measure.family,
         "n_videos": interval.n,
         "mean": interval.mean,
         "low": interval.low,
@@ -138,10 +121,7 @@ def _summary_row(
         "method": method if interval.status == "ok" else "none",
         "status": interval.status,
         "reason": interval.reason,
-        **{
-            f"n_{status}": sum(row[f"{prefix}_{status}"] for row in rows)
-            for status in ("ok", "approximate", "failed")
-        },
+        **{f"n_{status}": sum(row[f"{prefix}_{status}"] for row in rows) for status in ("ok", "approximate", "failed")},
     }
 
 

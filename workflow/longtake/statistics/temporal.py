@@ -1,7 +1,7 @@
 """Temporal importance and motion of one video: clips averaged within the video, curve by curve.
 
-Reads the clip tables column by column through polars' streaming engine: memory follows the number of clips and
-species, never the number of frames.
+Memory follows the number of clips
+and species, never the number of frames.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from longtake.statistics.tables import CLIP_COLUMNS
 from longtake.statistics.tracks import UNLABELLED
@@ -37,10 +38,10 @@ def dependency_class(pearson: float | None, spearman: float | None) -> str | Non
 def clip_means(path: Path) -> dict[str, dict[str, Any]]:
     """Average a video's clips per species: species -> measures, ``dependency`` and ``clips_*`` counts.
 
-    Only clips of status ok or approximate have numbers; a number that is not finite (the correlation with a motion
-    that never changes) is left out of the mean.
+    Only clips of status ok or approximate have numbers; a number that is not finite (the correlation with a
+    motion that never changes) is left out of the mean.
     """
-    clips = _species(pl.from_arrow(read_table(path, CLIPS)))
+    clips = _species(_read(path, CLIPS))
     used = pl.col("status").is_in(USED)
     means = clips.group_by("species").agg(
         *(_mean(column, used).alias(name) for name, column in CLIP_COLUMNS.items()),
@@ -56,12 +57,12 @@ def clip_means(path: Path) -> dict[str, dict[str, Any]]:
 def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
     """Average a video's curves over clips, per species and offset in the clip.
 
-    Each clip's importance is divided by its own mean first, so that 1 is "as important as the average frame of this
-    clip" and clips with large gradients do not drown the others. Motion is the animal's where it is known, else the
-    frame's, in source px per frame step.
+    Each clip's importance is divided by its own mean first, so that 1 is "as important as the average frame
+    of this clip" and clips with large gradients do not drown the others. Motion is the animal's where it is
+    known, else the frame's, in source px per frame step.
     """
-    status = pl.from_arrow(read_table(clips, CLIPS)).select("window", "object", "clip", "status")
-    rows = _species(pl.from_arrow(read_table(curves, CURVES)))
+    status = _read(clips, CLIPS).select("window", "object", "clip", "status")
+    rows = _species(_read(curves, CURVES))
     key = ["window", "object", "clip"]
     mean = pl.col("magnitude").mean().over(key)
     shaped = (
@@ -75,9 +76,13 @@ def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
     return [{"video": video, **row} for row in shaped.iter_rows(named=True)]
 
 
-def _species(frame: Any) -> pl.DataFrame:
+def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
+    return pl.DataFrame(read_table(path, schema))
+
+
+def _species(frame: pl.DataFrame) -> pl.DataFrame:
     label = pl.col("label").replace("", UNLABELLED).fill_null(UNLABELLED)
-    return pl.DataFrame(frame).with_columns(species=label)
+    return frame.with_columns(species=label)
 
 
 def _finite(column: str) -> pl.Expr:

@@ -1,7 +1,7 @@
 """What a table of detections says about each object, read once and in order, a batch of rows at a time.
 
-Holds one batch, 12 bytes per visible detection (for the medians) and 3 bytes per source frame and species: tens of
-megabytes for a video of hours at every frame, and no mask at all.
+Holds one batch, 12 bytes per visible detection (for the medians) and 3 bytes per source frame and species:
+tens of megabytes for a video of hours at every frame, and no mask at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Reals = NDArray[np.float64]
 
 @dataclass
 class Rows:
-    """Consecutive rows of one object as columns: frame (n,) int64, visible (n,) bool, the others (n,) float64."""
+    """Consecutive rows of one object as columns: frame (n,) int64, visible (n,) bool, the others (n,)
+    float64."""
 
     frame: NDArray[np.int64]
     time_s: Reals
@@ -101,8 +102,8 @@ def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed) -> Scene:
     Parameters
     ----------
     batches
-        The table DETECTIONS of one video; the frames of each object ascend. Rows of status ``failed`` count as not
-        processed.
+        The table DETECTIONS of one video; the frames of each object ascend. Rows of status ``failed`` count
+        as not processed.
 
     Raises
     ------
@@ -155,8 +156,7 @@ def _add_batch(scene: Scene, batch: pa.RecordBatch) -> None:
 
 def _columns(column: dict[str, pa.Array]) -> Rows:
     x_min, y_min, x_max, y_max = (
-        column[name].to_numpy(zero_copy_only=False).astype(np.float64)
-        for name in ("x_min", "y_min", "x_max", "y_max")
+        column[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in ("x_min", "y_min", "x_max", "y_max")
     )
     moments = np.full((len(x_min), 3), np.nan)
     masks = zip(column["mask"].to_pylist(), column["height"].to_pylist(), strict=True)
@@ -213,7 +213,8 @@ def _add_rows(scene: Scene, track: Track, new: Rows) -> None:
 
 
 def _add_speeds(track: Track, rows: Rows, near: NDArray[np.bool_]) -> None:
-    """Centroid displacement per second between consecutive processed frames on which the object is visible."""
+    """Centroid displacement per second between consecutive processed frames on which the object is
+    visible."""
     step = np.flatnonzero(near & rows.visible[1:] & rows.visible[:-1])
     seconds = rows.time_s[step + 1] - rows.time_s[step]
     distance = np.hypot(rows.x[step + 1] - rows.x[step], rows.y[step + 1] - rows.y[step])

@@ -32,8 +32,9 @@ def video_statistics(
 ) -> None:
     """Reduce one video's tables to the small ones that species statistics and figures read.
 
-    Writes ``objects``, ``visits``, ``prompts``, ``species`` and ``curves`` to the folder `out`, each as Parquet and
-    CSV. Memory is bounded by one batch of detections and a few bytes per visible detection (see ``read_tracks``).
+    Writes ``objects``, ``visits``, ``prompts``, ``species`` and ``curves`` to the folder `out`, each as
+    Parquet and CSV. Memory is bounded by one batch of detections and a few bytes per visible detection (see
+    ``read_tracks``).
 
     Parameters
     ----------
@@ -57,9 +58,7 @@ def video_statistics(
     tables.write_rows(out / "species.parquet", species, tables.VIDEO_SPECIES)
     shapes = curve_means(curves, clips, video) if curves and clips else []
     tables.write_rows(out / "curves.parquet", shapes, tables.VIDEO_CURVES)
-    logger.info(
-        "%s: %d objects of %d species on %d frames", video, len(objects), len(species), scene.n_frames
-    )
+    logger.info("%s: %d objects of %d species on %d frames", video, len(objects), len(species), scene.n_frames)
 
 
 def _ordered(scene: Scene) -> list[Track]:
@@ -137,9 +136,7 @@ def _prompt_rows(scene: Scene) -> list[dict[str, Any]]:
     ]
 
 
-def _species_row(
-    scene: Scene, species: str, objects: list[dict[str, Any]], means: Mapping[str, Any]
-) -> dict[str, Any]:
+def _species_row(scene: Scene, species: str, objects: list[dict[str, Any]], means: Mapping[str, Any]) -> dict[str, Any]:
     mine = [row for row in objects if row["species"] == species]
     row: dict[str, Any] = {"video": scene.processed.video, "species": species, "n_frames": scene.n_frames}
     if mine:
@@ -166,16 +163,13 @@ def _annotation(scene: Scene, species: str, objects: list[dict[str, Any]]) -> di
         "dwell_s": sum(row["dwell_s"] for row in objects),
         "entries": float(sum(row["entries"] for row in objects)),
         "exits": float(sum(row["exits"] for row in objects)),
-        **{
-            name: over_objects(name)
-            for name in ("visit_s", "area_px", "box_diagonal_px", "speed_px_s", "speed_bl_s")
-        },
+        **{name: over_objects(name) for name in ("visit_s", "area_px", "box_diagonal_px", "speed_px_s", "speed_bl_s")},
     }
 
 
 def _window_counts(plan: Processed, seen: Mapping[int, str]) -> dict[str, int]:
     """Windows of each status: the worst of what the species' rows and the run itself say of each."""
-    known = {window: status for window, status in seen.items()}
+    known = dict(seen.items())
     for window, status in plan.statuses.items():
         if status in ("failed", "missing"):
             known[window] = "failed"
