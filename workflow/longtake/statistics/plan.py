@@ -1,13 +1,10 @@
-"""Which frames of a video were processed, read from the plan of windows."""
+"""Which frames of a video were processed, by the plan of windows and what became of each."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from longtake.errors import SchemaError
 from longtake.windows import Window
 
 NOT_PROCESSED = frozenset({"failed", "missing"})
@@ -44,29 +41,6 @@ class Processed:
         for window in self.windows:
             if self.statuses.get(window.window, "ok") not in NOT_PROCESSED:
                 yield window.frames(self.frame_interval)
-
-
-def read_plan(path: Path) -> dict[str, tuple[Window, ...]]:
-    """Read the plan (tab-separated) as video -> its windows in order.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing or a value is not a number.
-    """
-    plan: dict[str, list[Window]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
-            try:
-                window = Window(
-                    row["video"],
-                    *(int(row[name]) for name in ("window", "start", "stop", "emit_start", "emit_stop")),
-                    *(float(row[name]) for name in ("start_s", "stop_s")),
-                )  # fmt: skip
-            except (KeyError, TypeError, ValueError) as error:
-                raise SchemaError(f"{path}, line {number}: {error}; make the plan anew.") from None
-            plan.setdefault(window.video, []).append(window)
-    return {video: tuple(sorted(rows, key=lambda w: w.window)) for video, rows in plan.items()}
 
 
 def processed(

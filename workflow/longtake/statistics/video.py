@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from longtake.statistics import tables
-from longtake.statistics.plan import Processed, processed, read_plan
+from longtake.statistics.plan import Processed, processed
 from longtake.statistics.temporal import clip_means, curve_means
 from longtake.statistics.tracks import Scene, Track, joined, read_tracks
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
+from longtake.windows import read_windows
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def video_statistics(
     window_status
         Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed.
     """
-    plan = processed(video, read_plan(windows).get(video, ()), frame_interval, window_status)
+    plan = processed(video, read_windows(windows).get(video, ()), frame_interval, window_status)
     scene = read_tracks(scan_batches(detections, DETECTIONS), plan)
     objects = [_object_row(scene, track) for track in _ordered(scene)]
     means = clip_means(clips) if clips else {}
