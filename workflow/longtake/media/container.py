@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from longtake.errors import UnreadableVideo
+from longtake.media import complaints
 
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,flv,live_flv,ogg,mxf,nut,ivf,asf,gif,yuv4mpegpipe"
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
@@ -45,6 +46,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """
     path = Path(path)
     refuse_by_content(path)
+    complaints.listen()
     try:
         # The "file:" prefix keeps a name such as "concat:a.ts" from being taken for a protocol.
         container = av.open(f"file:{path.resolve()}", options=OPTIONS, metadata_errors="replace")

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from longtake.errors import FrameUnavailable
+from longtake.media import complaints
 from longtake.media.container import open_video
-from longtake.media.index import NO_PTS, VideoIndex
+from longtake.media.index import CORRUPT, NO_PTS, VideoIndex
 from longtake.media.plan import Interval
 
 log = logging.getLogger(__name__)
+
+Skip = Literal["DEFAULT", "NONREF"]
 
 # Demuxing over a gap of this many packets costs less than seeking.
 SEEK_GAP_PACKETS = 60
@@ -46,7 +48,7 @@ class Decoder:
         self._stack = ExitStack()
         self._packets: Iterator[tuple[int, av.Packet]] = iter(())
         self._next = -1  # the packet that the demuxer gives next; -1 while nothing is open
-        self._skip = ""
+        self._skip: Skip = "DEFAULT"
 
     def __enter__(self) -> Self:
         return self
@@ -65,26 +67,32 @@ class Decoder:
         """Give those frames of an interval that the decoder gives, as it gives them."""
         wanted = {int(self.index.order[frame]) for frame in interval.frames}
         by_pts = {int(self.index.pts[frame]): frame for frame in interval.frames}
-        taint = _Taint(self.index)
+        taint = _Taint(self.index, interval.first)
         for number, packet in self._packets_from(interval.first, interval.last):
-            if packet.is_corrupt:
+            if packet.is_corrupt or self.index.packet_flags[number] & CORRUPT:
                 taint.mark(number)
             pictures = self._feed(packet, "DEFAULT" if number in wanted else "NONREF", number, taint)
             yield from self._name(pictures, by_pts, taint)
         yield from self._name(self._feed(None, "DEFAULT", interval.last, taint), by_pts, taint)
         self._context.flush_buffers()
 
-    def _feed(self, packet: av.Packet | None, skip: str, number: int, taint: _Taint) -> list[VideoFrame]:
+    def _feed(self, packet: av.Packet | None, skip: Skip, number: int, taint: _Taint) -> list[VideoFrame]:
         if skip != self._skip:
             self._context.skip_frame = skip
             self._skip = skip
         self.packets_decoded += packet is not None
-        try:
-            return self._context.decode(packet)
-        except (av.error.FFmpegError, EOFError) as error:
-            log.warning("%s: packet %d does not decode: %s", self.index.path, number, error)
-            taint.mark(number)
-            return []
+        with complaints.capture() as logs:
+            try:
+                return self._context.decode(packet)
+            except (av.error.FFmpegError, EOFError) as error:
+                log.warning("%s: packet %d does not decode: %s", self.index.path, number, error)
+                taint.mark(number - 1)
+                taint.mark(number)
+                return []
+            finally:
+                if complaints.is_error(logs):
+                    log.info("%s: packet %d: %s", self.index.path, number, logs[0][2].strip())
+                    taint.mark_concealed(number)
 
     def _name(self, pictures: list[VideoFrame], by_pts: dict[int, int], taint: _Taint) -> Iterator[Decoded]:
         for picture in pictures:
@@ -131,7 +139,7 @@ class Decoder:
         self.close()
         self._container, self._stream = self._stack.enter_context(open_video(self.index.path))
         self._context = self._stream.codec_context
-        self._skip = ""
+        self._skip = "DEFAULT"
 
     def _land(self) -> int:
         """Start numbering packets after a seek; the number of the first known one."""
@@ -183,11 +191,26 @@ def _find(index: VideoIndex, by_time: np.ndarray, sorted_pts: np.ndarray, pts: i
 
 
 class _Taint:
-    """The packets that an error can have reached: from it to the next keyframe, with that one's leading pictures."""
+    """The packets that an error can have reached.
 
-    def __init__(self, index: VideoIndex):
+    From the packet before it (damage that spans two is noticed in the second) to the next keyframe, with
+    that one's leading pictures.
+    """
+
+    def __init__(self, index: VideoIndex, first: int):
         self._index = index
+        self._first = first
         self._ranges: list[tuple[int, int]] = []
+
+    def mark_concealed(self, packet: int) -> None:
+        """Mark an error that was only logged; where decoding starts inside a stream that is no news.
+
+        The first packet and its leading pictures may refer to what lies before the start. None of
+        these leading pictures is ever asked of this start.
+        """
+        if packet != self._first and self._index.packet_pts[packet] > self._index.packet_pts[self._first]:
+            self.mark(packet - 1)
+            self.mark(packet)
 
     def mark(self, packet: int) -> None:
         if self._ranges and self._ranges[-1][0] <= packet < self._ranges[-1][1]:
@@ -211,15 +234,7 @@ class _Taint:
         return key < len(self._index.packet_pts) and pts < int(self._index.packet_pts[key])
 
 
-def decode_one(index: VideoIndex, frame: int, first: int) -> Decoded:
-    """Decode one frame from a given keyframe packet, in a container of its own.
-
-    Raises
-    ------
-    FrameUnavailable
-        The decoder does not give it.
-    """
+def decode_one(index: VideoIndex, frame: int, first: int) -> Decoded | None:
+    """Decode one frame from a given keyframe packet, in a container of its own; None if it does not come."""
     with Decoder(index) as decoder:
-        for decoded in decoder.decode(Interval(first, int(index.order[frame]), (frame,))):
-            return decoded
-    raise FrameUnavailable(f"{index.path}: frame {frame} does not decode from packet {first}.")
+        return next(decoder.decode(Interval(first, int(index.order[frame]), (frame,))), None)

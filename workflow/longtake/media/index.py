@@ -17,11 +17,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import FrameUnavailable, UnreadableVideo
+from longtake.media import complaints
 from longtake.media.container import open_video
 from longtake.media.geometry import orientation
 
@@ -237,19 +238,24 @@ def _demux(
     is_vp8 = stream.codec_context.name == "vp8"
     packets = container.demux(stream)
     while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError) as error:
-            reason = f"demuxing stopped after {len(columns[0])} packets: {error}"
-            log.warning("%s: %s", container.name, reason)
-            break
+        with complaints.capture() as logs:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                reason = f"demuxing stopped after {len(columns[0])} packets: {error}"
+                log.warning("%s: %s", container.name, reason)
+                break
         if packet is None:
             break
+        # The demuxer lost its place: the packet before can be cut short, the next one follows a gap.
+        damaged = complaints.is_error(logs)
+        if damaged and columns[4]:
+            columns[4][-1] |= CORRUPT
         if first is None:
             first = _first_frame(stream, packet)
         if packet.size == 0:
             continue
-        flags = KEY * packet.is_keyframe | DISCARD * packet.is_discard | CORRUPT * packet.is_corrupt
+        flags = KEY * packet.is_keyframe | DISCARD * packet.is_discard | CORRUPT * (packet.is_corrupt or damaged)
         if is_vp8 and not bytes(packet)[0] & 0x10:
             flags |= HIDDEN  # RFC 6386, 9.1: show_frame = 0, decoded but never shown
         pts, dts, position = packet.pts, packet.dts, packet.pos
@@ -274,10 +280,9 @@ def _first_frame(stream: VideoStream, packet: av.Packet) -> VideoFrame | None:
 
 
 def _stream_facts(path: Path, container: str, stream: VideoStream, first: VideoFrame, reason: str) -> StreamFacts:
-    side_data = (first.side_data[i] for i in range(len(first.side_data)))
-    matrix = next((data for data in side_data if data.type == SideDataType.DISPLAYMATRIX), None)
+    matrix = first.side_data.get("DISPLAYMATRIX")
     rotation, mirrored = 0, False
-    if matrix is not None:
+    if isinstance(matrix, SideData):
         try:
             rotation, mirrored = orientation(np.frombuffer(bytes(matrix), dtype="<i4").tolist())
         except ValueError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,21 @@ class Frame:
     tainted: bool
 
 
+@dataclass(frozen=True)
+class Missing:
+    """A frame that does not decode, and why."""
+
+    frame: int
+    reason: str
+
+
 def read_frames(
-    index: VideoIndex, frames: Sequence[int], *, size: tuple[int, int] | None = None, threads: int = 1
+    index: VideoIndex,
+    frames: Sequence[int],
+    *,
+    size: tuple[int, int] | None = None,
+    threads: int = 1,
+    on_missing: Callable[[int, str], None] | None = None,
 ) -> Iterator[Frame]:
     """Read frames by number, each matched by its timestamp and never by counting.
 
@@ -75,72 +89,87 @@ def read_frames(
         default the display size.
     threads
         Decoders that work on disjoint groups of pictures at once, each with one thread.
+    on_missing
+        Called with (frame, reason) for a frame that does not decode, which is then left out; by default
+        such a frame raises.
 
     Raises
     ------
     FrameUnavailable
-        A frame does not exist or does not decode, even from earlier keyframes. The frames before it
-        have been given; a new call with the frames after it goes on.
+        A frame does not exist; or, without ``on_missing``, does not decode even from earlier keyframes.
     ValueError
-        The frames do not ascend.
+        The frames do not ascend, or the size is no size.
     """
     intervals = plan_reads(index, frames)
     scale = size or (index.width, index.height)
     if min(scale) < 1:
         raise ValueError(f"{index.path}: frames cannot be scaled to {scale[0]} x {scale[1]} pixels.")
     if threads > 1 and len(intervals) > 1:
-        return _read_parallel(index, intervals, scale, min(threads, len(intervals)))
-    return _read_serial(index, intervals, scale)
+        results = _read_parallel(index, intervals, scale, min(threads, len(intervals)))
+    else:
+        results = _read_serial(index, intervals, scale)
+    return _deliver(results, on_missing)
 
 
-def _read_serial(index: VideoIndex, intervals: Sequence[Interval], size: tuple[int, int]) -> Generator[Frame]:
+def _deliver(results: Generator[Frame | Missing], on_missing: Callable[[int, str], None] | None) -> Iterator[Frame]:
+    with closing(results):
+        for result in results:
+            if isinstance(result, Frame):
+                yield result
+            elif on_missing is None:
+                raise FrameUnavailable(result.reason)
+            else:
+                on_missing(result.frame, result.reason)
+
+
+def _read_serial(index: VideoIndex, intervals: Sequence[Interval], size: tuple[int, int]) -> Generator[Frame | Missing]:
     with Decoder(index) as decoder:
         for interval in intervals:
-            for decoded in complete(decoder, interval):
-                yield _convert(index, decoded, size)
+            for result in _complete(decoder, interval):
+                yield result if isinstance(result, Missing) else _convert(index, result, size)
 
 
-def complete(decoder: Decoder, interval: Interval) -> Iterator[Decoded]:
+def _complete(decoder: Decoder, interval: Interval) -> Iterator[Decoded | Missing]:
     """All frames of an interval in order; one that the decoder passed over is retried, never replaced."""
     index = decoder.index
-    missing = list(reversed(interval.frames))
+    waiting = list(reversed(interval.frames))
+    hopeless: set[int] = set()
     for decoded in decoder.decode(interval):
-        while missing and missing[-1] < decoded.frame:
-            yield _retry(index, missing.pop())
-        if missing and missing[-1] == decoded.frame:
-            missing.pop()
+        while waiting and waiting[-1] < decoded.frame:
+            yield _retry(index, waiting.pop(), hopeless)
+        if waiting and waiting[-1] == decoded.frame:
+            waiting.pop()
             yield decoded
-    while missing:
-        yield _retry(index, missing.pop())
+    while waiting:
+        yield _retry(index, waiting.pop(), hopeless)
 
 
-def _retry(index: VideoIndex, frame: int) -> Decoded:
-    reached = set()
-    for earlier in range(_RETRIES + 1):
-        first = start_packet(index, frame, earlier)
-        if first in reached:
-            break
-        reached.add(first)
-        try:
-            decoded = decode_one(index, frame, first)
-        except FrameUnavailable:
-            continue
-        log.info("%s: frame %d decoded from %d keyframes earlier", index.path, frame, earlier)
-        return decoded
-    raise FrameUnavailable(
-        f"{index.path}: frame {frame} (at {index.time_s(frame):.3f} s) does not decode from any of {len(reached)} "
+def _retry(index: VideoIndex, frame: int, hopeless: set[int]) -> Decoded | Missing:
+    """Decode one frame alone, from ever earlier keyframes; ``hopeless`` are keyframes that failed before."""
+    starts = dict.fromkeys(start_packet(index, frame, earlier) for earlier in range(_RETRIES + 1))
+    nearest = next(iter(starts))
+    for first in starts if nearest not in hopeless else ():
+        decoded = decode_one(index, frame, first)
+        if decoded is not None:
+            log.info("%s: frame %d decoded from packet %d", index.path, frame, first)
+            return decoded
+    hopeless.add(nearest)
+    reason = (
+        f"{index.path}: frame {frame} (at {index.time_s(frame):.3f} s) does not decode from any of {len(starts)} "
         "keyframes before it; the file is damaged there. Leave the span out or repair the file."
     )
+    return Missing(frame, reason)
 
 
-def _convert(index: VideoIndex, decoded: Decoded, size: tuple[int, int]) -> Frame:
+def _convert(index: VideoIndex, decoded: Decoded, size: tuple[int, int]) -> Frame | Missing:
     picture = decoded.picture
     facts = index.facts
     if (picture.width, picture.height) != (facts.coded_width, facts.coded_height):
-        raise FrameUnavailable(
+        reason = (
             f"{index.path}: frame {decoded.frame} has {picture.width} x {picture.height} pixels where the video began "
             f"with {facts.coded_width} x {facts.coded_height}. Split or re-encode it to one size."
         )
+        return Missing(decoded.frame, reason)
     width, height = size if facts.rotation in (0, 180) else size[::-1]
     rgb = picture.reformat(
         width=width,
@@ -170,15 +199,11 @@ def _range(picture: VideoFrame) -> ColorRange:
     return ColorRange.JPEG if picture.format.is_rgb else ColorRange.MPEG
 
 
-class _Stopped(Exception):
-    """The consumer went away."""
-
-
 def _read_parallel(
     index: VideoIndex, intervals: Sequence[Interval], size: tuple[int, int], threads: int
-) -> Iterator[Frame]:
+) -> Generator[Frame | Missing]:
     """Interval i goes to worker i mod threads; frames come in order through one short queue a worker."""
-    queues: list[queue.Queue[Frame | Exception | None]] = [queue.Queue(_QUEUE_FRAMES) for _ in range(threads)]
+    queues: list[queue.Queue[Frame | Missing | Exception]] = [queue.Queue(_QUEUE_FRAMES) for _ in range(threads)]
     stop = threading.Event()
     workers = [
         threading.Thread(target=_work, args=(index, intervals[k::threads], size, queues[k], stop), daemon=True)
@@ -189,11 +214,10 @@ def _read_parallel(
     try:
         for number, interval in enumerate(intervals):
             for _ in interval.frames:
-                item = queues[number % threads].get()
-                if isinstance(item, Exception):
-                    raise item
-                if item is not None:
-                    yield item
+                result = queues[number % threads].get()
+                if isinstance(result, Exception):
+                    raise result
+                yield result
     finally:
         stop.set()
         for worker in workers:
@@ -204,27 +228,26 @@ def _work(
     index: VideoIndex,
     intervals: Sequence[Interval],
     size: tuple[int, int],
-    out: queue.Queue[Frame | Exception | None],
+    out: queue.Queue[Frame | Missing | Exception],
     stop: threading.Event,
 ) -> None:
-    def put(item: Frame | Exception) -> None:
-        while not stop.is_set():
-            try:
-                return out.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-        raise _Stopped
-
-    frames = _read_serial(index, intervals, size)
-    try:
-        for frame in frames:
-            put(frame)
-    except _Stopped:
-        return
-    except Exception as error:  # noqa: BLE001 - handed to the consumer, who raises it
+    """Fill a queue until done or told to stop; an error goes to the consumer, who raises it."""
+    with closing(_read_serial(index, intervals, size)) as results:
         try:
-            put(error)
-        except _Stopped:
-            log.debug("%s: reading stopped before an error was seen: %s", index.path, error)
-    finally:
-        frames.close()
+            for result in results:
+                if not _put(out, result, stop):
+                    return
+        except Exception as error:
+            _put(out, error, stop)
+
+
+def _put(
+    out: queue.Queue[Frame | Missing | Exception], item: Frame | Missing | Exception, stop: threading.Event
+) -> bool:
+    while not stop.is_set():
+        try:
+            out.put(item, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False

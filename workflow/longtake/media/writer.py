@@ -55,30 +55,32 @@ def write_video(
     """
     path = Path(path)
     time_base = Fraction(time_base)
-    count, previous, step = 0, None, 1
-    with atomic_path(path) as temporary:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=30, options={"crf": str(crf), "preset": preset})
-            stream.width, stream.height = width + width % 2, height + height % 2
-            stream.pix_fmt = "yuv420p"
-            context = stream.codec_context
-            context.time_base = stream.time_base = time_base
-            context.gop_size = keyframe_interval
-            context.thread_count = 1
-            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-            for pts, pixels in frames:
-                if previous is not None:
-                    step = pts - previous
-                    if step <= 0:
-                        raise MediaError(f"{path}: timestamps must ascend, but {pts} follows {previous}.")
-                picture = _picture(path, pixels, width, height)
-                picture.pts, picture.time_base, picture.duration = pts, time_base, step
-                container.mux(stream.encode(picture))
-                previous, count = pts, count + 1
-            if not count:
-                raise MediaError(f"{path}: no frames to write.")
-            container.mux(stream.encode(None))
+    count = 0
+    previous: int | None = None
+    with (
+        atomic_path(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        stream = container.add_stream("libx264", rate=30, options={"crf": str(crf), "preset": preset})
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = stream.time_base = time_base
+        context.gop_size = keyframe_interval
+        context.thread_count = 1
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        for pts, pixels in frames:
+            step = 1 if previous is None else pts - previous
+            if step <= 0:
+                raise MediaError(f"{path}: timestamps must ascend, but {pts} follows {previous}.")
+            picture = _picture(path, pixels, width, height)
+            picture.pts, picture.time_base, picture.duration = pts, time_base, step
+            container.mux(stream.encode(picture))
+            previous, count = pts, count + 1
+        if not count:
+            raise MediaError(f"{path}: no frames to write.")
+        container.mux(stream.encode(None))
     return count
 
 
