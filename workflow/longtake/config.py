@@ -26,7 +26,6 @@ class AnnotateOptions:
     """Section `annotate`."""
 
     model: str
-    continuity: str
     precision: str
 
 

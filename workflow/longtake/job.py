@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +40,8 @@ class Job:
     threads: int
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
-    _began: float = field(default_factory=time.monotonic)
-    _told: float = field(default_factory=time.monotonic)
+    _began: float = field(default_factory=lambda: time.monotonic())
+    _told: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def window(self) -> Window:
@@ -63,6 +63,10 @@ class Job:
     def record(self, **facts: Any) -> None:
         """Add `facts` (JSON values) to the job's record."""
         self.facts.update(facts)
+
+    def run(self, work: Callable[..., Mapping[str, Any]], **arguments: Any) -> None:
+        """Call `work` with `arguments` and a progress callback, and record what it returns."""
+        self.record(**work(**arguments, progress=self.progress))
 
     def progress(self, done: int, total: int) -> None:
         """Report that `done` of `total` units are finished; a line at most every ten seconds."""

@@ -8,10 +8,12 @@ window, so neighbouring windows process the same frames where they overlap.
 
 from __future__ import annotations
 
+import csv
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from pathlib import Path
 
 from longtake.errors import ConfigError
 
@@ -106,3 +108,17 @@ def _emit(
         Window(video, number, start, stop, emit_start, emit_stop, seconds(start), seconds(stop - 1))
         for number, (start, stop, emit_start, emit_stop) in enumerate(kept)
     ]
+
+
+def read_windows(path: str | Path) -> dict[str, list[Window]]:
+    """Read the plan's table of windows; the windows of each video in order.
+
+    Uses the standard library only, since the Snakefile reads it in every job.
+    """
+    kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Window)}
+    found: dict[str, list[Window]] = {}
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            window = Window(**{name: kind(row[name]) for name, kind in kinds.items()})
+            found.setdefault(window.video, []).append(window)
+    return found

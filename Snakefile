@@ -1,0 +1,43 @@
+"""longtake: long video in bounded memory, with the numbers that unlimited memory would give.
+
+A table of contents. `snakemake --help` aside, README.md says how to use it and config/README.md what can be set.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/demo.smk"
+include: "rules/probe.smk"
+include: "rules/plan.smk"
+include: "rules/annotate.smk"
+include: "rules/gradients.smk"
+include: "rules/merge.smk"
+include: "rules/species.smk"
+include: "rules/figures.smk"
+include: "rules/export.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    annotate,
+    gradients,
+    species,
+    figures,
+    export,
+
+
+# Everything: tables, figures, exports and the report page.
+rule all:
+    default_target: True
+    input:
+        f"{OUT}/report.html",
+        rules.species.input,
+        rules.figures.input,
+        rules.export.input,

@@ -1,0 +1,47 @@
+"""Follow the objects of a video, window by window; each window starts from the state the last one left."""
+
+
+def state_before(wildcards):
+    window = window_of(wildcards)["window"]
+    return [] if window == 0 else [f"{OUT}/annotate/{wildcards.video}/window-{window - 1:04d}.state.safetensors"]
+
+
+rule annotate_window:
+    input:
+        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        index=f"{OUT}/probe/{{video}}.index.parquet",
+        state=state_before,
+        model=lambda wildcards: model_files(settings.annotate.model),
+    output:
+        detections=f"{OUT}/annotate/{{video}}/window-{{window}}.parquet",
+        state=f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors",
+    log:
+        f"{OUT}/logs/annotate_window/{{video}}.{{window}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/annotate_window/{{video}}.{{window}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=int(not settings.device.force_cpu),
+    params:
+        window=window_of,
+        prompts=prompts_of,
+        model=str(locate(settings.annotate.model, BASE)),
+        scale=settings.video_scale_factor,
+        frame_interval=settings.frame_interval,
+        precision=settings.annotate.precision,
+        force_cpu=settings.device.force_cpu,
+        code=digest("longtake.annotate.window"),
+    message:
+        "Annotate {wildcards.video}, window {wildcards.window}"
+    script:
+        "../workflow/scripts/annotate_window.py"
+
+
+# Masks, boxes and ids of every readable video.
+rule annotate:
+    input:
+        per_video("detections/{video}.parquet"),

@@ -1,0 +1,90 @@
+"""Settings, sheets and the few functions that rules ask for their files."""
+
+import os
+import sys
+from dataclasses import asdict
+from functools import cache, partial
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, f"{workflow.basedir}/workflow")
+
+from longtake.config import locate, read_config
+from longtake.errors import LongtakeError
+from longtake.fingerprint import digest
+from longtake.sheets import read_prompts, read_videos
+from longtake.windows import read_windows
+
+# glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+BASE = Path(workflow.basedir)
+
+try:
+    settings = read_config(config)
+    VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)}
+    PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
+except LongtakeError as error:
+    raise WorkflowError(f"{type(error).__name__}: {error}") from None
+
+OUT = settings.output_dir.rstrip("/")
+
+
+wildcard_constraints:
+    video=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    window=r"\d{4,}",
+
+
+def model_files(folder):
+    """The files of a model folder; editing one reruns what used it. A module:factory has none."""
+    path = locate(folder, BASE)
+    if ":" in folder and not path.exists():
+        return []
+    names = ["config.json", "model.safetensors"]
+    if not (path / names[0]).is_file():
+        raise WorkflowError(
+            f"ModelError: the model folder {folder!r} holds no config.json (looked in {path.absolute()}). "
+            "Set annotate.model or gradients.model to a local folder of a model."
+        )
+    return [str(path / name) for name in names if (path / name).is_file()]
+
+
+@cache
+def _windows_in(path, modified):
+    return read_windows(path)
+
+
+def planned():
+    """The windows of each readable video. Waits for the plan; windows reach rules as values, not as a file."""
+    path = checkpoints.plan.get().output.windows
+    return _windows_in(path, os.stat(path).st_mtime_ns)
+
+
+def window_of(wildcards):
+    """The window of a job, as plain values."""
+    return asdict(planned()[wildcards.video][int(wildcards.window)])
+
+
+def windows_of(video, pattern):
+    """The files `pattern` of all windows of a video."""
+    windows = planned()[video]
+    return [f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}") for window in windows]
+
+
+def per_video(pattern):
+    """An input function: the files `pattern` of every readable video."""
+    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in planned()]
+
+
+def species_names():
+    """Every species that a prompt or a video names."""
+    labels = {prompt.label for prompts in PROMPTS.values() for prompt in prompts}
+    return sorted((labels | {video.species for video in VIDEOS.values()}) - {""})
+
+
+def prompts_of(wildcards):
+    """The boxes of a video, as plain values; a changed box reruns that video alone."""
+    species = VIDEOS[wildcards.video].species
+    rows = [asdict(prompt) for prompt in PROMPTS[wildcards.video]]
+    return [{**row, "label": row["label"] or species} for row in rows]

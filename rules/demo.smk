@@ -1,0 +1,23 @@
+"""The demo's synthetic scenes, rendered to real video with known truth."""
+
+if settings.demo:
+
+    rule demo_video:
+        output:
+            video=f"{OUT}/media/{{video}}.mp4",
+            truth=f"{OUT}/media/{{video}}.truth.parquet",
+        log:
+            f"{OUT}/logs/demo_video/{{video}}.log",
+        benchmark:
+            f"{OUT}/benchmarks/demo_video/{{video}}.tsv"
+        conda:
+            "../envs/longtake.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        params:
+            code=digest("longtake.demo.render"),
+        message:
+            "Render {wildcards.video}"
+        script:
+            "../workflow/scripts/demo_video.py"

@@ -1,0 +1,47 @@
+"""The windows of a video, put together: every frame once."""
+
+
+rule merge_detections:
+    input:
+        windows=lambda wildcards: windows_of(wildcards.video, "annotate/{video}/window-{window}.parquet"),
+    output:
+        detections=f"{OUT}/detections/{{video}}.parquet",
+    log:
+        f"{OUT}/logs/merge_detections/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/merge_detections/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+    params:
+        code=digest("longtake.annotate.merge"),
+    message:
+        "Merge the detections of {wildcards.video}"
+    script:
+        "../workflow/scripts/merge_detections.py"
+
+
+rule merge_gradients:
+    input:
+        curves=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.curves.parquet"),
+        clips=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.clips.parquet"),
+    output:
+        curves=f"{OUT}/gradients/{{video}}.curves.parquet",
+        clips=f"{OUT}/gradients/{{video}}.clips.parquet",
+    log:
+        f"{OUT}/logs/merge_gradients/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/merge_gradients/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+    params:
+        code=digest("longtake.store.tables", "longtake.store.schemas"),
+    message:
+        "Merge the gradients of {wildcards.video}"
+    script:
+        "../workflow/scripts/merge_gradients.py"

@@ -1,0 +1,24 @@
+"""Facts about each video, and where each of its frames lies."""
+
+
+rule probe_video:
+    input:
+        video=lambda wildcards: VIDEOS[wildcards.video].path,
+    output:
+        summary=f"{OUT}/probe/{{video}}.json",
+        index=f"{OUT}/probe/{{video}}.index.parquet",
+    log:
+        f"{OUT}/logs/probe_video/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/probe_video/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+    params:
+        code=digest("longtake.plan"),
+    message:
+        "Look at {wildcards.video}"
+    script:
+        "../workflow/scripts/probe_video.py"

@@ -1,0 +1,107 @@
+"""Files appear whole or not at all, and a table is what its reader declared."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from longtake.errors import SchemaError
+from longtake.store.arrays import read_arrays, write_arrays
+from longtake.store.atomic import atomic_path, write_json
+from longtake.store.schemas import CLIPS, DETECTIONS
+from longtake.store.tables import concatenate, read_metadata, read_table, scan_batches, write_table
+
+SMALL = pa.schema(
+    [pa.field("name", pa.string(), nullable=False), pa.field("value", pa.float64())],
+    metadata={"longtake.schema": "small", "longtake.version": "1"},
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_temporary_file_lies_in_the_same_folder_and_keeps_the_suffix(tmp_path):
+    with atomic_path(tmp_path / "new" / "x.parquet") as temporary:
+        assert temporary.parent == tmp_path / "new"
+        assert temporary.suffix == ".parquet"
+        temporary.write_text("x")
+    assert (tmp_path / "new" / "x.parquet").stat().st_mode & 0o444 == 0o444
+
+
+def test_json_refuses_what_is_no_json(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_reads_back_with_its_metadata(tmp_path):
+    path = tmp_path / "t.parquet"
+    assert write_table(path, [{"name": "a", "value": 1.5}, {"name": "b"}], SMALL, {"why": "test"}) == 2
+    assert read_table(path, SMALL).to_pylist() == [{"name": "a", "value": 1.5}, {"name": "b", "value": None}]
+    assert read_metadata(path)["why"] == "test"
+
+
+def test_no_rows_still_make_a_table(tmp_path):
+    for schema in (SMALL, DETECTIONS, CLIPS):
+        assert write_table(tmp_path / "t.parquet", [], schema) == 0
+        assert read_table(tmp_path / "t.parquet", schema).num_rows == 0
+
+
+def test_tables_are_concatenated_in_order(tmp_path):
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for number, path in enumerate(paths):
+        write_table(path, ([{"name": f"{number}{part}", "value": part}] for part in range(number)), SMALL)
+    assert concatenate(paths, tmp_path / "all.parquet", SMALL) == 3
+    batches = scan_batches(tmp_path / "all.parquet", SMALL)
+    assert [row["name"] for batch in batches for row in batch.to_pylist()] == ["10", "20", "21"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"name": "a", "vlaue": 1.0}], "vlaue"),
+        ([{"value": 1.0}], "'name' must not be empty"),
+        (pa.table({"name": ["a"]}), "not those of small"),
+        (pa.table({"name": ["a"], "value": ["b"]}), "not those of small"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, rows, words):
+    with pytest.raises(SchemaError, match=words):
+        write_table(tmp_path / "t.parquet", rows, SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_refuses_what_it_did_not_declare(tmp_path):
+    path = tmp_path / "t.parquet"
+    with pytest.raises(SchemaError, match="does not exist"):
+        read_table(path, SMALL)
+    path.write_text("no table")
+    with pytest.raises(SchemaError, match="not a Parquet file"):
+        read_table(path, SMALL)
+    pq.write_table(pa.table({"name": ["a"]}), path)
+    with pytest.raises(SchemaError, match=r"longtake\.schema"):
+        read_table(path, SMALL)
+    write_table(path, [], SMALL.with_metadata({"longtake.schema": "small", "longtake.version": "2"}))
+    with pytest.raises(SchemaError, match="version"):
+        read_table(path, SMALL)
+
+
+def test_arrays_read_back(tmp_path):
+    path = tmp_path / "a.safetensors"
+    array = np.arange(6, dtype=np.float16).reshape(2, 3).T
+    write_arrays(path, {"x": array}, {"scale": "2"})
+    arrays, metadata = read_arrays(path)
+    np.testing.assert_array_equal(arrays["x"], array)
+    assert metadata == {"scale": "2"}
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(SchemaError, match="damaged"):
+        read_arrays(path)

@@ -1,0 +1,94 @@
+"""Settings: one schema, and files that agree with it; bad ones named with file, value and remedy."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+import yaml
+
+from longtake.config import Config, GradientOptions, load_schema, locate, read_config
+from longtake.document import config_readme, config_yaml
+from longtake.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_files_are_made_from_the_schema():
+    assert (ROOT / "config/config.yaml").read_text() == config_yaml(), "run: make readme"
+    assert (ROOT / "config/README.md").read_text() == config_readme(), "run: make readme"
+
+
+def test_the_dataclasses_have_the_schemas_keys():
+    def compare(record, schema):
+        assert {field.name for field in fields(record)} == set(schema["properties"])
+        for name, kind in get_type_hints(record).items():
+            part = schema["properties"][name]
+            assert is_dataclass(kind) == (part.get("type") == "object"), name
+            if is_dataclass(kind):
+                compare(kind, part)
+
+    compare(Config, load_schema())
+
+
+def test_defaults_in_code_are_the_schemas():
+    parts = load_schema()["properties"]["gradients"]["properties"]
+    assert {f.name: f.default for f in fields(GradientOptions)} == {
+        name: part["default"] for name, part in parts.items()
+    }
+
+
+def test_every_setting_is_used_by_a_rule():
+    rules = "\n".join(path.read_text() for path in [*ROOT.glob("rules/*.smk"), ROOT / "Snakefile"])
+    for name, part in load_schema()["properties"].items():
+        if name == "gradients":
+            assert "asdict(settings.gradients)" in rules
+        elif part.get("type") == "object":
+            for inner in part["properties"]:
+                assert f"settings.{name}.{inner}" in rules, f"{name}.{inner} is read by no rule"
+        else:
+            assert f"settings.{name}" in rules, f"{name} is read by no rule"
+
+
+def test_nothing_given_means_the_defaults():
+    config = read_config({})
+    assert (config.window_duration, config.window_overlap, config.frame_interval) == (300, 30, 30)
+    assert config == read_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+
+
+def test_a_section_may_be_given_in_part():
+    assert read_config({"gradients": {"chunk_size": 2}}).gradients.max_frames == 31
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"window_duraton": 3}, ["window_duraton", "Did you mean 'window_duration'?", "my.yaml"]),
+        ({"gradients": {"chunk": 3}}, ["gradients.chunk", "chunk_size"]),
+        ({"window_duration": "300 s"}, ["window_duration", "'300 s'", "without a unit"]),
+        ({"window_duration": "5min"}, ["window_duration", "'5min'"]),
+        ({"window_overlap": 300}, ["window_overlap", "300", "smaller than the window"]),
+        ({"window_overlap": 400, "window_duration": 300}, ["window_overlap", "400"]),
+        ({"window_overlap": -1}, ["window_overlap", "-1"]),
+        ({"frame_interval": 0}, ["frame_interval", "0"]),
+        ({"frame_interval": 1.5}, ["frame_interval", "1.5"]),
+        ({"video_scale_factor": 50}, ["video_scale_factor", "50", "fraction"]),
+        ({"annotate": {"precision": "bfloat"}}, ["annotate.precision", "'bfloat'", "bfloat16"]),
+        ({"annotate": 3}, ["annotate", "mapping"]),
+        ({"device": {"force_cpu": "yes"}}, ["device.force_cpu", "'yes'"]),
+        ({"gradients": {"target": "all"}}, ["gradients.target", "'all'"]),
+        ({"seed": None}, ["seed", "None"]),
+    ],
+)
+def test_bad_settings_name_value_file_and_remedy(given, words):
+    with pytest.raises(ConfigError) as caught:
+        read_config(given, "my.yaml")
+    for word in [*words, "my.yaml"]:
+        assert word in str(caught.value)
+
+
+def test_models_of_the_checkout_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert locate("workflow/models/x", ROOT) == ROOT / "workflow/models/x"
+    (tmp_path / "mine").mkdir()
+    assert locate("mine", ROOT) == Path("mine")

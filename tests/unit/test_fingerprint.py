@@ -1,0 +1,44 @@
+"""The digest follows first-party imports, and changes with nothing else."""
+
+import pytest
+
+from longtake import fingerprint
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "far.py").write_text("x = 1\n")
+    (tmp_path / "near.py").write_text("def f():\n    from longtake.far import x\n    return x\n")
+    (tmp_path / "top.py").write_text('"""Says."""\nimport os\nfrom longtake import near\n')
+    (tmp_path / "apart.py").write_text("y = 1\n")
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+
+    def digest():
+        for cached in (fingerprint.digest, fingerprint._tree, fingerprint._imports, fingerprint._own_digest):
+            cached.cache_clear()
+        return fingerprint.digest("longtake.top")
+
+    yield tmp_path, digest
+    monkeypatch.undo()
+    digest.__globals__["fingerprint"].digest.cache_clear()
+
+
+def test_an_edit_far_below_changes_it(house):
+    root, digest = house
+    before = digest()
+    (root / "far.py").write_text("x = 2\n")
+    assert digest() != before
+
+
+def test_other_modules_comments_and_docstrings_do_not(house):
+    root, digest = house
+    before = digest()
+    (root / "apart.py").write_text("y = 2\n")
+    (root / "far.py").write_text('"""Now with words."""\n\n# and a remark\nx = 1\n')
+    assert digest() == before
+
+
+def test_an_unknown_module_is_an_error(house):
+    with pytest.raises(ModuleNotFoundError, match=r"longtake\.nowhere"):
+        fingerprint.digest("longtake.nowhere")

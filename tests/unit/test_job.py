@@ -1,0 +1,98 @@
+"""The door from scripts: a record and a log for every end a job can come to."""
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from longtake import job as job_module
+from longtake.errors import SheetError
+from longtake.job import job
+from longtake.memory.meter import Meter, peak_rss_mb
+
+SCRIPTS = Path(job_module.__file__).parents[1] / "scripts"
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    return SimpleNamespace(
+        rule="annotate_window",
+        wildcards={"video": "v", "window": "0001"},
+        log=[str(tmp_path / "logs" / "v.0001.log")],
+        input=SimpleNamespace(),
+        output=SimpleNamespace(),
+        params=SimpleNamespace(
+            window=dict(video="v", window=1, start=0, stop=4, emit_start=0, emit_stop=3, start_s=0.0, stop_s=0.3)
+        ),
+        resources=SimpleNamespace(mem_mb=500),
+        threads=1,
+        scriptdir=str(SCRIPTS),
+    )
+
+
+def record_of(snakemake):
+    return json.loads(Path(snakemake.log[0]).with_suffix(".json").read_text())
+
+
+def test_a_job_that_ends_well(snakemake):
+    with job(snakemake) as it:
+        assert it.window.emit_stop == 3
+        logging.getLogger("longtake.somewhere").info("hello")
+        it.record(frames=3, odd=float("nan"))
+    record = record_of(snakemake)
+    assert (record["status"], record["rule"], record["wildcards"]["window"]) == ("ok", "annotate_window", "0001")
+    assert record["facts"] == {"frames": 3, "odd": None}
+    assert record["rss_mb"] > 1
+    assert record["requested_mem_mb"] == 500
+    assert "hello" in Path(snakemake.log[0]).read_text()
+
+
+def test_a_job_that_fails_keeps_the_reason_and_ends_with_status_1(snakemake, capsys):
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        raise SheetError("row 7 is bad")
+    assert caught.value.code == 1
+    assert record_of(snakemake)["status"] == "failed"
+    assert "row 7 is bad" in record_of(snakemake)["reason"]
+    shown = capsys.readouterr().err
+    assert "annotate_window v 0001 failed: row 7 is bad" in shown
+    assert "Traceback" not in shown
+    assert "Traceback" in Path(snakemake.log[0]).read_text()
+
+
+def test_an_interrupt_is_recorded_too(snakemake):
+    with pytest.raises(SystemExit), job(snakemake):
+        raise KeyboardInterrupt
+    assert "KeyboardInterrupt" in record_of(snakemake)["reason"]
+
+
+def test_another_copy_of_longtake_is_refused(snakemake, tmp_path):
+    snakemake.scriptdir = str(tmp_path / "workflow" / "scripts")
+    with pytest.raises(SystemExit), job(snakemake):
+        pass
+    assert "Uninstall" in record_of(snakemake)["reason"]
+
+
+def test_progress_speaks_seldom(snakemake, monkeypatch, capsys):
+    now = [1000.0]
+    monkeypatch.setattr(job_module.time, "monotonic", lambda: now[0])
+    with job(snakemake) as it:
+        for done in range(1, 101):
+            now[0] += 0.5
+            it.progress(done, 100)
+    lines = [line for line in capsys.readouterr().err.splitlines() if " left" in line]
+    assert len(lines) == 5
+    assert lines[0] == "annotate_window v 0001: 20 of 100 (20 %), 2.0 per s, 40 s left"
+
+
+def test_the_meter_sees_what_was_allocated_and_logs_while_it_runs(caplog):
+    with caplog.at_level(logging.INFO, "longtake"), Meter(interval=0.01) as meter:
+        before = peak_rss_mb()
+        block = bytearray(64 * 2**20)
+        block[::4096] = b"x" * len(block[::4096])
+        del block
+        while not caplog.records:
+            pass
+    assert meter.peaks()["rss_mb"] - before > 50
+    assert "RSS" in caplog.text

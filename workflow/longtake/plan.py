@@ -1,0 +1,92 @@
+"""The steps before any heavy work: facts about each video, then one table of all windows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from longtake.errors import UnreadableVideo
+from longtake.media import index_video, load_index, probe_video, save_index
+from longtake.store.atomic import write_json, write_text
+from longtake.windows import Window, plan_windows
+
+log = logging.getLogger(__name__)
+VIDEO_COLUMNS = "video status reason windows frames duration_s fps variable_rate width height codec path".split()
+
+
+def probe(video: str, path: str, summary: str, index: str) -> dict[str, Any]:
+    """Write the facts of a video to `summary` (JSON) and its frame index to `index` (Parquet).
+
+    A video that cannot be read is a fact too: its summary says ``unreadable`` and why, its index is an empty file,
+    and the other videos go on without it.
+    """
+    try:
+        found = index_video(path)
+        save_index(found, index)
+        facts = probe_video(path, found)
+    except (UnreadableVideo, OSError) as error:
+        log.warning("video %s is left out: %s", video, error)
+        write_text(index, "")
+        facts = {"path": path, "status": "unreadable", "reason": str(error)}
+    write_json(summary, {"video": video, **facts})
+    return facts
+
+
+def plan(
+    summaries: Iterable[str],
+    indexes: Iterable[str],
+    *,
+    duration: float,
+    overlap: float,
+    frame_interval: int,
+    windows_out: str,
+    videos_out: str,
+) -> int:
+    """Write the table of all windows of all readable videos, and the table of videos; return the window count.
+
+    Parameters
+    ----------
+    summaries, indexes
+        What `probe` wrote, one of each per video, in the same order.
+    duration, overlap
+        Seconds.
+    """
+    windows: list[Window] = []
+    videos: list[dict[str, Any]] = []
+    for summary, index in zip(summaries, indexes, strict=True):
+        facts = json.loads(Path(summary).read_text(encoding="utf-8"))
+        cut: list[Window] = []
+        if facts["status"] == "ok":
+            loaded = load_index(index, facts["path"])
+            cut = plan_windows(
+                facts["video"],
+                loaded.pts.tolist(),
+                loaded.time_base,
+                duration=duration,
+                overlap=overlap,
+                frame_interval=frame_interval,
+            )
+        windows += cut
+        videos.append({**facts, "windows": len(cut)})
+    rows = [{**asdict(window), "n_frames": len(window.frames(frame_interval))} for window in windows]
+    write_text(windows_out, _tsv([field.name for field in fields(Window)] + ["n_frames"], rows))
+    write_text(videos_out, _tsv(VIDEO_COLUMNS, videos))
+    left_out = [video["video"] for video in videos if video["status"] != "ok"]
+    log.info("%d windows of %d videos; left out: %s", len(windows), len(videos), ", ".join(left_out) or "none")
+    return len(windows)
+
+
+def _tsv(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: str(row.get(name, "")).replace("\t", " ").replace("\n", " ") for name in columns} for row in rows
+    )
+    return text.getvalue()

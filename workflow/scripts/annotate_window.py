@@ -1,0 +1,20 @@
+from longtake.annotate.window import annotate_window
+from longtake.job import job
+from longtake.sheets import Prompt
+
+with job(snakemake) as it:
+    it.run(
+        annotate_window,
+        video_path=it.input.video,
+        index_path=it.input.index,
+        window=it.window,
+        prompts=[Prompt(**row) for row in it.params.prompts],
+        model_dir=it.params.model,
+        scale=it.params.scale,
+        frame_interval=it.params.frame_interval,
+        state_in=it.input.state or None,
+        detections_out=it.output.detections,
+        state_out=it.output.state,
+        device=it.device(it.params.force_cpu),
+        precision=it.params.precision,
+    )

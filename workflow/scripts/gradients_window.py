@@ -1,0 +1,20 @@
+from longtake.config import GradientOptions
+from longtake.gradients.window import analyse_window
+from longtake.job import job
+
+with job(snakemake) as it:
+    it.run(
+        analyse_window,
+        video_path=it.input.video,
+        index_path=it.input.index,
+        window=it.window,
+        detections_path=it.input.detections,
+        species=it.params.species,
+        model_spec=it.params.options["model"],
+        options=GradientOptions(**it.params.options),
+        seed=it.params.seed,
+        curves_out=it.output.curves,
+        clips_out=it.output.clips,
+        maps_out=it.output.maps,
+        device=it.device(it.params.force_cpu),
+    )

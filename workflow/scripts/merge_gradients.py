@@ -1,0 +1,7 @@
+from longtake.job import job
+from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.tables import concatenate
+
+with job(snakemake) as it:
+    it.record(curves=concatenate(it.input.curves, it.output.curves, CURVES))
+    it.record(clips=concatenate(it.input.clips, it.output.clips, CLIPS))
