@@ -1,0 +1,146 @@
+"""A random SAM 2 of the production classes, small enough for a test, and the stock session to compare with."""
+
+import json
+
+import pytest
+import torch
+from transformers import Sam2VideoConfig, Sam2VideoInferenceSession, Sam2VideoModel
+
+SIDE = 64
+CONFIG = {
+    "image_size": SIDE,
+    "vision_config": {
+        "model_type": "sam2_vision_model",
+        "backbone_config": {
+            "model_type": "sam2_hiera_det_model",
+            "hidden_size": 8,
+            "image_size": [SIDE, SIDE],
+            "blocks_per_stage": [1, 1, 2, 1],
+            "embed_dim_per_stage": [8, 16, 32, 64],
+            "num_attention_heads_per_stage": [1, 1, 2, 2],
+            "window_size_per_stage": [4, 4, 4, 2],
+            "global_attention_blocks": [3],
+        },
+        "backbone_channel_list": [64, 32, 16, 8],
+        "backbone_feature_sizes": [[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2],
+        "fpn_hidden_size": 128,
+    },
+    "prompt_encoder_config": {"hidden_size": 128, "image_size": SIDE, "patch_size": 16},
+    "mask_decoder_config": {"hidden_size": 128, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+    "memory_attention_hidden_size": 128,
+    "memory_attention_num_layers": 2,
+    "memory_attention_feed_forward_hidden_size": 32,
+    "memory_attention_rope_feat_sizes": [SIDE // 16] * 2,
+    "memory_encoder_hidden_size": 128,
+    "memory_encoder_output_channels": 64,
+    "mask_downsampler_embed_dim": 128,
+    "memory_fuser_embed_dim": 128,
+    "memory_fuser_intermediate_dim": 32,
+}
+
+
+def save_random_model(folder, seed):
+    """Random weights in every parameter, those included that the library leaves at zero until trained."""
+    torch.manual_seed(seed)
+    model = Sam2VideoModel(Sam2VideoConfig(**CONFIG))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name and name.endswith("weight"):
+                continue
+            fan_in = parameter[0].numel() if parameter.ndim > 1 and "embed" not in name else 1
+            parameter.normal_(std=1.2 / fan_in**0.5 if parameter.ndim > 1 else 0.2)
+            # Soft attention to the memory: every token of it, old pointers too, must count in the result.
+            if "memory_attention" in name and ("q_proj" in name or "k_proj" in name):
+                parameter.mul_(0.1)
+        # Scores around the decision, so that objects come into view and leave it.
+        model.mask_decoder.pred_obj_score_head.proj_out.weight.mul_(20)
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(11.5)
+    model.save_pretrained(folder)
+    constants = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3], "size": {"height": SIDE, "width": SIDE}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(constants))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory):
+    return save_random_model(tmp_path_factory.mktemp("models") / "random-a", seed=1)
+
+
+@pytest.fixture(scope="session")
+def other_model_dir(tmp_path_factory):
+    return save_random_model(tmp_path_factory.mktemp("models") / "random-b", seed=2)
+
+
+@pytest.fixture(scope="session")
+def tracker(model_dir):
+    from longtake.annotate.tracker import load_tracker
+
+    return load_tracker(model_dir)
+
+
+def stock_logits(tracker, pixels, prompts, ends=None):
+    """Track with one stock session that holds the whole video and forgets nothing.
+
+    pixels : (T, 3, S, S); prompts : {frame: {object: (2, 2) corners}}; ends : {object: last frame}.
+    Gives {(frame, object): ((h, w) logits, object-score logit)}.
+
+    The library cannot end an object; where one ends, it is taken out of the stock session's tables, which keep all
+    else.
+    """
+    session = Sam2VideoInferenceSession(video=pixels, video_height=1, video_width=1, dtype=torch.float32)
+    found = {}
+    for frame in range(len(pixels)):
+        drop_ended(session, [name for name, last in (ends or {}).items() if last + 1 == frame])
+        fresh = prompts.get(frame, {})
+        for name, corners in fresh.items():
+            inputs = {"point_coords": corners.reshape(1, 1, 2, 2), "point_labels": torch.tensor([[[2, 3]]])}
+            session.add_point_inputs(session.obj_id_to_idx(name), frame, inputs)
+        session.obj_with_new_inputs = list(fresh)
+        if session.obj_ids:
+            output = tracker.model(session, frame_idx=frame)
+            for place, name in enumerate(output.object_ids):
+                found[frame, name] = (output.pred_masks[place, 0], output.object_score_logits[place].item())
+    return found
+
+
+def drop_ended(session, ended):
+    while ended_here := [name for name in ended if name in session._obj_id_to_idx]:
+        gone = session._obj_id_to_idx.pop(ended_here[0])
+        for table in (
+            session.point_inputs_per_obj,
+            session.mask_inputs_per_obj,
+            session.output_dict_per_obj,
+            session.frames_tracked_per_obj,
+        ):
+            for place in range(gone, len(session._obj_idx_to_id) - 1):
+                table[place] = table[place + 1]
+            del table[len(session._obj_idx_to_id) - 1]
+        names = [name for name in session._obj_idx_to_id.values() if name != ended_here[0]]
+        session._obj_idx_to_id.clear()
+        session._obj_id_to_idx.clear()
+        for place, name in enumerate(names):
+            session._obj_idx_to_id[place], session._obj_id_to_idx[name] = name, place
+        session.obj_ids = names
+
+
+@pytest.fixture(scope="session")
+def stock():
+    return stock_logits
+
+
+@pytest.fixture(scope="session")
+def square():
+    """A box in the model's square as the corners that a session takes."""
+    return lambda *values: torch.tensor(values, dtype=torch.float32).view(2, 2)
+
+
+@pytest.fixture(scope="session")
+def drifting_pixels():
+    """Frames that change all the time, so that a wrong memory cannot pass for a right one: (T, 3, S, S) float32."""
+
+    def make(count, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        steps = torch.randn(count, 3, SIDE, SIDE, generator=generator)
+        return steps.cumsum(0) / torch.arange(1, count + 1).sqrt().view(-1, 1, 1, 1)
+
+    return make

@@ -1,0 +1,163 @@
+"""The file by which one window hands the tracker's state to the next.
+
+A safetensors file. Its tensors are what the bounded session keeps (memory features, object pointers, one positional
+encoding); its one metadata entry, ``longtake``, is JSON with the schema, its version, the identity of the run (model,
+video, settings, prompts so far), the next grid frame, the objects in order with their frames, and a SHA-256 over all of
+it. A file that is torn, or that belongs to another run, is refused by name: continuing from it would give masks that
+look right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from longtake.annotate.session import CONDITIONING, FEATURES, POINTER, POSITIONS, TRACKED, BoundedSession
+from longtake.annotate.tracker import Tracker
+from longtake.errors import StateError
+from longtake.store.atomic import atomic_path
+
+SCHEMA, VERSION = "longtake.tracker-state", 1
+# A single entry: safetensors writes several in no fixed order, and the same state must be the same bytes.
+_ENTRY = "longtake"
+_KINDS = (CONDITIONING, TRACKED)
+
+
+def save_state(
+    path: str | os.PathLike[str], session: BoundedSession, *, identity: Mapping[str, str], next_frame: int
+) -> int:
+    """Write the session's state after its last frame, atomically; the same state gives the same bytes.
+
+    Parameters
+    ----------
+    identity
+        What must agree for the state to be continued, as text by name: model, video, settings.
+    next_frame
+        The grid frame with which the next window begins.
+
+    Returns
+    -------
+    int
+        The file's size in bytes.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    objects = []
+    for place, name in enumerate(session.obj_ids):
+        frames: dict[str, list[int]] = {}
+        for kind in _KINDS:
+            outputs = session.output_dict_per_obj[place][kind]
+            frames[kind] = list(outputs)
+            for frame, output in outputs.items():
+                tensors[_key(place, kind, frame, POINTER)] = output[POINTER].cpu().contiguous()
+                if FEATURES in output:
+                    tensors[_key(place, kind, frame, FEATURES)] = output[FEATURES].cpu().contiguous()
+        objects.append({"object": name, "frames": frames})
+    if session.positions is not None and objects:
+        tensors[POSITIONS] = session.positions.cpu().contiguous()
+    header = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "identity": dict(identity),
+        "next_frame": next_frame,
+        "num_frames": session.num_frames,
+        "objects": objects,
+    }
+    header["checksum"] = _checksum(header, tensors)
+    contents = save(tensors, metadata={_ENTRY: json.dumps(header, sort_keys=True, ensure_ascii=False)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(contents)
+    return len(contents)
+
+
+def load_state(
+    path: str | os.PathLike[str], tracker: Tracker, *, identity: Mapping[str, str], next_frame: int
+) -> BoundedSession:
+    """Read a state back into a session that goes on as if it had never stopped.
+
+    Raises
+    ------
+    StateError
+        The file is missing, damaged, of another schema or version, of another model, video or setting, or does not
+        continue with `next_frame`.
+    """
+    file = Path(path)
+    header, tensors = _read(file)
+    _check(file, header, tensors, identity, next_frame)
+    session = BoundedSession(tracker, int(header["num_frames"]))
+    if POSITIONS in tensors:
+        session.positions = tensors[POSITIONS].to(tracker.device)
+    for entry in header["objects"]:
+        place = session.obj_id_to_idx(entry["object"])
+        for kind in _KINDS:
+            for frame in entry["frames"][kind]:
+                output = {POINTER: tensors[_key(place, kind, frame, POINTER)].to(tracker.device)}
+                features = tensors.get(_key(place, kind, frame, FEATURES))
+                if features is not None:
+                    output |= {FEATURES: features.to(tracker.device), POSITIONS: session.positions}
+                session.output_dict_per_obj[place][kind][frame] = output
+    return session
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not file.is_file():
+        raise StateError(f"{file} does not exist; run the window before this one.")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = json.loads((opened.metadata() or {})[_ENTRY])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise StateError(
+            f"{file} is no whole state file ({type(error).__name__}: {error}); delete it and rerun the window before."
+        ) from None
+    if not isinstance(header, dict):
+        raise StateError(f"{file} is no state file; delete it and rerun the window before.")
+    return header, tensors
+
+
+def _check(
+    file: Path,
+    header: dict[str, Any],
+    tensors: dict[str, torch.Tensor],
+    identity: Mapping[str, str],
+    next_frame: int,
+) -> None:
+    if (header.get("schema"), header.get("version")) != (SCHEMA, VERSION):
+        raise StateError(
+            f"{file} is {header.get('schema')!r} version {header.get('version')!r}, expected {SCHEMA!r} version "
+            f"{VERSION}; delete it and rerun the window before."
+        )
+    if header.get("checksum") != _checksum({k: v for k, v in header.items() if k != "checksum"}, tensors):
+        raise StateError(f"{file} is damaged: its checksum does not match. Delete it and rerun the window before.")
+    found = header["identity"]
+    for name in sorted(identity.keys() | found.keys()):
+        if found.get(name) != identity.get(name):
+            raise StateError(
+                f"{file} was written for another {name} ({found.get(name)!r}, here {identity.get(name)!r}); "
+                "rerun this video from its first window, or restore what was changed."
+            )
+    if header["next_frame"] != next_frame:
+        raise StateError(
+            f"{file} continues with grid frame {header['next_frame']}, but this window begins with {next_frame}; "
+            "give the state of the window right before it."
+        )
+
+
+def _key(place: int, kind: str, frame: int, what: str) -> str:
+    return f"{place}/{kind}/{frame}/{what}"
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    whole = hashlib.sha256(json.dumps(header, sort_keys=True, ensure_ascii=False).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,179 @@
+"""Which prompt acts on which processed frame, and when an object ends.
+
+A prompt belongs to a frame of the source; the tracker sees every `frame_interval`-th. So a prompt acts on the *nearest*
+processed frame, the earlier one in a tie (and the last one, where the nearest would lie behind the video's end). The
+latest prompt of an object decides when it ends: the object is tracked up to the last processed frame whose time is not
+later than that prompt's `until_s`, and on the prompted frame in any case. A prompt after the end begins the object
+anew, with nothing remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from longtake.errors import FrameUnavailable, SheetError
+from longtake.masks import Box
+from longtake.sheets import Prompt
+
+log = logging.getLogger(__name__)
+
+_OVERRULED = "another prompt of the object acts on the same processed frame and is closer to it"
+
+
+class Timeline(Protocol):
+    """What a prompt has to be held against: `longtake.media.VideoIndex` is one."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def n_frames(self) -> int: ...
+    def time_s(self, frame: int) -> float: ...
+    def frame_at(self, time_s: float) -> int: ...
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A prompt on the grid: `grid_frame` counts processed frames over the whole video, `box` lies in the frame.
+
+    `frame` is the source frame that the prompt names; `reason` says why a prompt is not used, or is empty.
+    """
+
+    prompt: Prompt
+    frame: int
+    grid_frame: int
+    box: Box
+    clipped: bool
+    reason: str = ""
+
+
+def place_prompts(
+    prompts: Iterable[Prompt], timeline: Timeline, frame_interval: int, sheet: str = "prompts.tsv"
+) -> list[Placed]:
+    """Put prompts on the grid, in the order of grid frames and rows.
+
+    Raises
+    ------
+    SheetError
+        A prompt lies outside the video in time, or its box is empty, not a number, or outside the frame.
+    """
+    placed = [_place(prompt, timeline, frame_interval, f"{sheet}, row {prompt.row}") for prompt in prompts]
+    closest: dict[tuple[int, str], Placed] = {}
+    for each in placed:
+        key = (each.grid_frame, each.prompt.object)
+        if key not in closest or _rank(each, frame_interval) < _rank(closest[key], frame_interval):
+            closest[key] = each
+    chosen = []
+    for each in placed:
+        if closest[each.grid_frame, each.prompt.object] is not each:
+            log.warning("%s, row %d: not used: %s", sheet, each.prompt.row, _OVERRULED)
+            each = Placed(each.prompt, each.frame, each.grid_frame, each.box, each.clipped, _OVERRULED)
+        chosen.append(each)
+    return sorted(chosen, key=lambda each: (each.grid_frame, each.prompt.row))
+
+
+class Schedule:
+    """Which objects are tracked on which grid frame, from the prompts of a whole video; grid frames inclusive."""
+
+    def __init__(self, placed: Sequence[Placed], timeline: Timeline, frame_interval: int) -> None:
+        self.placed = placed
+        self._boxes: dict[int, dict[str, Placed]] = {}
+        self._spans: dict[str, list[tuple[int, int]]] = {}
+        self._labels = {each.prompt.object: each.prompt.label for each in placed}
+        for each in placed:
+            if not each.reason:
+                self._boxes.setdefault(each.grid_frame, {})[each.prompt.object] = each
+                span = (each.grid_frame, _last(each, timeline, frame_interval))
+                self._spans.setdefault(each.prompt.object, []).append(span)
+
+    def starting(self, frame: int) -> dict[str, Placed]:
+        """Return the prompts that act on a grid frame, by object."""
+        return self._boxes.get(frame, {})
+
+    def label(self, name: str) -> str:
+        """Return the label of an object, which is the same in all its prompts."""
+        return self._labels[name]
+
+    def busy(self, frame: int) -> bool:
+        """Return whether any object is tracked on a grid frame."""
+        return any(self._reaches(name, frame + 1) >= frame for name in self._spans)
+
+    def ended(self, names: Iterable[str], frame: int) -> set[str]:
+        """Return which of the objects tracked before a grid frame are over by then; a prompt on it begins them anew."""
+        return {name for name in names if self._reaches(name, frame) < frame}
+
+    def _reaches(self, name: str, before: int) -> int:
+        """Give the last grid frame of an object by its latest prompt that acts before `before`; -1 if there is none."""
+        return next((last for start, last in reversed(self._spans.get(name, [])) if start < before), -1)
+
+    def digest(self, before: int) -> str:
+        """Digest the prompts that act before a grid frame: those that a state at that frame has already taken in."""
+        seen = [asdict(each.prompt) | {"row": 0} for each in self.placed if each.grid_frame < before and not each.reason]
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def _last(placed: Placed, timeline: Timeline, frame_interval: int) -> int:
+    last = (timeline.n_frames - 1) // frame_interval
+    until = placed.prompt.until_s
+    if until is None or until >= timeline.time_s(last * frame_interval):
+        return last
+    return max(placed.grid_frame, timeline.frame_at(max(until, 0.0)) // frame_interval)
+
+
+def _place(prompt: Prompt, timeline: Timeline, frame_interval: int, where: str) -> Placed:
+    frame = _frame(prompt, timeline, where)
+    below, rest = divmod(frame, frame_interval)
+    nearest = below + (2 * rest > frame_interval)
+    box, clipped = _inside(prompt, timeline, where)
+    grid_frame = min(nearest, (timeline.n_frames - 1) // frame_interval)
+    if prompt.until_s is not None and prompt.until_s < timeline.time_s(frame):
+        raise SheetError(
+            f"{where}: object {prompt.object!r} ends at until_s {prompt.until_s:g}, before its box at "
+            f"{timeline.time_s(frame):g} s; give a later until_s, or leave it empty."
+        )
+    return Placed(prompt, frame, grid_frame, box, clipped)
+
+
+def _frame(prompt: Prompt, timeline: Timeline, where: str) -> int:
+    if prompt.frame is None:
+        try:
+            return timeline.frame_at(float("nan") if prompt.time_s is None else prompt.time_s)
+        except (FrameUnavailable, ValueError):
+            last = timeline.time_s(timeline.n_frames - 1)
+            raise SheetError(
+                f"{where}: time_s {prompt.time_s} of object {prompt.object!r} lies outside the video, whose last frame "
+                f"is at {last:.3f} s; give a time from 0 to there."
+            ) from None
+    if not 0 <= prompt.frame < timeline.n_frames:
+        raise SheetError(
+            f"{where}: frame {prompt.frame} of object {prompt.object!r} lies outside the video, which has "
+            f"{timeline.n_frames} frames; give a frame from 0 to {timeline.n_frames - 1}."
+        )
+    return prompt.frame
+
+
+def _inside(prompt: Prompt, timeline: Timeline, where: str) -> tuple[Box, bool]:
+    given = (prompt.x_min, prompt.y_min, prompt.x_max, prompt.y_max)
+    said = f"the box x {given[0]:g} to {given[2]:g}, y {given[1]:g} to {given[3]:g} of object {prompt.object!r}"
+    if not (given[0] < given[2] and given[1] < given[3]):
+        raise SheetError(f"{where}: {said} is empty; maxima are exclusive and must exceed the minima.")
+    width, height = timeline.width, timeline.height
+    box = (max(given[0], 0.0), max(given[1], 0.0), min(given[2], float(width)), min(given[3], float(height)))
+    if not (box[0] < box[2] and box[1] < box[3]):
+        raise SheetError(
+            f"{where}: {said} lies outside the frame of {width} x {height} pixels; give source pixels (as displayed, "
+            "not scaled)."
+        )
+    if box != given:
+        log.warning("%s: %s reaches out of the frame of %d x %d pixels and is clipped", where, said, width, height)
+    return box, box != given
+
+
+def _rank(placed: Placed, frame_interval: int) -> tuple[int, int]:
+    return abs(placed.frame - placed.grid_frame * frame_interval), placed.prompt.row

@@ -1,0 +1,174 @@
+"""A tracking session of bounded size that computes what the unbounded one computes.
+
+``Sam2VideoInferenceSession`` keeps every frame, mask and memory it ever made. What a later frame can read of them is
+little: the memory features of the last ``num_maskmem - 1`` frames, the object pointers of the last
+``max_object_pointers_in_encoder - 1``, and both of every conditioning (prompted) frame. The session here keeps exactly
+that, so the model reads the same numbers, and the session's size depends on objects and prompts but not on time.
+
+Frames are named by their place on the grid of the *whole* video (source frame / frame_interval), in every window alike:
+the model encodes differences of these names, and clips some by the number of frames in the video.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Sam2VideoInferenceSession
+
+from longtake.annotate.geometry import FloatArray
+from longtake.annotate.tracker import Tracker
+
+CONDITIONING, TRACKED = "cond_frame_outputs", "non_cond_frame_outputs"
+FEATURES, POSITIONS, POINTER = "maskmem_features", "maskmem_pos_enc", "object_pointer"
+# SAM 2 tells the two corners of a box from clicks by these point labels.
+_BOX_LABELS = (2, 3)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one object in one frame.
+
+    ``logits``: (h, w) float32 mask logits over the whole frame, at the decoder's resolution, positive inside.
+    ``score_logit``: the decoder's object-score logit; the object is in view where it is above 0.
+    """
+
+    logits: FloatArray
+    score_logit: float
+
+    @property
+    def score(self) -> float:
+        """The model's probability that the object is in view: the sigmoid of its object-score logit."""
+        return 1.0 / (1.0 + math.exp(-self.score_logit)) if self.score_logit > -700 else 0.0
+
+
+class BoundedSession(Sam2VideoInferenceSession):  # type: ignore[misc]
+    """The library's session, told the length of a video it never holds, and emptied of what is never read again."""
+
+    def __init__(self, tracker: Tracker, num_frames: int) -> None:
+        super().__init__(
+            inference_device=tracker.device,
+            inference_state_device=tracker.device,
+            video_storage_device=tracker.device,
+            dtype=torch.float32,
+        )
+        self._num_frames = num_frames
+        config = tracker.model.config
+        self._memories = config.num_maskmem - 1
+        self._pointers = config.max_object_pointers_in_encoder - 1
+        # One constant for all objects and frames; the library stores a copy with each.
+        self.positions: torch.Tensor | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """The number of grid frames of the whole video."""
+        return self._num_frames
+
+    def prompt(self, objects: Mapping[str, torch.Tensor], frame: int) -> None:
+        """Give boxes, (2, 2) float32 corners in the model's square, for the next call of the model on `frame`."""
+        for name, corners in objects.items():
+            index = self.obj_id_to_idx(name)
+            labels = torch.tensor(_BOX_LABELS, dtype=torch.int32).view(1, 1, 2)
+            self.add_point_inputs(index, frame, {"point_coords": corners.view(1, 1, 2, 2), "point_labels": labels})
+        self.obj_with_new_inputs = list(objects)
+
+    def end(self, ended: set[str]) -> None:
+        """Forget objects, and close the gaps that they leave in the library's numbering."""
+        kept = [index for name, index in self._obj_id_to_idx.items() if name not in ended]
+        names = [self._obj_idx_to_id[index] for index in kept]
+        self._obj_id_to_idx = type(self._obj_id_to_idx)((name, place) for place, name in enumerate(names))
+        self._obj_idx_to_id = type(self._obj_idx_to_id)(enumerate(names))
+        self.obj_ids = names
+        for table in ("point_inputs_per_obj", "mask_inputs_per_obj", "output_dict_per_obj", "frames_tracked_per_obj"):
+            rows = getattr(self, table)
+            setattr(self, table, {place: rows[index] for place, index in enumerate(kept)})
+
+    def prune(self, frame: int) -> None:
+        """Drop what no frame after `frame` reads; views are copied, or they would keep what they view."""
+        self.processed_frames = {}
+        self.cache.clear_all()
+        for index in range(len(self.obj_ids)):
+            self.point_inputs_per_obj[index].clear()
+            self.mask_inputs_per_obj[index].clear()
+            # Only asked whether the frame at hand was tracked before, and time goes forward.
+            self.frames_tracked_per_obj[index].clear()
+            outputs = self.output_dict_per_obj[index]
+            outputs[CONDITIONING] = {at: self._kept(output, True) for at, output in outputs[CONDITIONING].items()}
+            outputs[TRACKED] = {
+                at: self._kept(output, frame + 1 - at <= self._memories)
+                for at, output in outputs[TRACKED].items()
+                if frame + 1 - at <= max(self._memories, self._pointers)
+            }
+
+    def _kept(self, output: dict[str, torch.Tensor], with_memory: bool) -> dict[str, torch.Tensor]:
+        kept = {POINTER: _own(output[POINTER])}
+        if with_memory:
+            if self.positions is None:
+                self.positions = output[POSITIONS].clone()
+            kept |= {FEATURES: _own(output[FEATURES]), POSITIONS: self.positions}
+        return kept
+
+    def conditioning_frames(self) -> int:
+        """Count the prompted frames that are kept; the one part of the session that grows, with prompts."""
+        return sum(len(outputs[CONDITIONING]) for outputs in self.output_dict_per_obj.values())
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Yield every tensor that the session holds."""
+        yield from _tensors(vars(self) | {"cache": self.cache._vision_features})
+
+    def live_bytes(self) -> int:
+        """Count the bytes of all storages that the session keeps alive, each once."""
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in self.tensors()}
+        return sum(storage.nbytes() for storage in storages.values())
+
+
+def track(
+    tracker: Tracker, session: BoundedSession, frame: int, pixels: torch.Tensor, boxes: Mapping[str, torch.Tensor]
+) -> dict[str, Prediction]:
+    """Advance every object of the session by one frame.
+
+    Parameters
+    ----------
+    frame
+        The frame's place on the grid of the whole video; frames are given in ascending order, without gaps while any
+        object is tracked.
+    pixels : (3, image_size, image_size) float32
+        From `longtake.annotate.geometry.model_frame`.
+    boxes
+        Prompts that act on this frame, by object; corners in the model's square.
+
+    Returns
+    -------
+    dict
+        One prediction for every object of the session, in the order in which they began.
+    """
+    session.prompt(boxes, frame)
+    if not session.obj_ids:
+        return {}
+    session.add_new_frame(pixels, frame)
+    with torch.inference_mode(), torch.autocast(
+        tracker.device.type, dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"
+    ):
+        output = tracker.model(session, frame_idx=frame)
+        session.prune(frame)
+        logits = output.pred_masks[:, 0].float().cpu().numpy()
+        scores = output.object_score_logits.flatten().tolist()
+    return {name: Prediction(logits[place], scores[place]) for place, name in enumerate(output.object_ids)}
+
+
+def _own(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
