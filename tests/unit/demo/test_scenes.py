@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from longtake.demo.scenes import (
     SPECIES,
     is_visible,
@@ -26,9 +27,7 @@ def test_a_frame_does_not_depend_on_the_frames_rendered_before(scene):
 
 def test_another_seed_gives_another_scene(scene):
     other = make_scene(8, duration_s=12, n_animals=4, species=SPECIES)
-    assert not np.array_equal(
-        render_frame(scene, 0).image, render_frame(other, 0).image
-    )
+    assert not np.array_equal(render_frame(scene, 0).image, render_frame(other, 0).image)
 
 
 def test_shapes_and_ids(scene):
@@ -60,9 +59,7 @@ def test_masks_lie_where_the_pose_says(scene):
             rows, columns = np.nonzero(ids == number)
             if rows.size > 1500:
                 centre = pose(scene, number, frame).centre
-                assert (
-                    np.hypot(columns.mean() - centre[0], rows.mean() - centre[1]) < 40
-                )
+                assert np.hypot(columns.mean() - centre[0], rows.mean() - centre[1]) < 40
 
 
 def test_true_motion_is_the_difference_of_poses(scene):
@@ -74,12 +71,8 @@ def test_true_motion_is_the_difference_of_poses(scene):
 
 
 def test_a_darter_bursts_and_a_glider_does_not():
-    scene = make_scene(
-        5, duration_s=20, n_animals=2, species=["darter", "glider"], n_occluders=0
-    )
-    spread = [
-        animal.track.speed.std() / animal.track.speed.mean() for animal in scene.animals
-    ]
+    scene = make_scene(5, duration_s=20, n_animals=2, species=["darter", "glider"], n_occluders=0)
+    spread = [animal.track.speed.std() / animal.track.speed.mean() for animal in scene.animals]
     assert spread[0] > 0.6 and spread[1] < 0.1
     # Every 31 frames hold at least one whole burst: slow and fast within the window.
     speed = scene.animals[0].track.speed
@@ -91,9 +84,7 @@ def test_a_darter_bursts_and_a_glider_does_not():
 def test_darter_and_glider_share_their_bodies():
     lengths = {name: [] for name in ("darter", "glider")}
     for seed in range(60):
-        scene = make_scene(
-            seed, duration_s=0.1, n_animals=2, species=["darter", "glider"]
-        )
+        scene = make_scene(seed, duration_s=0.1, n_animals=2, species=["darter", "glider"])
         for animal in scene.animals:
             lengths[animal.species].append(animal.body.length)
     assert abs(np.mean(lengths["darter"]) - np.mean(lengths["glider"])) < 4
@@ -114,9 +105,7 @@ def test_animals_leave_come_back_and_hide():
     assert hidden < 0.4 * 4 * 60 * 4
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"species": ["shark"]}, {"species": ["eel", "eel"]}, {"duration_s": 0.0}]
-)
+@pytest.mark.parametrize("wrong", [{"species": ["shark"]}, {"species": ["eel", "eel"]}, {"duration_s": 0.0}])
 def test_a_wrong_request_is_refused(wrong):
     with pytest.raises(ValueError):
         make_scene(0, **({"duration_s": 1.0, "n_animals": 1} | wrong))

@@ -82,17 +82,11 @@ def make_body(rng: np.random.Generator, form: str, hue: float, scale: float) -> 
     )
     light = _rgb(hue, saturation * 0.6, min(255.0, value * 1.15))
     pattern = str(rng.choice(["plain", "stripes", "patches"]))
-    marks = rng.uniform(
-        [0.15, -0.5, 0.03], [0.8, 0.5, 0.06], (int(rng.integers(3, 7)), 3)
-    )
-    return Body(
-        form, length * scale, half_width * scale, colour, mark, light, pattern, marks
-    )
+    marks = rng.uniform([0.15, -0.5, 0.03], [0.8, 0.5, 0.06], (int(rng.integers(3, 7)), 3))
+    return Body(form, length * scale, half_width * scale, colour, mark, light, pattern, marks)
 
 
-def draw_body(
-    body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, number: int
-) -> None:
+def draw_body(body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, number: int) -> None:
     """Draw the animal over `image` (H, W, 3) uint8 and write `number` into `ids` (H, W) uint8, in place."""
     if body.form == "bell":
         _draw_bell(body, pose, image, ids, number)
@@ -105,9 +99,7 @@ def reach(body: Body) -> float:
     return 0.75 * body.length + body.half_width
 
 
-def _draw_spined(
-    body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, number: int
-) -> None:
+def _draw_spined(body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, number: int) -> None:
     station, middle, normal, half = _spine(body, pose)
     outline = np.concatenate([middle + normal * half, (middle - normal * half)[::-1]])
     pieces = [_to_image(outline, pose)]
@@ -116,9 +108,7 @@ def _draw_spined(
     for piece in reversed(pieces):
         _fill(image, piece, body.colour)
         cv2.fillPoly(ids, [fixed_point(piece)], number, cv2.LINE_8, _SUBPIXEL)
-    back = np.concatenate(
-        [middle + normal * half * 0.4, (middle - normal * half * 0.4)[::-1]]
-    )
+    back = np.concatenate([middle + normal * half * 0.4, (middle - normal * half * 0.4)[::-1]])
     _fill(image, _to_image(back, pose), body.light_colour)
     for place, across, size in body.marks if body.pattern != "plain" else ():
         if body.pattern == "stripes":
@@ -146,18 +136,12 @@ def _draw_spined(
         _dot(image, eye, 0.16 * body.half_width, (15, 15, 20))
 
 
-def _spine(
-    body: Body, pose: Pose
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _spine(body: Body, pose: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Stations (S,), middle line (S, 2), unit normals (S, 2), half widths (S, 1), nose first, in body pixels."""
     station = np.linspace(0, 1, 36)
     if body.form == "fish":
         growth, waves = 0.08 + 0.92 * station**2, 0.9
-        half = (
-            np.sin(np.pi * np.clip(station, 0.0, 1.0) ** 0.62) ** 0.8
-            * (1 - 0.35 * station)
-            + 0.14 * station
-        )
+        half = np.sin(np.pi * np.clip(station, 0.0, 1.0) ** 0.62) ** 0.8 * (1 - 0.35 * station) + 0.14 * station
     else:
         growth, waves = 0.35 + 0.65 * station, 1.25
         half = np.minimum(1.0, (station / 0.1) ** 0.6) * (1 - 0.75 * station**3)
@@ -170,9 +154,7 @@ def _spine(
     return station, middle, normal, body.half_width * half[:, None]
 
 
-def _fins(
-    body: Body, middle: np.ndarray, normal: np.ndarray, half: np.ndarray
-) -> list[np.ndarray]:
+def _fins(body: Body, middle: np.ndarray, normal: np.ndarray, half: np.ndarray) -> list[np.ndarray]:
     """The tail fin and the two side fins as polygons in body pixels."""
     back = middle[-1] - middle[-4]
     back /= np.linalg.norm(back)
@@ -195,28 +177,20 @@ def _fins(
     return fins
 
 
-def _draw_bell(
-    body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, number: int
-) -> None:
+def _draw_bell(body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, number: int) -> None:
     radius = body.half_width * (1 - 0.28 * pose.squeeze)
     dome = 0.46 * body.length * (1 + 0.22 * pose.squeeze)
     angle = np.linspace(-np.pi / 2, np.pi / 2, 25)
     arch = np.stack([dome * np.cos(angle), radius * np.sin(angle)], axis=1)
     rim = np.linspace(1, -1, 13)
-    skirt = np.stack(
-        [-0.04 * body.length * (1 + np.cos(3 * np.pi * rim)), radius * rim], axis=1
-    )
+    skirt = np.stack([-0.04 * body.length * (1 + np.cos(3 * np.pi * rim)), radius * rim], axis=1)
     bell = _to_image(np.concatenate([arch, skirt]), pose)
     thick = max(2, round(0.065 * body.length))
     run = np.linspace(0, 1, 10)
     for root in (-0.66, -0.22, 0.22, 0.66):
-        swing = (
-            0.09 * body.length * run * np.sin(2 * np.pi * run - pose.phase + 2 * root)
-        )
+        swing = 0.09 * body.length * run * np.sin(2 * np.pi * run - pose.phase + 2 * root)
         hang = -(0.5 - 0.08 * pose.squeeze) * body.length * run
-        strand = _to_image(
-            np.stack([hang, root * radius * (1 - 0.25 * run) + swing], axis=1), pose
-        )
+        strand = _to_image(np.stack([hang, root * radius * (1 - 0.25 * run) + swing], axis=1), pose)
         cv2.polylines(
             image,
             [fixed_point(strand)],
@@ -226,9 +200,7 @@ def _draw_bell(
             cv2.LINE_AA,
             _SUBPIXEL,
         )
-        cv2.polylines(
-            ids, [fixed_point(strand)], False, number, thick, cv2.LINE_8, _SUBPIXEL
-        )
+        cv2.polylines(ids, [fixed_point(strand)], False, number, thick, cv2.LINE_8, _SUBPIXEL)
     _fill(image, bell, body.colour)
     cv2.fillPoly(ids, [fixed_point(bell)], number, cv2.LINE_8, _SUBPIXEL)
     inner = np.concatenate([arch * 0.62, skirt * [1, 0.62]])
@@ -264,21 +236,13 @@ def _fill(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -
     cv2.fillPoly(image, [fixed_point(points)], colour, cv2.LINE_AA, _SUBPIXEL)
 
 
-def _dot(
-    image: np.ndarray, centre: np.ndarray, radius: float, colour: tuple[int, int, int]
-) -> None:
+def _dot(image: np.ndarray, centre: np.ndarray, radius: float, colour: tuple[int, int, int]) -> None:
     scale = 1 << _SUBPIXEL
     at = (round(float(centre[0]) * scale), round(float(centre[1]) * scale))
-    cv2.circle(
-        image, at, max(scale, int(radius * scale)), colour, -1, cv2.LINE_AA, _SUBPIXEL
-    )
+    cv2.circle(image, at, max(scale, int(radius * scale)), colour, -1, cv2.LINE_AA, _SUBPIXEL)
 
 
 def _rgb(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
-    pixel = np.array(
-        [[[hue % 180, min(saturation, 255), min(value, 255)]]], dtype=np.uint8
-    )
-    red, green, blue = (
-        int(channel) for channel in cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
-    )
+    pixel = np.array([[[hue % 180, min(saturation, 255), min(value, 255)]]], dtype=np.uint8)
+    red, green, blue = (int(channel) for channel in cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0])
     return red, green, blue

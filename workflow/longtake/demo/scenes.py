@@ -110,20 +110,14 @@ def make_scene(
     """
     n_frames = round(duration_s * fps)
     rng = stream(seed, "scene", "animals")
-    names = (
-        tuple(species)
-        if species is not None
-        else tuple(str(s) for s in rng.choice(SPECIES, n_animals))
-    )
+    names = tuple(species) if species is not None else tuple(str(s) for s in rng.choice(SPECIES, n_animals))
     if len(names) != n_animals or not 1 <= n_animals <= 8 or n_frames < 1:
         raise ValueError(
             f"a scene needs 1 to 8 animals with one species each and a frame: {n_animals=}, {names=}, {n_frames=}"
         )
     unknown = [name for name in names if name not in SPECIES]
     if unknown:
-        raise ValueError(
-            f"unknown species {unknown[0]!r}: a demo scene knows {', '.join(SPECIES)}"
-        )
+        raise ValueError(f"unknown species {unknown[0]!r}: a demo scene knows {', '.join(SPECIES)}")
     water = make_water(
         stream(seed, "scene", "water"),
         width,
@@ -134,9 +128,7 @@ def make_scene(
     time_s = np.arange(n_frames) / fps
     places = _places(rng, n_animals, width, height)
     animals = []
-    for number, (name, hue) in enumerate(
-        zip(names, hues(rng, n_animals), strict=True), start=1
-    ):
+    for number, (name, hue) in enumerate(zip(names, hues(rng, n_animals), strict=True), start=1):
         body = make_body(rng, _FORM[name], hue, width / 512)
         track = swim(
             stream(seed, f"animal {number}", "swim"),
@@ -187,30 +179,20 @@ def true_motion(scene: Scene, frame: int) -> Motion:
     """The true motion between frame ``frame - 1`` and `frame`."""
     if frame == 0:
         return Motion(np.zeros((len(scene.animals), 2)), np.zeros(2))
-    drift = camera(scene.water, frame / scene.fps) - camera(
-        scene.water, (frame - 1) / scene.fps
-    )
-    own = [
-        animal.track.centre[frame] - animal.track.centre[frame - 1]
-        for animal in scene.animals
-    ]
+    drift = camera(scene.water, frame / scene.fps) - camera(scene.water, (frame - 1) / scene.fps)
+    own = [animal.track.centre[frame] - animal.track.centre[frame - 1] for animal in scene.animals]
     return Motion(np.stack(own) + drift, drift)
 
 
 def is_visible(scene: Scene, ids: np.ndarray, number: int) -> bool:
     """Whether enough of animal `number` is seen in `ids` to speak of it as visible."""
-    return (
-        int(np.count_nonzero(ids == number))
-        >= MIN_VISIBLE_PIXELS * (scene.width / 512) ** 2
-    )
+    return int(np.count_nonzero(ids == number)) >= MIN_VISIBLE_PIXELS * (scene.width / 512) ** 2
 
 
 def _places(rng: np.random.Generator, n: int, width: int, height: int) -> np.ndarray:
     """Start places (n, 2) px, apart from each other; one animal in four starts outside and swims in."""
     columns = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n
-    places = np.stack(
-        [width * (0.1 + 0.8 * columns), height * rng.uniform(0.25, 0.75, n)], axis=1
-    )
+    places = np.stack([width * (0.1 + 0.8 * columns), height * rng.uniform(0.25, 0.75, n)], axis=1)
     for k in range(1, n):
         if rng.random() < 0.25:
             places[k, 0] = -0.15 * width if places[k, 0] < width / 2 else 1.15 * width

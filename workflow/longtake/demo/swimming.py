@@ -72,9 +72,7 @@ def gait(rng: np.random.Generator, species: str, time_s: np.ndarray) -> Gait:
             np.cos(0.5 * np.pi * (turn - 0.3) / 0.7),
         )
         push = np.exp(-(((turn - 0.25) / 0.16) ** 2))
-        return Gait(
-            0.3 + 2.5 * push, start + 2 * np.pi * 0.8 * time_s, 0.08 * one, squeeze
-        )
+        return Gait(0.3 + 2.5 * push, start + 2 * np.pi * 0.8 * time_s, 0.08 * one, squeeze)
     phase = start + 2 * np.pi * rng.uniform(0.9, 1.3) * time_s
     return Gait(one, phase, size * 0.085 * one, zero)
 
@@ -90,9 +88,7 @@ def swim(
     """Steer one animal from `start` (2,) px through drawn way points, some of them outside the frame."""
     scale = width / 512
     rhythm = gait(rng, species, time_s)
-    mean_speed = {"jelly": (26, 38), "ribbon": (34, 52)}.get(
-        "ribbon" if species == "eel" else species, (38, 58)
-    )
+    mean_speed = {"jelly": (26, 38), "ribbon": (34, 52)}.get("ribbon" if species == "eel" else species, (38, 58))
     speed = rng.uniform(*mean_speed) * scale * rhythm.pace
     agility = {"jelly": 0.9, "eel": 1.1}.get(species, 1.5)
     step = time_s[1] - time_s[0] if len(time_s) > 1 else 0.05
@@ -119,31 +115,21 @@ def swim(
         angle += turn * step
         at = at + speed[frame] * step * np.array([np.cos(angle), np.sin(angle)])
     bend = 0.16 * turning if species != "jelly" else np.zeros_like(turning)
-    return Track(
-        centre, heading, rhythm.phase, rhythm.amplitude, bend, rhythm.squeeze, speed
-    )
+    return Track(centre, heading, rhythm.phase, rhythm.amplitude, bend, rhythm.squeeze, speed)
 
 
-def _way_point(
-    rng: np.random.Generator, species: str, at: np.ndarray, width: int, height: int
-) -> np.ndarray:
+def _way_point(rng: np.random.Generator, species: str, at: np.ndarray, width: int, height: int) -> np.ndarray:
     """The next place to swim to; one in seven lies outside the frame, so that animals leave and come back."""
     inside = rng.uniform([0.12 * width, 0.18 * height], [0.88 * width, 0.82 * height])
     if species == "jelly":
         low = at[1] < height / 2
-        inside[0] = np.clip(
-            at[0] + rng.uniform(-0.14, 0.14) * width, 0.12 * width, 0.88 * width
-        )
+        inside[0] = np.clip(at[0] + rng.uniform(-0.14, 0.14) * width, 0.12 * width, 0.88 * width)
         inside[1] = height * (rng.uniform(0.72, 0.9) if low else rng.uniform(0.1, 0.28))
     is_outside = not (0 <= at[0] < width and 0 <= at[1] < height)
     if is_outside or rng.random() > 1 / 7:
         return inside
     beyond = 0.2 * width
-    border = (
-        "vertical"
-        if species == "jelly"
-        else str(rng.choice(["left", "right", "vertical"], p=[0.4, 0.4, 0.2]))
-    )
+    border = "vertical" if species == "jelly" else str(rng.choice(["left", "right", "vertical"], p=[0.4, 0.4, 0.2]))
     if border == "vertical":
         return np.array([inside[0], -beyond if at[1] < height / 2 else height + beyond])
     return np.array([-beyond if border == "left" else width + beyond, inside[1]])

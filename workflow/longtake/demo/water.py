@@ -47,9 +47,7 @@ class Water:
     light_strength: float
 
 
-def make_water(
-    rng: np.random.Generator, width: int, height: int, *, noise: float, n_occluders: int
-) -> Water:
+def make_water(rng: np.random.Generator, width: int, height: int, *, noise: float, n_occluders: int) -> Water:
     """Draw the water of one scene.
 
     Parameters
@@ -65,9 +63,7 @@ def make_water(
     """
     margin = int(np.ceil(_MARGIN * width))
     bed = _bed(rng, width + 2 * margin, height + 2 * margin)
-    light = np.stack(
-        [_tileable(rng, height // 4, width // 4, cells) for cells in (5, 8)]
-    )
+    light = np.stack([_tileable(rng, height // 4, width // 4, cells) for cells in (5, 8)])
     grain = rng.normal(128, noise, (height + 64, width + 64, 3))
     drift = np.array(
         [
@@ -107,20 +103,14 @@ def draw_bed(water: Water, time_s: float) -> np.ndarray:
     """The bed as the drifting camera sees it: (H, W, 3) uint8."""
     shift = camera(water, time_s) - water.margin
     matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
-    return cv2.warpAffine(
-        water.bed, matrix, (water.width, water.height), flags=cv2.INTER_LINEAR
-    )
+    return cv2.warpAffine(water.bed, matrix, (water.width, water.height), flags=cv2.INTER_LINEAR)
 
 
-def draw_occluders(
-    water: Water, time_s: float, image: np.ndarray, ids: np.ndarray
-) -> None:
+def draw_occluders(water: Water, time_s: float, image: np.ndarray, ids: np.ndarray) -> None:
     """Draw plants and rocks over `image` (H, W, 3) and clear `ids` (H, W) beneath them, in place."""
     shift = camera(water, time_s)
     for occluder in water.occluders:
-        sway = occluder.sway * np.sin(
-            2 * np.pi * time_s / occluder.period_s + occluder.phase
-        )
+        sway = occluder.sway * np.sin(2 * np.pi * time_s / occluder.period_s + occluder.phase)
         points = occluder.outline + shift
         points[:, 0] += sway
         fixed = fixed_point(points)
@@ -128,17 +118,13 @@ def draw_occluders(
         cv2.fillPoly(ids, [fixed], 0, cv2.LINE_8, _SUBPIXEL)
 
 
-def draw_light(
-    water: Water, time_s: float, frame: int, image: np.ndarray
-) -> np.ndarray:
+def draw_light(water: Water, time_s: float, frame: int, image: np.ndarray) -> np.ndarray:
     """Caustics and this frame's sensor noise over `image`: (H, W, 3) uint8."""
     first = np.roll(water.light[0], (int(2 * time_s), int(5 * time_s)), (0, 1))
     second = np.roll(water.light[1], (int(3 * time_s), -int(4 * time_s)), (0, 1))
     caustic = np.minimum(first, second).astype(np.float32) / 255
     gain = 128 * (1 + water.light_strength * (2.5 * caustic - 0.8))
-    gain = cv2.resize(
-        np.clip(gain, 0, 255).astype(np.uint8), (water.width, water.height)
-    )
+    gain = cv2.resize(np.clip(gain, 0, 255).astype(np.uint8), (water.width, water.height))
     lit = cv2.multiply(image, cv2.merge([gain, gain, gain]), scale=1 / 128)
     # Odd multipliers walk through the 64 x 64 offsets without a short cycle: fresh grain on each frame.
     top, left = (frame * 29) % 64, (frame * 37 + frame // 64) % 64
@@ -157,15 +143,8 @@ def _bed(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     ramp = np.linspace(0, 1, height)[:, None, None]
     picture = np.broadcast_to((1 - ramp) * top + ramp * deep, (height, width, 3)).copy()
     for cells, strength in ((6, 14.0), (18, 9.0), (60, 6.0)):
-        coarse = rng.normal(0, 1, (max(2, cells * height // width), cells)).astype(
-            np.float32
-        )
-        picture += (
-            strength
-            * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[
-                ..., None
-            ]
-        )
+        coarse = rng.normal(0, 1, (max(2, cells * height // width), cells)).astype(np.float32)
+        picture += strength * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(20, 45))):
         centre = (
@@ -176,9 +155,7 @@ def _bed(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
             int(rng.uniform(0.006, 0.025) * width) + 1,
             int(rng.uniform(0.004, 0.014) * width) + 1,
         )
-        shade = picture[min(centre[1], height - 1), centre[0]].astype(
-            float
-        ) * rng.uniform(0.65, 1.25)
+        shade = picture[min(centre[1], height - 1), centre[0]].astype(float) * rng.uniform(0.65, 1.25)
         cv2.ellipse(
             picture,
             centre,
@@ -193,17 +170,13 @@ def _bed(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     return picture
 
 
-def _tileable(
-    rng: np.random.Generator, height: int, width: int, cells: int
-) -> np.ndarray:
+def _tileable(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
     """A smooth periodic pattern with bright ridges: (height, width) uint8."""
     y, x = np.mgrid[0:height, 0:width]
     total = np.zeros((height, width))
     for _ in range(10):
         ky, kx = rng.integers(-cells, cells + 1, 2)
-        total += np.sin(
-            2 * np.pi * (kx * x / width + ky * y / height) + rng.uniform(0, 2 * np.pi)
-        )
+        total += np.sin(2 * np.pi * (kx * x / width + ky * y / height) + rng.uniform(0, 2 * np.pi))
     ridge = np.exp(-np.abs(total) / 1.5)
     return (255 * ridge / ridge.max()).astype(np.uint8)
 
@@ -216,25 +189,17 @@ def _occluder(rng: np.random.Generator, width: int, height: int) -> Occluder:
             rng.uniform(0.014, 0.024) * width,
         )
         step = np.linspace(0, 1, 14)
-        curve = rng.uniform(-0.05, 0.05) * width * step**2 + 0.008 * width * np.sin(
-            9 * step
-        )
+        curve = rng.uniform(-0.05, 0.05) * width * step**2 + 0.008 * width * np.sin(9 * step)
         half = breadth * (1 - 0.7 * step**3)
         middle = np.stack([foot[0] + curve, foot[1] - rise * step], axis=1)
-        outline = np.concatenate(
-            [middle - [1, 0] * half[:, None], (middle + [1, 0] * half[:, None])[::-1]]
-        )
-        sway = (
-            np.concatenate([step, step[::-1]]) ** 2 * rng.uniform(0.008, 0.02) * width
-        )
+        outline = np.concatenate([middle - [1, 0] * half[:, None], (middle + [1, 0] * half[:, None])[::-1]])
+        sway = np.concatenate([step, step[::-1]]) ** 2 * rng.uniform(0.008, 0.02) * width
         colour = _hsv(rng.uniform(35, 55), rng.uniform(110, 160), rng.uniform(40, 70))
     else:
         angle = np.linspace(0, 2 * np.pi, 18, endpoint=False)
         radius = rng.uniform(0.06, 0.1) * width * rng.uniform(0.8, 1.15, angle.size)
         centre = foot - [0, 0.1 * height]
-        outline = centre + np.stack(
-            [radius * np.cos(angle), 0.8 * radius * np.sin(angle)], axis=1
-        )
+        outline = centre + np.stack([radius * np.cos(angle), 0.8 * radius * np.sin(angle)], axis=1)
         sway = np.zeros(angle.size)
         colour = _hsv(rng.uniform(5, 30), rng.uniform(20, 60), rng.uniform(45, 80))
     red, green, blue = (int(value) for value in colour)

@@ -1,0 +1,69 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longtake.demo import render
+from longtake.demo.lessons import TRAINING_SEED
+from longtake.demo.prompting import first_prompts
+from longtake.demo.render import PONDS, Pond, demo_scene, prompts_sheet, render_demo, videos_sheet
+from longtake.demo.scenes import SPECIES, render_frame
+from longtake.errors import SheetError
+from longtake.masks import decode
+from longtake.media import index_video, read_frames
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import read_table
+
+SHEETS = Path(__file__).parents[3] / "config" / "demo"
+
+
+def test_the_committed_sheets_are_the_generated_ones():
+    assert (SHEETS / "videos.tsv").read_text() == videos_sheet()
+    assert (SHEETS / "prompts.tsv").read_text() == prompts_sheet()
+
+
+def test_every_species_swims_in_three_videos_and_every_animal_is_prompted():
+    videos = Counter(species for pond in PONDS.values() for species in set(pond.species))
+    assert set(videos) == set(SPECIES) and min(videos.values()) >= 3
+    assert len(prompts_sheet().splitlines()) == 1 + sum(len(pond.species) for pond in PONDS.values())
+    assert all(pond.seed < TRAINING_SEED for pond in PONDS.values())
+
+
+def test_prompts_hold_the_animal_whole():
+    scene = demo_scene("pond-03")
+    for prompt in first_prompts(scene, 5):
+        assert prompt.frame % 5 == 0
+        seen = render_frame(scene, prompt.frame).ids == prompt.number
+        x_min, y_min, x_max, y_max = (int(edge) for edge in prompt.box)
+        assert seen[y_min:y_max, x_min:x_max].sum() == seen.sum() > 0
+        assert 0 < x_min < x_max < scene.width and 0 < y_min < y_max < scene.height
+
+
+@pytest.fixture
+def short_pond(monkeypatch, tmp_path):
+    monkeypatch.setitem(render.PONDS, "pond-99", Pond(104, 1.5, ("eel", "jelly")))
+    render_demo("pond-99", tmp_path / "pond-99.mp4")
+    return tmp_path
+
+
+def test_video_and_truth_agree_with_the_scene(short_pond):
+    scene = demo_scene("pond-99")
+    index = index_video(short_pond / "pond-99.mp4")
+    assert index.n_frames == scene.n_frames == 30
+    truth = read_table(short_pond / "pond-99.truth.parquet", DETECTIONS).to_pylist()
+    assert len(truth) == 60
+    for frame in read_frames(index, [0, 17]):
+        rendered = render_frame(scene, frame.frame)
+        assert frame.time_s == pytest.approx(frame.frame / 20)
+        assert np.abs(frame.pixels.astype(int) - rendered.image).mean() < 6
+        for number, row in enumerate(truth[2 * frame.frame : 2 * frame.frame + 2], start=1):
+            assert row["object"] == scene.animals[number - 1].id
+            if row["visible"]:
+                assert np.array_equal(decode(row["mask"], 288, 512), rendered.ids == number)
+    assert sum(row["prompted"] for row in truth) <= 2
+
+
+def test_an_unknown_video_is_refused():
+    with pytest.raises(SheetError, match="pond-77"):
+        demo_scene("pond-77")

@@ -1,0 +1,146 @@
+"""The small SAM 2 of the demo: the library's own video classes at a hundredth of the usual size.
+
+The folder that `save_tracker` writes is what a real SAM 2 folder is: ``Sam2VideoModel.from_pretrained``
+loads it, and the annotate job treats it like any other.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import Sam2VideoConfig, Sam2VideoModel
+
+from longtake.store.atomic import atomic_path
+
+IMAGE_SIZE = 256
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+_HIDDEN = 128
+_STAGES = [32, 64, 128, 192]
+
+
+def tracker_config() -> Sam2VideoConfig:
+    """The configuration: 256 x 256 input, a four-stage Hiera, 128 channels, five memories.
+
+    One mask per prompt and per tracked frame (no multimask output), so that training and inference take
+    the same path. The library fixes the memory's width at 64.
+    """
+    grid = IMAGE_SIZE // 16
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": _STAGES[0],
+        "image_size": [IMAGE_SIZE, IMAGE_SIZE],
+        "window_positional_embedding_background_size": [8, 8],
+        "blocks_per_stage": [1, 1, 3, 1],
+        "embed_dim_per_stage": _STAGES,
+        "num_attention_heads_per_stage": [1, 2, 4, 6],
+        "window_size_per_stage": [8, 8, 16, 8],
+        "global_attention_blocks": [],
+    }
+    return Sam2VideoConfig(
+        vision_config={
+            "model_type": "sam2_vision_model",
+            "backbone_config": backbone,
+            "backbone_channel_list": _STAGES[::-1],
+            "backbone_feature_sizes": [[4 * grid, 4 * grid], [2 * grid, 2 * grid], [grid, grid]],
+            "fpn_hidden_size": _HIDDEN,
+        },
+        prompt_encoder_config={"hidden_size": _HIDDEN, "image_size": IMAGE_SIZE, "patch_size": 16},
+        mask_decoder_config={
+            "hidden_size": _HIDDEN,
+            "mlp_dim": 2 * _HIDDEN,
+            "num_attention_heads": 4,
+            "num_multimask_outputs": 1,
+            "iou_head_hidden_dim": _HIDDEN,
+            "dynamic_multimask_via_stability": False,
+        },
+        image_size=IMAGE_SIZE,
+        num_maskmem=5,
+        multimask_output_in_sam=False,
+        multimask_output_for_tracking=False,
+        memory_attention_hidden_size=_HIDDEN,
+        memory_attention_num_layers=2,
+        memory_attention_feed_forward_hidden_size=2 * _HIDDEN,
+        memory_attention_dropout=0.0,
+        memory_attention_rope_dropout=0.0,
+        memory_attention_rope_feat_sizes=[grid, grid],
+        memory_encoder_hidden_size=_HIDDEN,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=_HIDDEN,
+        memory_fuser_embed_dim=_HIDDEN,
+        memory_fuser_intermediate_dim=2 * _HIDDEN,
+    )
+
+
+@torch.no_grad()
+def new_tracker(seed: int) -> Sam2VideoModel:
+    """A tracker with seeded random weights, those that the library leaves at zero included.
+
+    The library's 0.02 suits wide layers; here every linear map starts with the variance of its width, and
+    the box corners are encoded with the same frequencies as the image positions.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    model = Sam2VideoModel(tracker_config())
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            fan_in = module.weight[0].numel() if not isinstance(module, nn.ConvTranspose2d) else module.in_channels
+            module.weight.normal_(0, fan_in**-0.5, generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, nn.Embedding):
+            module.weight.normal_(0, 0.5, generator=generator)
+    for name, parameter in model.named_parameters():
+        if name.endswith("memory_fuser.layers.0.scale") or name.endswith("memory_fuser.layers.1.scale"):
+            parameter.fill_(0.3)
+    for parameter in (
+        model.memory_temporal_positional_encoding,
+        model.no_memory_embedding,
+        model.no_object_pointer,
+        model.occlusion_spatial_embedding_parameter,
+        model.vision_encoder.backbone.pos_embed,
+        model.vision_encoder.backbone.pos_embed_window,
+    ):
+        parameter.normal_(0, 0.1, generator=generator)
+    frequencies = model.shared_image_embedding.positional_embedding
+    frequencies.normal_(0, 1, generator=generator)
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(frequencies)
+    return model
+
+
+def save_tracker(model: Sam2VideoModel, folder: Path) -> None:
+    """Write `config.json`, `preprocessor_config.json` and half-precision `model.safetensors` into `folder`.
+
+    The configuration says float32, so that is what ``from_pretrained`` gives.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().to(torch.float16).contiguous() for name, value in model.state_dict().items()}
+    with atomic_path(folder / "model.safetensors") as path:
+        save_file(weights, path, metadata={"format": "pt"})
+    config = json.loads(model.config.to_json_string())
+    config |= {"architectures": ["Sam2VideoModel"], "dtype": "float32"}
+    _write_json(folder / "config.json", config)
+    side = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    _write_json(
+        folder / "preprocessor_config.json",
+        {
+            "image_processor_type": "Sam2ImageProcessorFast",
+            "processor_class": "Sam2VideoProcessor",
+            "do_resize": True,
+            "do_rescale": True,
+            "do_normalize": True,
+            "do_convert_rgb": True,
+            "resample": 2,
+            "rescale_factor": 1 / 255,
+            "image_mean": list(IMAGE_MEAN),
+            "image_std": list(IMAGE_STD),
+            "size": side,
+            "mask_size": {"height": IMAGE_SIZE // 4, "width": IMAGE_SIZE // 4},
+        },
+    )
+
+
+def _write_json(path: Path, value: dict) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,165 @@
+"""SAM 2 over a clip with gradients: what the library's session does frame by frame, batched over objects.
+
+The library's video forward runs without gradients and object by object. Here the same submodules are
+called in the same order on N objects at once; a test holds the logits equal to the stock session's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
+
+_NO_OBJECT = -1024.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One frame's outputs for N objects.
+
+    `logits` (N, 1, s, s) before the object score decides, `score` (N,) object score logits,
+    `iou` (N,) the model's own estimate of the mask's IoU.
+    """
+
+    logits: torch.Tensor
+    score: torch.Tensor
+    iou: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one past frame leaves behind: `features` (P, N, 64), `pointer` (N, C)."""
+
+    features: torch.Tensor
+    pointer: torch.Tensor
+
+
+def encode(model: Sam2VideoModel, pixels: torch.Tensor) -> list[torch.Tensor]:
+    """Image features of frames (B, 3, S, S): three levels, each (B, C, s, s), fine to coarse."""
+    outputs = model.get_image_features(pixels, return_dict=True)
+    return [
+        level.permute(1, 2, 0).reshape(len(pixels), -1, *size)
+        for level, size in zip(outputs.fpn_hidden_states, model.backbone_feature_sizes, strict=True)
+    ]
+
+
+def unroll(
+    model: Sam2VideoModel,
+    features: Sequence[list[torch.Tensor]],
+    boxes: torch.Tensor,
+    indices: Sequence[int],
+    *,
+    detach_every: int = 0,
+) -> list[Step]:
+    """Track N objects from their boxes on the first frame.
+
+    Parameters
+    ----------
+    model
+        A tracker with one mask per object (no multimask output).
+    features
+        Per frame the output of `encode`, already expanded to the N objects.
+    boxes
+        (N, 4) float, x_min, y_min, x_max, y_max in the model's input pixels, on frame ``indices[0]``.
+    indices
+        Ascending frame numbers; only differences matter. A gap means frames that were not processed.
+    detach_every
+        Cut the gradient through memories every so many frames; 0 = never.
+
+    Returns
+    -------
+    list of Step
+        One per frame.
+    """
+    steps, memories = [], {}
+    for t, index in enumerate(indices):
+        coarse = features[t][-1]
+        if t == 0:
+            conditioned = coarse + model.no_memory_embedding.reshape(1, -1, 1, 1)
+            step, token = _decode(model, features[t], conditioned, boxes)
+        else:
+            conditioned = _attend(model, coarse, memories, indices[0], index)
+            step, token = _decode(model, features[t], conditioned, None)
+        memories[index] = _remember(model, coarse, step, token, is_prompted=t == 0)
+        steps.append(step)
+        if detach_every and t and t % detach_every == 0:
+            memories = {k: Memory(m.features.detach(), m.pointer.detach()) for k, m in memories.items()}
+    return steps
+
+
+def _decode(
+    model: Sam2VideoModel, levels: list[torch.Tensor], conditioned: torch.Tensor, boxes: torch.Tensor | None
+) -> tuple[Step, torch.Tensor]:
+    n = len(conditioned)
+    if boxes is None:
+        points = torch.zeros(n, 1, 1, 2, device=conditioned.device)
+        labels = -torch.ones(n, 1, 1, dtype=torch.int32, device=conditioned.device)
+    else:
+        points = boxes.reshape(n, 1, 2, 2)
+        labels = torch.tensor([2, 3], dtype=torch.int32, device=boxes.device).repeat(n, 1, 1)
+    sparse, dense = model.prompt_encoder(input_points=points, input_labels=labels, input_boxes=None, input_masks=None)
+    masks, iou, tokens, score = model.mask_decoder(
+        image_embeddings=conditioned,
+        image_positional_embeddings=model.get_image_wide_positional_embeddings().repeat(n, 1, 1, 1),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+        high_resolution_features=levels[:-1],
+    )
+    return Step(masks[:, 0].float(), score[:, 0, 0].float(), iou[:, 0, 0].float()), tokens[:, 0, 0]
+
+
+def _remember(
+    model: Sam2VideoModel, coarse: torch.Tensor, step: Step, token: torch.Tensor, *, is_prompted: bool
+) -> Memory:
+    is_seen = step.score > 0
+    logits = torch.where(is_seen[:, None, None, None], step.logits, _NO_OBJECT)
+    logits = F.interpolate(logits, size=(model.image_size,) * 2, mode="bilinear", align_corners=False)
+    mask = (logits > 0).float() if is_prompted else torch.sigmoid(logits)
+    mask = mask * model.config.sigmoid_scale_for_mem_enc + model.config.sigmoid_bias_for_mem_enc
+    features, _ = model.memory_encoder(coarse, mask)
+    hidden = (~is_seen).to(features.dtype)[:, None, None, None]
+    features = features + hidden * model.occlusion_spatial_embedding_parameter[..., None, None]
+    # The session stores memories in bfloat16; round here too.
+    features = features.to(torch.bfloat16).flatten(2).permute(2, 0, 1).float()
+    seen = is_seen.to(token.dtype)[:, None]
+    pointer = seen * model.object_pointer_proj(token) + (1 - seen) * model.no_object_pointer
+    return Memory(features, pointer)
+
+
+def _attend(
+    model: Sam2VideoModel, coarse: torch.Tensor, memories: dict[int, Memory], prompted: int, index: int
+) -> torch.Tensor:
+    n, channels, height, width = coarse.shape
+    spatial = model.memory_encoder.position_encoding((n, model.mem_dim, height, width), coarse.device, torch.float32)
+    spatial = spatial.flatten(2).permute(2, 0, 1)
+    temporal = model.memory_temporal_positional_encoding
+    keys, positions = [memories[prompted].features], [spatial + temporal[-1]]
+    for offset in range(model.num_maskmem - 1, 0, -1):
+        memory = memories.get(index - offset)
+        if memory is not None and index - offset != prompted:
+            keys.append(memory.features)
+            positions.append(spatial + temporal[offset - 1])
+    longest = model.config.max_object_pointers_in_encoder
+    recent = [index - k for k in range(1, longest) if index - k in memories and index - k != prompted]
+    pointers = torch.stack([memories[k].pointer for k in (prompted, *recent)])
+    offsets = torch.tensor([index - k for k in (prompted, *recent)], dtype=torch.float32, device=coarse.device)
+    encoding = model.temporal_positional_encoding_projection_layer(get_1d_sine_pe(offsets / (longest - 1), channels))
+    splits = channels // model.mem_dim
+    keys.append(pointers.reshape(-1, n, splits, model.mem_dim).permute(0, 2, 1, 3).flatten(0, 1))
+    positions.append(encoding[:, None].expand(-1, n, -1).repeat_interleave(splits, dim=0))
+    outputs = model.memory_attention(
+        current_vision_features=coarse.flatten(2).permute(2, 0, 1),
+        current_vision_position_embeddings=_image_positions(model, coarse),
+        memory=torch.cat(keys),
+        memory_posision_embeddings=torch.cat(positions),
+        num_object_pointer_tokens=splits * len(pointers),
+    )
+    return outputs.reshape(n, height * width, channels).transpose(1, 2).reshape(n, channels, height, width)
+
+
+def _image_positions(model: Sam2VideoModel, coarse: torch.Tensor) -> torch.Tensor:
+    encoding = model.vision_encoder.neck.position_encoding(coarse.shape, coarse.device, torch.float32)
+    return encoding.flatten(2).permute(2, 0, 1)
