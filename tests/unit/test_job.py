@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from longtake import job as job_module
 from longtake.errors import SheetError
 from longtake.job import job
 from longtake.memory.meter import Meter, peak_rss_mb
+from longtake.windows import Window
 
 SCRIPTS = Path(job_module.__file__).parents[1] / "scripts"
 
@@ -24,7 +26,7 @@ def snakemake(tmp_path):
         input=SimpleNamespace(),
         output=SimpleNamespace(),
         params=SimpleNamespace(
-            window=dict(video="v", window=1, start=0, stop=4, emit_start=0, emit_stop=3, start_s=0.0, stop_s=0.3)
+            window=asdict(Window("v", 1, 0, 4, 0, 3, 0.0, 0.3))
         ),
         resources=SimpleNamespace(mem_mb=500),
         threads=1,

@@ -1,6 +1,7 @@
 """Window arithmetic: every frame emitted once, whatever the lengths and timestamps."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_every_frame_is_emitted_once(frames, duration, overlap, frame_interval):
 
 def test_neighbours_share_the_overlap():
     windows = plan(range(1000), duration=30.0, overlap=5.0)
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         assert before.stop - after.start == 50
         assert before.emit_stop == after.emit_start
 

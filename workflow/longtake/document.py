@@ -26,8 +26,8 @@ def config_readme() -> str:
     parts = [
         "# Configuration",
         "Made by `make readme` from [config.schema.yaml](config.schema.yaml), [videos.schema.yaml]"
-        "(videos.schema.yaml) and [prompts.schema.yaml](prompts.schema.yaml). Set values in [config.yaml](config.yaml), "
-        "in a file of your own given with `--configfile`, or on the command line: `--config window_duration=60`. "
+        "(videos.schema.yaml) and [prompts.schema.yaml](prompts.schema.yaml). Set values in "
+        "[config.yaml](config.yaml), in a file of your own given with `--configfile`, or on the command line: `--config window_duration=60`. "
         "An unknown key, a wrong type or a contradiction stops the run before any job, and the message names the "
         "value, the file and what to do.",
         "## Settings",
@@ -36,8 +36,9 @@ def config_readme() -> str:
     for name in ("videos", "prompts"):
         schema = load_schema(SCHEMA.parent / f"{name}.schema.yaml")
         rows = [
-            f"| `{column}` | {_allowed(part)} | {'yes' if column in schema['required'] else ''} | {part['description']} |"
+            f"| `{column}` | {_allowed(part)} | {needed} | {part['description']} |"
             for column, part in schema["properties"].items()
+            for needed in ["yes" if column in schema["required"] else ""]
         ]
         header = ["| column | type | needed | meaning |", "|---|---|---|---|"]
         parts += [f"## {schema['title']}", "Tab separated, one header line.", "\n".join(header + rows)]

@@ -12,6 +12,7 @@ import pytest
 from longtake import masks
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
 from longtake.store.tables import write_table
+from longtake.windows import read_windows
 
 HEIGHT, WIDTH = 100, 200
 Box = tuple[int, int, int, int]
@@ -77,7 +78,7 @@ def pond(tmp_path: Path) -> dict[str, Path]:
     detections = tmp_path / "detections.parquet"
     write_table(detections, rows, DETECTIONS)
     windows = plan_file(tmp_path / "windows.tsv", [("pond", 0, 0, 60, 0, 50), ("pond", 1, 50, 100, 50, 100)])
-    return {"detections": detections, "windows": windows, "out": tmp_path / "statistics" / "pond"}
+    return {"detections": detections, "windows": read_windows(windows)["pond"], "out": tmp_path / "statistics" / "pond"}
 
 
 @pytest.fixture

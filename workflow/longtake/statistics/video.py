@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from longtake.statistics.temporal import clip_means, curve_means
 from longtake.statistics.tracks import Scene, Track, joined, read_tracks
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
-from longtake.windows import read_windows
+from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def video_statistics(
     *,
     video: str,
     detections: Path,
-    windows: Path,
+    windows: Sequence[Window],
     frame_interval: int,
     out: Path,
     clips: Path | None = None,
@@ -40,7 +40,7 @@ def video_statistics(
     Parameters
     ----------
     windows
-        The plan of all windows; the rows of `video` are used.
+        The planned windows of `video`.
     frame_interval
         Source frames between processed ones.
     clips, curves
@@ -48,7 +48,7 @@ def video_statistics(
     window_status
         Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed.
     """
-    plan = processed(video, read_windows(windows).get(video, ()), frame_interval, window_status)
+    plan = processed(video, windows, frame_interval, window_status)
     scene = read_tracks(scan_batches(detections, DETECTIONS), plan)
     objects = [_object_row(scene, track) for track in _ordered(scene)]
     means = clip_means(clips) if clips else {}

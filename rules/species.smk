@@ -1,0 +1,62 @@
+"""Statistics whose unit is the video: per object, per video and species, per species."""
+
+STATISTICS_OF_VIDEO = ["objects", "visits", "prompts", "species", "curves"]
+STATISTICS = ["videos", "objects", "species", "comparisons", "curves"]
+
+
+rule video_statistics:
+    input:
+        detections=f"{OUT}/detections/{{video}}.parquet",
+        clips=f"{OUT}/gradients/{{video}}.clips.parquet",
+        curves=f"{OUT}/gradients/{{video}}.curves.parquet",
+    output:
+        expand(f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.{{kind}}", table=STATISTICS_OF_VIDEO, kind=["parquet", "csv"]),
+    log:
+        f"{OUT}/logs/video_statistics/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/video_statistics/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+    params:
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        frame_interval=settings.frame_interval,
+        code=digest("longtake.statistics.video"),
+    message:
+        "Statistics of {wildcards.video}"
+    script:
+        "../workflow/scripts/video_statistics.py"
+
+
+rule species_statistics:
+    input:
+        per_video("statistics/videos/{video}/species.parquet"),
+    output:
+        expand(f"{OUT}/statistics/{{table}}.{{kind}}", table=STATISTICS, kind=["parquet", "csv"]),
+        results=f"{OUT}/reports/temporal_analysis_results.json",
+    log:
+        f"{OUT}/logs/species_statistics/species_statistics.log",
+    benchmark:
+        f"{OUT}/benchmarks/species_statistics/species_statistics.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+    params:
+        seed=settings.seed,
+        level=settings.statistics.confidence,
+        resamples=settings.statistics.bootstrap_samples,
+        code=digest("longtake.statistics.species"),
+    message:
+        "Statistics per species"
+    script:
+        "../workflow/scripts/species_statistics.py"
+
+
+# Tables per object, video and species.
+rule species:
+    input:
+        f"{OUT}/statistics/species.parquet",

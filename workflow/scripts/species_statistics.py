@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from longtake.job import job
+from longtake.statistics.species import species_statistics
+
+with job(snakemake) as it:
+    species_statistics(
+        videos=[Path(path).parent for path in it.input],
+        out=Path(it.output[0]).parent,
+        results=Path(it.output.results),
+        seed=it.params.seed,
+        level=it.params.level,
+        resamples=it.params.resamples,
+    )
