@@ -71,7 +71,7 @@ def encode(
 ) -> Clip:
     """Encode ``frames`` barcode pictures; the container is chosen by the suffix."""
     if codec == "libx264":
-        options = {"preset": "veryfast", "crf": "20", "bf": "3", **(options or {})}
+        options = {"preset": "veryfast", "crf": "20", "bf": "3", "sc_threshold": "0", **(options or {})}
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=round(1 / time_base) if time_base.numerator == 1 else 30)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
@@ -125,6 +125,7 @@ def _x264(**values: str) -> dict[str, str]:
     return {"x264-params": ":".join(f"{name.replace('_', '-')}={value}" for name, value in values.items())}
 
 
+OPEN_GOP = {"open_gop": "1", "bframes": "3", "b_pyramid": "normal", "scenecut": "0", "keyint": "24"}
 BUILDERS: dict[str, Callable[[Path, Callable[[str], Clip]], Clip]] = {
     "gop12.mp4": lambda p, get: encode(p),
     "gop60.mp4": lambda p, get: encode(p, gop=60, frames=200),
@@ -138,10 +139,9 @@ BUILDERS: dict[str, Callable[[Path, Callable[[str], Clip]], Clip]] = {
     "gop12.ts": lambda p, get: remux(get("gop12.mp4"), p),
     "gop250.mkv": lambda p, get: remux(get("gop250.mp4"), p),
     "fragmented.mp4": lambda p, get: remux(get("gop12.mp4"), p, {"movflags": "frag_keyframe+empty_moov"}),
-    "open_gop.mp4": lambda p, get: encode(
-        p, gop=24, frames=150, options=_x264(open_gop="1", bframes="3", b_pyramid="normal", scenecut="0", keyint="24")
-    ),
-    "open_gop.ts": lambda p, get: remux(get("open_gop.mp4"), p),
+    "open_gop.mp4": lambda p, get: encode(p, gop=24, frames=150, options=_x264(**OPEN_GOP)),
+    # Encoded into the container, so that parameter sets come with every keyframe.
+    "open_gop.ts": lambda p, get: encode(p, gop=24, frames=150, options=_x264(**OPEN_GOP)),
     "refresh.mp4": lambda p, get: encode(p, gop=48, options=_x264(intra_refresh="1", bframes="0", keyint="48")),
     "hevc.mp4": lambda p, get: encode(
         p, codec="libx265", gop=24, options={"preset": "ultrafast", "x265-params": "log-level=none:keyint=24:bframes=3"}
@@ -173,3 +173,34 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Clip]:
         return built[name]
 
     return get
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for ``barcode_name`` runs over every barcode video."""
+    if "barcode_name" in metafunc.fixturenames:
+        metafunc.parametrize("barcode_name", BARCODES)
+
+
+@pytest.fixture(scope="session")
+def barcode() -> Callable[[np.ndarray], int]:
+    return read_barcode
+
+
+@pytest.fixture(scope="session")
+def paint() -> Callable[..., np.ndarray]:
+    return picture
+
+
+@pytest.fixture(scope="session")
+def encode_clip() -> Encode:
+    return encode
+
+
+@pytest.fixture(scope="session")
+def remux_clip() -> Callable[..., Clip]:
+    return remux
+
+
+@pytest.fixture(scope="session")
+def run_ffmpeg() -> Callable[[Iterable[str]], None]:
+    return ffmpeg

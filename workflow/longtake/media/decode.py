@@ -45,6 +45,7 @@ class Decoder:
     def __init__(self, index: VideoIndex):
         self.index = index
         self.packets_decoded = 0
+        self.pictures_decoded = 0
         self._stack = ExitStack()
         self._packets: Iterator[tuple[int, av.Packet]] = iter(())
         self._next = -1  # the packet that the demuxer gives next; -1 while nothing is open
@@ -86,8 +87,7 @@ class Decoder:
                 return self._context.decode(packet)
             except (av.error.FFmpegError, EOFError) as error:
                 log.warning("%s: packet %d does not decode: %s", self.index.path, number, error)
-                taint.mark(number - 1)
-                taint.mark(number)
+                taint.mark_error(number)
                 return []
             finally:
                 if complaints.is_error(logs):
@@ -95,6 +95,7 @@ class Decoder:
                     taint.mark_concealed(number)
 
     def _name(self, pictures: list[VideoFrame], by_pts: dict[int, int], taint: _Taint) -> Iterator[Decoded]:
+        self.pictures_decoded += len(pictures)
         for picture in pictures:
             if picture.is_corrupt and picture.pts is not None:
                 taint.mark_pts(picture.pts)
@@ -194,13 +195,20 @@ class _Taint:
     """The packets that an error can have reached.
 
     From the packet before it (damage that spans two is noticed in the second) to the next keyframe, with
-    that one's leading pictures.
+    that one's leading pictures. An error in a leading picture reaches leading pictures alone, since nothing
+    after its keyframe may refer to them.
     """
 
     def __init__(self, index: VideoIndex, first: int):
         self._index = index
         self._first = first
-        self._ranges: list[tuple[int, int]] = []
+        self._ranges: list[tuple[int, int, int | None]] = []  # first packet, end, and only before this pts
+
+    def mark_error(self, packet: int) -> None:
+        """Mark a packet that the decoder refused or complained of."""
+        if packet > self._first and self._leads(packet) is None:
+            self.mark(packet - 1)
+        self.mark(packet)
 
     def mark_concealed(self, packet: int) -> None:
         """Mark an error that was only logged; where decoding starts inside a stream that is no news.
@@ -209,15 +217,17 @@ class _Taint:
         these leading pictures is ever asked of this start.
         """
         if packet != self._first and self._index.packet_pts[packet] > self._index.packet_pts[self._first]:
-            self.mark(packet - 1)
-            self.mark(packet)
+            self.mark_error(packet)
 
     def mark(self, packet: int) -> None:
-        if self._ranges and self._ranges[-1][0] <= packet < self._ranges[-1][1]:
-            return
+        leads = self._leads(packet)
+        if self._ranges:
+            start, end, before = self._ranges[-1]
+            if start <= packet < end and before in (None, leads):
+                return
         keys = self._index.keys
         after = int(np.searchsorted(keys, packet, side="right"))
-        self._ranges.append((packet, int(keys[after]) if after < len(keys) else len(self._index.packet_pts)))
+        self._ranges.append((packet, int(keys[after]) if after < len(keys) else len(self._index.packet_pts), leads))
 
     def mark_pts(self, pts: int) -> None:
         frame = int(np.searchsorted(self._index.pts, pts))
@@ -225,13 +235,21 @@ class _Taint:
             self.mark(int(self._index.order[frame]))
 
     def covers(self, frame: int) -> bool:
-        if not self._ranges:
-            return False
         packet, pts = int(self._index.order[frame]), int(self._index.pts[frame])
-        return any(start <= packet and (packet < end or self._leads(end, pts)) for start, end in self._ranges)
+        for start, end, before in self._ranges:
+            if before is None:
+                if start <= packet and (packet < end or pts < int(self._index.packet_pts[end])):
+                    return True
+            elif start <= packet < end and pts < before:
+                return True
+        return False
 
-    def _leads(self, key: int, pts: int) -> bool:
-        return key < len(self._index.packet_pts) and pts < int(self._index.packet_pts[key])
+    def _leads(self, packet: int) -> int | None:
+        """The timestamp of the keyframe before a packet if the packet is a leading picture of it."""
+        keys = self._index.keys
+        rank = int(np.searchsorted(keys, packet, side="right")) - 1
+        pts = int(self._index.packet_pts[keys[rank]]) if rank >= 0 else NO_PTS
+        return pts if int(self._index.packet_pts[packet]) < pts else None
 
 
 def decode_one(index: VideoIndex, frame: int, first: int) -> Decoded | None:

@@ -1,0 +1,110 @@
+"""A damaged file gives fewer frames or tainted ones, and says which; it never gives wrong ones silently."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from longtake.errors import UnreadableVideo
+from longtake.media import index_video, probe_video, read_frames
+from longtake.media.index import CORRUPT
+
+
+def damage(source, target, packet, index):
+    """Overwrite the first three quarters of one packet, its headers included.
+
+    Noise that happens to parse as video is beyond what any decoder can notice.
+    """
+    data = bytearray(source.read_bytes())
+    start, size = int(index.packet_position[packet]), int(index.packet_size[packet])
+    noise = np.random.default_rng(3).integers(0, 256, size, dtype=np.uint8).tobytes()
+    data[start : start + 3 * size // 4] = noise[: 3 * size // 4]
+    target.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["gop60.mp4", "gop250.mp4", "open_gop.mp4", "hevc.mp4", "gop12.ts", "fragmented.mp4"])
+def test_a_corrupt_middle_is_reported_up_to_the_next_keyframe(tmp_path, clip, barcode, name):
+    truth = clip(name)
+    sound = index_video(truth.path)
+    keys = sound.keys.tolist()
+    start = keys[len(keys) // 2 - 1]
+    hurt = next(k for k in range(start + 4, len(sound.packet_pts)) if sound.packet_size[k] > 100)
+    bad = tmp_path / name
+    damage(truth.path, bad, hurt, sound)
+    index = index_video(bad)
+    reference = {item.frame: item.pixels for item in read_frames(sound, range(sound.n_frames))}
+    missing = []
+    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, _: missing.append(frame)))
+    rank = {int(pts): frame for frame, pts in enumerate(sound.pts)}
+    tainted = [rank[int(index.pts[item.frame])] for item in given if item.tainted]
+    wrong = [
+        frame
+        for frame, item in ((rank[int(index.pts[item.frame])], item) for item in given)
+        if not np.array_equal(item.pixels, reference[frame])
+    ]
+    assert set(wrong) <= set(tainted)
+    assert tainted or missing
+    after = next((key for key in keys if key > hurt), len(sound.packet_pts))
+    reached = {frame for frame in range(sound.n_frames) if hurt - 2 <= sound.order[frame] < after + 4}
+    assert set(tainted) <= reached
+    assert all(
+        barcode(item.pixels) == truth.numbers[rank[int(index.pts[item.frame])]] for item in given if not item.tainted
+    )
+
+
+def test_damage_that_loses_packets_taints_what_follows_the_gap(tmp_path, clip):
+    truth = clip("gop250.mkv")
+    sound = index_video(truth.path)
+    data = bytearray(truth.path.read_bytes())
+    first = int(sound.packet_position[130])
+    data[first - 8 : first + 400] = b"\xff" * 408
+    bad = tmp_path / "gap.mkv"
+    bad.write_bytes(data)
+    index = index_video(bad)
+    assert index.n_frames < sound.n_frames
+    assert np.any(index.packet_flags & CORRUPT)
+    reference = {int(sound.pts[item.frame]): item.pixels for item in read_frames(sound, range(sound.n_frames))}
+    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
+    wrong = [item.frame for item in given if not np.array_equal(item.pixels, reference[int(index.pts[item.frame])])]
+    assert wrong
+    assert set(wrong) <= {item.frame for item in given if item.tainted}
+    assert not given[0].tainted
+
+
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.95, 0.995])
+@pytest.mark.parametrize("name", ["gop60.ts", "gop250.mkv", "fragmented.mp4", "hevc.ts", "faststart.mp4"])
+def test_a_truncated_tail_keeps_the_frames_before_it(tmp_path, clip, remux_clip, barcode, name, share):
+    if name == "faststart.mp4":
+        truth = remux_clip(clip("gop60.mp4"), tmp_path / name, {"movflags": "+faststart"})
+    else:
+        truth = clip(name)
+    data = truth.path.read_bytes()
+    cut = tmp_path / f"cut_{name}"
+    cut.write_bytes(data[: int(len(data) * share)])
+    index = index_video(cut)
+    rank = {int(pts): frame for frame, pts in enumerate(index_video(truth.path).pts)}
+    assert 0.5 * share * len(truth.numbers) < index.n_frames <= len(truth.numbers)
+    missing = []
+    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, _: missing.append(frame)))
+    sound = [item for item in given if not item.tainted]
+    assert len(sound) >= index.n_frames - 6
+    assert all(barcode(item.pixels) == truth.numbers[rank[int(index.pts[item.frame])]] for item in sound)
+
+
+def test_a_header_that_promises_more_frames_is_not_believed(tmp_path, clip, remux_clip):
+    truth = remux_clip(clip("gop60.mp4"), tmp_path / "fast.mp4", {"movflags": "+faststart"})
+    data = truth.path.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) // 2])
+    facts = probe_video(cut)
+    assert facts["header_frames"] == 200
+    assert facts["frames"] < 150
+
+
+def test_an_mp4_without_its_tail_is_unreadable(tmp_path, clip):
+    data = clip("gop60.mp4").path.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) * 9 // 10])
+    with pytest.raises(UnreadableVideo, match=r"cut\.mp4"):
+        index_video(cut)
+    assert probe_video(cut)["status"] == "unreadable"
