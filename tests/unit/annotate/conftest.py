@@ -1,7 +1,9 @@
 """A random SAM 2 of the production classes, small enough for a test, and the stock session to compare with."""
 
 import json
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from transformers import Sam2VideoConfig, Sam2VideoInferenceSession, Sam2VideoModel
@@ -54,7 +56,7 @@ def save_random_model(folder, seed):
                 parameter.mul_(0.1)
         # Scores around the decision, so that objects come into view and leave it.
         model.mask_decoder.pred_obj_score_head.proj_out.weight.mul_(20)
-        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(11.5)
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(10.3)
     model.save_pretrained(folder)
     constants = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.3], "size": {"height": SIDE, "width": SIDE}}
     (folder / "preprocessor_config.json").write_text(json.dumps(constants))
@@ -142,5 +144,40 @@ def drifting_pixels():
         generator = torch.Generator().manual_seed(seed)
         steps = torch.randn(count, 3, SIDE, SIDE, generator=generator)
         return steps.cumsum(0) / torch.arange(1, count + 1).sqrt().view(-1, 1, 1, 1)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_video(tmp_path_factory):
+    """Write a drifting pattern as a video of the given size, with its index: (video path, index path, index)."""
+    from longtake.media import index_video, save_index, write_video
+
+    def make(name, count, width=96, height=56, fps=10):
+        folder = tmp_path_factory.mktemp(name)
+        video, where = folder / f"{name}.mp4", folder / f"{name}.parquet"
+        frames = ((number, pattern(number, width, height)) for number in range(count))
+        write_video(video, frames, time_base=Fraction(1, fps), width=width, height=height, keyframe_interval=12)
+        index = index_video(video)
+        save_index(index, where)
+        return video, where, index
+
+    return make
+
+
+def pattern(number, width, height):
+    y, x = np.mgrid[:height, :width]
+    bright = [127 + 120 * np.sin(x / (5 + c) + number * 0.3) * np.cos(y / (7 - c) - number * 0.2 * c) for c in range(3)]
+    return np.stack(bright, axis=-1).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def prompt():
+    """A row of the prompts sheet with a box of source pixels."""
+    from longtake.sheets import Prompt
+
+    def make(name="a", frame=0, box=(8, 8, 40, 40), *, row=2, time_s=None, until_s=None, label="fish"):
+        frame = None if time_s is not None else frame
+        return Prompt(row, "pond", name, label, frame, time_s, *map(float, box), until_s)
 
     return make

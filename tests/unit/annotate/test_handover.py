@@ -25,14 +25,14 @@ def session(tracker, drifting_pixels, square):
 @pytest.fixture
 def state(session, tmp_path):
     path = tmp_path / "state.safetensors"
-    assert save_state(path, session, identity=IDENTITY, next_frame=9) == path.stat().st_size
+    assert save_state(path, session, identity=IDENTITY, history="h", next_frame=9) == path.stat().st_size
     return path
 
 
 def test_round_trip_gives_the_same_bytes(state, session, tracker, tmp_path):
     again = tmp_path / "again.safetensors"
-    loaded = load_state(state, tracker, identity=IDENTITY, next_frame=9)
-    save_state(again, loaded, identity=IDENTITY, next_frame=9)
+    loaded = load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
+    save_state(again, loaded, identity=IDENTITY, history="h", next_frame=9)
     assert again.read_bytes() == state.read_bytes()
     assert loaded.obj_ids == ["fish 1", "ål"]
     assert loaded.num_frames == 40
@@ -41,8 +41,8 @@ def test_round_trip_gives_the_same_bytes(state, session, tracker, tmp_path):
 
 def test_an_empty_session_round_trips(tracker, tmp_path):
     path = tmp_path / "empty.safetensors"
-    save_state(path, BoundedSession(tracker, 7), identity=IDENTITY, next_frame=3)
-    assert load_state(path, tracker, identity=IDENTITY, next_frame=3).obj_ids == []
+    save_state(path, BoundedSession(tracker, 7), identity=IDENTITY, history="h", next_frame=3)
+    assert load_state(path, tracker, identity=IDENTITY, history="h", next_frame=3).obj_ids == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.999])
@@ -50,7 +50,7 @@ def test_truncated(state, tracker, share):
     contents = state.read_bytes()
     state.write_bytes(contents[: int(len(contents) * share)])
     with pytest.raises(StateError, match=r"state\.safetensors is no whole state file.*rerun the window before"):
-        load_state(state, tracker, identity=IDENTITY, next_frame=9)
+        load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
 def test_a_flipped_bit_in_the_tensors(state, tracker):
@@ -58,45 +58,50 @@ def test_a_flipped_bit_in_the_tensors(state, tracker):
     contents[-100] ^= 1
     state.write_bytes(contents)
     with pytest.raises(StateError, match="checksum does not match"):
-        load_state(state, tracker, identity=IDENTITY, next_frame=9)
+        load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
 def test_an_edited_header(state, tracker):
     edit_header(state, lambda header: header["objects"][0].update(object="another"))
     with pytest.raises(StateError, match="checksum does not match"):
-        load_state(state, tracker, identity=IDENTITY, next_frame=9)
+        load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
 def test_another_version(state, tracker):
     edit_header(state, lambda header: header.update(version=99))
-    with pytest.raises(StateError, match="version 99, expected 'longtake.tracker-state' version 1"):
-        load_state(state, tracker, identity=IDENTITY, next_frame=9)
+    with pytest.raises(StateError, match=r"version 99, expected 'longtake.tracker-state' version 1"):
+        load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
 @pytest.mark.parametrize("name", list(IDENTITY))
 def test_of_another_run(state, tracker, name):
     with pytest.raises(StateError, match=f"another {name}"):
-        load_state(state, tracker, identity=IDENTITY | {name: "other"}, next_frame=9)
+        load_state(state, tracker, identity=IDENTITY | {name: "other"}, history="h", next_frame=9)
 
 
 def test_an_identity_that_one_side_lacks(state, tracker):
     with pytest.raises(StateError, match="another precision"):
-        load_state(state, tracker, identity=IDENTITY | {"precision": "float32"}, next_frame=9)
+        load_state(state, tracker, identity=IDENTITY | {"precision": "float32"}, history="h", next_frame=9)
 
 
 def test_of_another_place_in_the_video(state, tracker):
     with pytest.raises(StateError, match="continues with grid frame 9, but this window begins with 10"):
-        load_state(state, tracker, identity=IDENTITY, next_frame=10)
+        load_state(state, tracker, identity=IDENTITY, history="h", next_frame=10)
+
+
+def test_of_other_prompts(state, tracker):
+    with pytest.raises(StateError, match="with other prompts before grid frame 9"):
+        load_state(state, tracker, identity=IDENTITY, history="other", next_frame=9)
 
 
 def test_missing(tmp_path, tracker):
     with pytest.raises(StateError, match="does not exist"):
-        load_state(tmp_path / "none.safetensors", tracker, identity=IDENTITY, next_frame=9)
+        load_state(tmp_path / "none.safetensors", tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
 def test_a_foreign_safetensors_file(model_dir, tracker):
     with pytest.raises(StateError, match="no whole state file"):
-        load_state(model_dir / "model.safetensors", tracker, identity=IDENTITY, next_frame=9)
+        load_state(model_dir / "model.safetensors", tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
 def edit_header(path, edit):

@@ -68,17 +68,20 @@ def model_box(box: Box, width: int, height: int, image_size: int) -> torch.Tenso
 @lru_cache(maxsize=16)
 def _taps(size: int, source: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
     """Give the two source samples and the weight of the second for each of `size` bilinear samples (pixel centres)."""
-    position = np.maximum((np.arange(size, dtype=np.float64) + 0.5) * (source / size) - 0.5, 0.0)
+    # In float32 throughout, as torch computes it.
+    step = np.float32(source) / np.float32(size)
+    position = np.maximum((np.arange(size, dtype=np.float32) + np.float32(0.5)) * step - np.float32(0.5), 0)
     first = np.minimum(position.astype(np.int64), source - 1)
     second = np.minimum(first + 1, source - 1)
-    return first, second, (position - first).astype(np.float32)
+    return first, second, np.clip(position - first.astype(np.float32), 0, 1)
 
 
 def source_mask(logits: FloatArray, width: int, height: int) -> tuple[BoolMask, int, int] | None:
     """Upsample mask logits to source pixels and threshold them at 0, computing only the crop that can be positive.
 
     Bilinear with pixel centres aligned (``align_corners=False``), as the published processor does on whole frames; a
-    sample can exceed 0 only where one of its four neighbours does, so nothing outside the crop is lost.
+    sample can exceed 0 only where one of its four neighbours does, so nothing outside the crop is lost. A pixel whose
+    logit is 0 up to float32 rounding may fall on the other side than in a whole-frame pass by torch.
 
     Parameters
     ----------

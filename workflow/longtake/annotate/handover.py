@@ -32,7 +32,7 @@ _KINDS = (CONDITIONING, TRACKED)
 
 
 def save_state(
-    path: str | os.PathLike[str], session: BoundedSession, *, identity: Mapping[str, str], next_frame: int
+    path: str | os.PathLike[str], session: BoundedSession, *, identity: Mapping[str, str], history: str, next_frame: int
 ) -> int:
     """Write the session's state after its last frame, atomically; the same state gives the same bytes.
 
@@ -40,6 +40,8 @@ def save_state(
     ----------
     identity
         What must agree for the state to be continued, as text by name: model, video, settings.
+    history
+        A digest of the prompts that the session has taken in.
     next_frame
         The grid frame with which the next window begins.
 
@@ -66,6 +68,7 @@ def save_state(
         "schema": SCHEMA,
         "version": VERSION,
         "identity": dict(identity),
+        "history": history,
         "next_frame": next_frame,
         "num_frames": session.num_frames,
         "objects": objects,
@@ -78,22 +81,24 @@ def save_state(
 
 
 def load_state(
-    path: str | os.PathLike[str], tracker: Tracker, *, identity: Mapping[str, str], next_frame: int
+    path: str | os.PathLike[str], tracker: Tracker, *, identity: Mapping[str, str], history: str, next_frame: int
 ) -> BoundedSession:
     """Read a state back into a session that goes on as if it had never stopped.
 
     Raises
     ------
     StateError
-        The file is missing, damaged, of another schema or version, of another model, video or setting, or does not
-        continue with `next_frame`.
+        The file is missing, damaged, of another schema or version, of another model, video or setting, does not
+        continue with `next_frame`, or has taken in other prompts.
     """
     file = Path(path)
     header, tensors = _read(file)
-    _check(file, header, tensors, identity, next_frame)
+    _check_whole(file, header, tensors)
+    _check_continues(file, header, identity, history, next_frame)
     session = BoundedSession(tracker, int(header["num_frames"]))
-    if POSITIONS in tensors:
-        session.positions = tensors[POSITIONS].to(tracker.device)
+    if not header["objects"]:
+        return session
+    session.positions = positions = tensors[POSITIONS].to(tracker.device)
     for entry in header["objects"]:
         place = session.obj_id_to_idx(entry["object"])
         for kind in _KINDS:
@@ -101,7 +106,7 @@ def load_state(
                 output = {POINTER: tensors[_key(place, kind, frame, POINTER)].to(tracker.device)}
                 features = tensors.get(_key(place, kind, frame, FEATURES))
                 if features is not None:
-                    output |= {FEATURES: features.to(tracker.device), POSITIONS: session.positions}
+                    output |= {FEATURES: features.to(tracker.device), POSITIONS: positions}
                 session.output_dict_per_obj[place][kind][frame] = output
     return session
 
@@ -122,13 +127,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return header, tensors
 
 
-def _check(
-    file: Path,
-    header: dict[str, Any],
-    tensors: dict[str, torch.Tensor],
-    identity: Mapping[str, str],
-    next_frame: int,
-) -> None:
+def _check_whole(file: Path, header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
     if (header.get("schema"), header.get("version")) != (SCHEMA, VERSION):
         raise StateError(
             f"{file} is {header.get('schema')!r} version {header.get('version')!r}, expected {SCHEMA!r} version "
@@ -136,8 +135,13 @@ def _check(
         )
     if header.get("checksum") != _checksum({k: v for k, v in header.items() if k != "checksum"}, tensors):
         raise StateError(f"{file} is damaged: its checksum does not match. Delete it and rerun the window before.")
+
+
+def _check_continues(
+    file: Path, header: dict[str, Any], identity: Mapping[str, str], history: str, next_frame: int
+) -> None:
     found = header["identity"]
-    for name in sorted(identity.keys() | found.keys()):
+    for name in [*identity, *(found.keys() - identity.keys())]:
         if found.get(name) != identity.get(name):
             raise StateError(
                 f"{file} was written for another {name} ({found.get(name)!r}, here {identity.get(name)!r}); "
@@ -147,6 +151,11 @@ def _check(
         raise StateError(
             f"{file} continues with grid frame {header['next_frame']}, but this window begins with {next_frame}; "
             "give the state of the window right before it."
+        )
+    if header["history"] != history:
+        raise StateError(
+            f"{file} was written with other prompts before grid frame {next_frame} than the sheet holds now; rerun "
+            "this video from the first window whose prompts were changed."
         )
 
 

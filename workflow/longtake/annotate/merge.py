@@ -77,8 +77,8 @@ class _Passing:
             for frame, name, prompted, visible, status in zip(*columns, strict=True):
                 if frame not in frames:
                     raise SchemaError(
-                        f"{path}: frame {frame} does not belong to its window (frames {frames.start} to {frames.stop - 1}, "
-                        f"every {self.frame_interval}); delete it and rerun the window."
+                        f"{path}: frame {frame} does not belong to its window (every {self.frame_interval} frames from "
+                        f"{frames.start} up to {frames.stop}); delete it and rerun the window."
                     )
                 self._check(path, frame, name, prompted)
                 self.visible += visible
@@ -111,13 +111,13 @@ def _check_windows(paths: Sequence[Location]) -> dict[str, str]:
         for key in _SAME:
             if facts.get(key) != first.get(key):
                 raise SchemaError(
-                    f"{path}: {key.removeprefix('longtake.')} is {facts.get(key)!r}, but {first.get(key)!r} in {paths[0]}; "
-                    "the windows belong to different runs. Rerun this video's windows."
+                    f"{path}: {key.removeprefix('longtake.')} is {facts.get(key)!r}, but {first.get(key)!r} in "
+                    f"{paths[0]}; the windows belong to different runs. Rerun this video's windows."
                 )
         if int(facts["longtake.grid_start"]) != reached:
             raise SchemaError(
-                f"{path}: begins with processed frame {facts['longtake.grid_start']}, but {reached} is next; a window is "
-                "missing, given twice, or out of order. Give all windows of the video in order."
+                f"{path}: begins with processed frame {facts['longtake.grid_start']}, but {reached} is next; a window "
+                "is missing, given twice, or out of order. Give all windows of the video in order."
             )
         reached = int(facts["longtake.grid_stop"])
     if reached != int(first["longtake.grid_frames"]):

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from longtake.errors import FrameUnavailable, SheetError
@@ -69,13 +69,11 @@ def place_prompts(
         key = (each.grid_frame, each.prompt.object)
         if key not in closest or _rank(each, frame_interval) < _rank(closest[key], frame_interval):
             closest[key] = each
-    chosen = []
-    for each in placed:
-        if closest[each.grid_frame, each.prompt.object] is not each:
-            log.warning("%s, row %d: not used: %s", sheet, each.prompt.row, _OVERRULED)
-            each = Placed(each.prompt, each.frame, each.grid_frame, each.box, each.clipped, _OVERRULED)
-        chosen.append(each)
-    return sorted(chosen, key=lambda each: (each.grid_frame, each.prompt.row))
+    overruled = {each for each in placed if closest[each.grid_frame, each.prompt.object] is not each}
+    for each in overruled:
+        log.warning("%s, row %d: not used: %s", sheet, each.prompt.row, _OVERRULED)
+    judged = (replace(each, reason=_OVERRULED) if each in overruled else each for each in placed)
+    return sorted(judged, key=lambda each: (each.grid_frame, each.prompt.row))
 
 
 class Schedule:
@@ -114,7 +112,7 @@ class Schedule:
 
     def digest(self, before: int) -> str:
         """Digest the prompts that act before a grid frame: those that a state at that frame has already taken in."""
-        seen = [asdict(each.prompt) | {"row": 0} for each in self.placed if each.grid_frame < before and not each.reason]
+        seen = [asdict(it.prompt) | {"row": 0} for it in self.placed if it.grid_frame < before and not it.reason]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 

@@ -45,7 +45,7 @@ class Prediction:
         return 1.0 / (1.0 + math.exp(-self.score_logit)) if self.score_logit > -700 else 0.0
 
 
-class BoundedSession(Sam2VideoInferenceSession):  # type: ignore[misc]
+class BoundedSession(Sam2VideoInferenceSession):
     """The library's session, told the length of a video it never holds, and emptied of what is never read again."""
 
     def __init__(self, tracker: Tracker, num_frames: int) -> None:
@@ -70,7 +70,7 @@ class BoundedSession(Sam2VideoInferenceSession):  # type: ignore[misc]
     def prompt(self, objects: Mapping[str, torch.Tensor], frame: int) -> None:
         """Give boxes, (2, 2) float32 corners in the model's square, for the next call of the model on `frame`."""
         for name, corners in objects.items():
-            index = self.obj_id_to_idx(name)
+            index = self.obj_id_to_idx(name)  # type: ignore[arg-type]  # any hashable serves as an id
             labels = torch.tensor(_BOX_LABELS, dtype=torch.int32).view(1, 1, 2)
             self.add_point_inputs(index, frame, {"point_coords": corners.view(1, 1, 2, 2), "point_labels": labels})
         self.obj_with_new_inputs = list(objects)
@@ -149,8 +149,9 @@ def track(
     if not session.obj_ids:
         return {}
     session.add_new_frame(pixels, frame)
-    with torch.inference_mode(), torch.autocast(
-        tracker.device.type, dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"
+    with (
+        torch.inference_mode(),
+        torch.autocast(tracker.device.type, dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"),
     ):
         output = tracker.model(session, frame_idx=frame)
         session.prune(frame)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from longtake.annotate.geometry import Preprocessing
@@ -67,14 +68,18 @@ def load_tracker(
     files = [root / "config.json", *_weight_files(root)]
     preprocessing, processor_file = _preprocessing(root, config)
     files += [processor_file] if processor_file else []
-    model, info = Sam2VideoModel.from_pretrained(
-        root,
-        config=config,
-        local_files_only=True,
-        use_safetensors=True,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )
+    try:
+        loaded: Any = Sam2VideoModel.from_pretrained(
+            root,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise ModelError(f"{root}: the weights cannot be read ({error}); copy the folder again.") from None
+    model, info = loaded
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -95,7 +100,8 @@ def _config(root: Path) -> Sam2VideoConfig:
     found = _read_json(path).get("model_type")
     if found != MODEL_TYPE:
         raise ModelError(
-            f"{path}: model_type is {found!r}, but annotation needs {MODEL_TYPE!r}. Give the folder of a SAM 2 video model."
+            f"{path}: model_type is {found!r}, but annotation needs {MODEL_TYPE!r}. Give the folder of a SAM 2 video "
+            "model."
         )
     return Sam2VideoConfig.from_pretrained(root, local_files_only=True)
 
@@ -116,7 +122,11 @@ def _weight_files(root: Path) -> list[Path]:
 
 
 def _preprocessing(root: Path, config: Sam2VideoConfig) -> tuple[Preprocessing, Path | None]:
-    side = int(config.image_size)
+    if not isinstance(config.image_size, int):
+        raise ModelError(
+            f"{root}/config.json: image_size is {config.image_size!r}; SAM 2 takes squares, give one number."
+        )
+    side = config.image_size
     for name in _PROCESSOR_FILES:
         path = root / name
         if path.is_file():
@@ -128,7 +138,7 @@ def _preprocessing(root: Path, config: Sam2VideoConfig) -> tuple[Preprocessing, 
     size = found.get("size") or {"height": side, "width": side}
     if (size.get("height"), size.get("width")) != (side, side):
         raise ModelError(
-            f"{path}: size is {size}, but image_size in config.json is {side}; the two files belong to different models."
+            f"{path}: size is {size}, but image_size in config.json is {side}; the files belong to different models."
         )
     return Preprocessing(side, _colour(path, found, "image_mean", _MEAN), _colour(path, found, "image_std", _STD)), path
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from longtake import masks
@@ -23,7 +23,7 @@ from longtake.windows import Window
 
 log = logging.getLogger(__name__)
 
-Location = str | os.PathLike[str]
+Location = str | Path
 Row = dict[str, Any]
 # Rows held before they are written; about half a kilobyte each.
 _BATCH_ROWS = 1024
@@ -124,15 +124,17 @@ def annotate_window(
     session.end(job.schedule.ended(session.obj_ids, job.grid.stop))
     state_bytes = 0
     if state_out is not None:
-        identity = _identity(job, job.grid.stop)
-        state_bytes = save_state(state_out, session, identity=identity, next_frame=job.grid.stop)
+        stop = job.grid.stop
+        history = job.schedule.digest(stop)
+        state_bytes = save_state(state_out, session, identity=_identity(job), history=history, next_frame=stop)
     return _record(job, session, state_bytes)
 
 
 def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
     first = job.grid.start
     if state_in is not None:
-        return load_state(state_in, job.tracker, identity=_identity(job, first), next_frame=first)
+        history = job.schedule.digest(first)
+        return load_state(state_in, job.tracker, identity=_identity(job), history=history, next_frame=first)
     earlier = [each.prompt for each in job.schedule.placed if each.grid_frame < first]
     if earlier:
         raise StateError(
@@ -142,16 +144,14 @@ def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
     return BoundedSession(job.tracker, _grid_frames(job))
 
 
-def _identity(job: _Job, next_frame: int) -> dict[str, str]:
+def _identity(job: _Job) -> dict[str, str]:
     width, height = job.decoded_size
     return {
+        "video": job.index.digest,
         "model": job.tracker.digest,
         "precision": job.tracker.precision,
-        "video": job.index.digest,
-        "number of grid frames": str(_grid_frames(job)),
         "frame_interval": str(job.frame_interval),
         "decoded size (video_scale_factor)": f"{width} x {height}",
-        "set of earlier prompts": job.schedule.digest(next_frame),
     }
 
 
