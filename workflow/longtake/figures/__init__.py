@@ -1,0 +1,19 @@
+"""Figures: tables in, ``matplotlib.figure.Figure`` out; no files, no pyplot, one style."""
+
+from longtake.figures.gradients import correlation, heatmap
+from longtake.figures.overviews import filmstrip, overview
+from longtake.figures.species import species_comparison, species_page
+from longtake.figures.style import looks
+from longtake.figures.timelines import WindowState, timeline
+
+__all__ = [
+    "WindowState",
+    "correlation",
+    "filmstrip",
+    "heatmap",
+    "looks",
+    "overview",
+    "species_comparison",
+    "species_page",
+    "timeline",
+]

@@ -1,0 +1,239 @@
+"""Species over videos: one page each, and all of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from longtake.figures import style
+from longtake.figures.style import GRID, INK, MUTED, Look, shorten
+
+Rows = Sequence[Mapping[str, Any]]
+Table = Mapping[tuple[str, str], Mapping[str, Any]]
+
+STRIPS = (
+    ("presence", "Presence", "share of frames"),
+    ("max_count", "Most at once", "objects (MaxN)"),
+    ("dwell_s", "Dwell time", "s per video"),
+    ("area_px", "Size", "mask area (px²)"),
+    ("speed_bl_s", "Speed", "body lengths/s"),
+)
+COMPARED = (
+    ("presence", "Presence (share of frames)"),
+    ("max_count", "Most at once (MaxN, objects)"),
+    ("dwell_s", "Dwell time (s per video)"),
+    ("visit_s", "Length of a visit (s)"),
+    ("box_diagonal_px", "Box diagonal (px)"),
+    ("speed_px_s", "Speed (px/s)"),
+    ("speed_bl_s", "Speed (body lengths/s)"),
+    ("pearson", "Importance against motion (Pearson r)"),
+)
+CLASSES = ("motion-dependent", "moderate", "static")
+
+
+@style.styled
+def species_page(name: str, videos: Rows, summary: Rows, curves: Rows, known: Mapping[str, Look]) -> Figure:
+    """One species: presence, count, dwell, size, speed, importance over the clip, motion, and dependency.
+
+    Parameters
+    ----------
+    name
+        The species.
+    videos, summary, curves
+        Rows of ``VIDEO_SPECIES``, ``SPECIES`` and ``SPECIES_CURVES`` for all species of the study.
+    known
+        The looks of the study's species.
+    """
+    mine = [row for row in videos if row["species"] == name]
+    heading = f"Species: {shorten(name, 80)}"
+    if not mine:
+        return style.nothing(heading, "no video of the study shows this species")
+    table = {(row["species"], row["measure"]): row for row in summary}
+    look = style.look_of(name, known)
+    made = style.figure(7.6)
+    style.title(made, heading)
+    upper, lower = cast("np.ndarray", made.subfigures(2, 1, height_ratios=[0.82, 1.18]))
+    for axes, (measure, words, unit) in zip(upper.subplots(1, len(STRIPS)), STRIPS, strict=True):
+        _strip(axes, name, measure, rows=mine, table=table, look=look)
+        axes.set_title(words)
+        axes.set_ylabel(unit)
+    grid = lower.add_gridspec(2, 2, width_ratios=[1.25, 1.0])
+    first = lower.add_subplot(grid[0, 0])
+    _curve(first, name, "importance", curves, look)
+    _curve(lower.add_subplot(grid[1, 0], sharex=first), name, "motion", curves, look)
+    _relation(lower.add_subplot(grid[0, 1]), name, mine, table, look)
+    _dependency(lower.add_subplot(grid[1, 1]), name, table, look)
+    style.footnote(made, _units(mine))
+    return made
+
+
+def _units(rows: Rows) -> str:
+    """How many videos, windows and clips of each status the page rests on."""
+    parts = [f"{len(rows)} video{'' if len(rows) == 1 else 's'}"]
+    for words, prefix in (("windows", "n"), ("clips", "clips")):
+        counts = [(s, sum(row[f"{prefix}_{s}"] for row in rows)) for s in ("ok", "approximate", "failed")]
+        parts.append(f"{words}: " + ", ".join(f"{n} {status}" for status, n in counts))
+    return (
+        "; ".join(parts) + ".\nColoured marks: videos. Diamond and line: mean over videos and interval. "
+        "Grey dashes: means of the other species."
+    )
+
+
+def _values(rows: Rows, measure: str) -> list[float]:
+    return [row[measure] for row in rows if row[measure] is not None]
+
+
+def _strip(axes: Axes, name: str, measure: str, *, rows: Rows, table: Table, look: Look) -> None:
+    values = _values(rows, measure)
+    axes.set_xlim(-0.6, 1.0)
+    axes.set_xticks([])
+    axes.grid(axis="y")
+    if not values:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    others = [
+        row["mean"]
+        for (species, of), row in table.items()
+        if of == measure and species != name and row["mean"] is not None
+    ]
+    for mean in others:
+        axes.plot([0.72, 0.92], [mean, mean], color="#9AA5B1", linewidth=1.6)
+    spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [0.0]
+    axes.plot(
+        spread, values, linestyle="none", marker=look.marker, markersize=6, color=look.color, alpha=0.8,
+        markeredgecolor=INK, markeredgewidth=0.5,
+    )  # fmt: skip
+    _mean(axes, table.get((name, measure)), 0.5, vertical=True)
+    axes.set_ylim(0.0, 1.1 * max([*values, *others, 1e-9]))
+
+
+def _mean(axes: Axes, row: Mapping[str, Any] | None, at: float, *, vertical: bool) -> None:
+    """A diamond at the mean and a line over the interval, where there is one."""
+    if row is None or row["mean"] is None:
+        return
+    points = [([at], [row["mean"]])] if vertical else [([row["mean"]], [at])]
+    axes.plot(*points[0], marker="D", markersize=5.5, color=INK, linestyle="none", zorder=5)
+    if row["low"] is not None:
+        ends = [row["low"], row["high"]]
+        axes.plot(*(([at, at], ends) if vertical else (ends, [at, at])), color=INK, linewidth=1.6, zorder=5)
+
+
+def _curve(axes: Axes, name: str, measure: str, curves: Rows, look: Look) -> None:
+    rows = sorted(
+        (row for row in curves if row["species"] == name and row["measure"] == measure), key=lambda r: r["offset"]
+    )
+    axes.set_title("Temporal importance" if measure == "importance" else "Motion")
+    axes.set_ylabel("importance / clip mean" if measure == "importance" else "px per frame")
+    axes.set_xlabel("Frame of the clip")
+    if not rows:
+        axes.text(0.5, 0.5, "no clip was analysed", transform=axes.transAxes, ha="center", color=MUTED)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
+    x, mean = [row["offset"] for row in rows], [row["mean"] for row in rows]
+    tops = list(mean)
+    if all(row["low"] is not None for row in rows):
+        low, high = [row["low"] for row in rows], [row["high"] for row in rows]
+        axes.fill_between(x, low, high, color=look.color, alpha=0.22, linewidth=0)
+        tops += high
+        words = f"n = {rows[0]['n_videos']} videos"
+    else:
+        words = f"n = {rows[0]['n_videos']}: no band"
+    axes.plot(x, mean, color=look.color, linestyle=look.line, marker=look.marker, markersize=3)
+    axes.text(0.99, 0.96, words, transform=axes.transAxes, ha="right", va="top", color=MUTED, fontsize=8.5)
+    if measure == "importance":
+        axes.axhline(1.0, color=MUTED, linewidth=0.8, zorder=0.5)
+    axes.set_ylim(0.0, 1.25 * max([*tops, 1e-9]))
+    axes.grid()
+
+
+def _relation(axes: Axes, name: str, rows: Rows, table: Table, look: Look) -> None:
+    for at, measure in enumerate(("pearson", "spearman")):
+        values = _values(rows, measure)
+        axes.plot(
+            values, [at + 0.12] * len(values), linestyle="none", marker=look.marker, markersize=6, color=look.color,
+            alpha=0.8, markeredgecolor=INK, markeredgewidth=0.5,
+        )  # fmt: skip
+        _mean(axes, table.get((name, measure)), at - 0.18, vertical=False)
+        if not values:
+            axes.text(0.0, at, "not measured", ha="center", va="center", color=MUTED)
+    for level in (-0.7, -0.3, 0.3, 0.7):
+        axes.axvline(level, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0.5)
+    axes.axvline(0.0, color=GRID, linewidth=1.0, zorder=0.4)
+    axes.set_xlim(-1.05, 1.05)
+    axes.set_ylim(1.5, -0.5)
+    axes.set_yticks([0, 1], ["Pearson", "Spearman"])
+    axes.tick_params(axis="y", length=0)
+    axes.set_title("Importance against motion")
+    axes.set_xlabel("r")
+
+
+def _dependency(axes: Axes, name: str, table: Table, look: Look) -> None:
+    rows = [table.get((name, f"dependency: {kind}")) for kind in CLASSES]
+    axes.set_title("Dependency on motion")
+    axes.set_xlim(0.0, 1.0)
+    axes.set_xlabel("share of videos")
+    axes.set_ylim(2.6, -0.6)
+    axes.set_yticks(range(3), CLASSES)
+    axes.tick_params(axis="y", length=0)
+    if any(row is None or row["mean"] is None for row in rows):
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    for at, row in enumerate(rows):
+        if row is not None:
+            axes.barh(at, row["mean"], height=0.55, color=look.color, edgecolor=INK, linewidth=0.5, alpha=0.85)
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [at, at], color=INK, linewidth=1.6)
+    axes.grid(axis="x")
+
+
+@style.styled
+def species_comparison(summary: Rows, known: Mapping[str, Look]) -> Figure:
+    """All species side by side: mean over videos and interval of each measure, from rows of ``SPECIES``."""
+    heading = "Species side by side"
+    names = sorted({row["species"] for row in summary})
+    shown = [
+        (measure, words)
+        for measure, words in COMPARED
+        if any(row["measure"] == measure and row["mean"] is not None for row in summary)
+    ]
+    if not shown:
+        return style.nothing(heading, "no species was seen in any video")
+    table = {(row["species"], row["measure"]): row for row in summary}
+    n_rows = -(-len(shown) // 2)
+    made = style.figure(0.9 + n_rows * (0.95 + 0.24 * len(names)))
+    style.title(made, heading)
+    panels = made.subplots(n_rows, 2, squeeze=False).ravel()
+    for axes, (measure, words) in zip(panels, shown, strict=False):
+        for at, name in enumerate(names):
+            _point(axes, at, table.get((name, measure)), style.look_of(name, known))
+        axes.set_title(words)
+        axes.set_yticks(range(len(names)), [shorten(name, 24) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        if measure == "pearson":
+            axes.set_xlim(-1.05, 1.05)
+        else:
+            axes.set_xlim(left=0.0)
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
+    style.footnote(made, "Mean over videos and interval; a hollow mark has too few videos for one.")
+    return made
+
+
+def _point(axes: Axes, at: int, row: Mapping[str, Any] | None, look: Look) -> None:
+    if row is None or row["mean"] is None:
+        return
+    decided = row["low"] is not None
+    if decided:
+        axes.plot([row["low"], row["high"]], [at, at], color=look.color, linewidth=2.2)
+    axes.plot(
+        [row["mean"]], [at], marker=look.marker, markersize=7, linestyle="none", markeredgecolor=INK,
+        markeredgewidth=0.8, color=look.color if decided else "white", zorder=3, clip_on=False,
+    )  # fmt: skip
