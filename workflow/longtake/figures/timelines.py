@@ -146,10 +146,12 @@ def _draw_objects(
             edgecolor=INK,
             linewidth=0.4,
         )
-    axes.plot(
-        [row["time_s"] for row in prompts], [place[row["object"], row["species"]] for row in prompts], linestyle="none",
-        marker="v", markersize=6, color="white", markeredgecolor=INK, markeredgewidth=1.0, clip_on=False, zorder=4,
-    )  # fmt: skip
+    if prompts:
+        axes.plot(
+            [row["time_s"] for row in prompts], [place[row["object"], row["species"]] for row in prompts],
+            linestyle="none", marker="v", markersize=6, color="white", markeredgecolor=INK, markeredgewidth=1.0,
+            clip_on=False, zorder=4,
+        )  # fmt: skip
     axes.set_ylim(max(len(objects), 1) - 0.4, -0.6)
     if not objects:
         axes.text(0.01, 0.5, "No object was prompted or seen in this video", transform=axes.transAxes, color=MUTED)
