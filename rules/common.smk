@@ -33,7 +33,7 @@ OUT = settings.output_dir.rstrip("/")
 
 wildcard_constraints:
     video=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    window=r"\d{4,}",
+    window=r"\d\d\d\d+",
 
 
 def model_files(folder):

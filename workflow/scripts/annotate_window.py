@@ -12,7 +12,7 @@ with job(snakemake) as it:
         model_dir=it.params.model,
         scale=it.params.scale,
         frame_interval=it.params.frame_interval,
-        state_in=it.input.state or None,
+        state_in=next(iter(it.input.state), None),
         detections_out=it.output.detections,
         state_out=it.output.state,
         device=it.device(it.params.force_cpu),
