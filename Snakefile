@@ -29,15 +29,15 @@ localrules:
     annotate,
     gradients,
     species,
-
-
+    figures,
+    export,
 
 
 # Everything: tables, figures, exports and the report page.
 rule all:
     default_target: True
     input:
-        rules.annotate.input,
         rules.species.input,
-
-
+        rules.figures.input,
+        rules.export.input,
+        f"{OUT}/report.html",

@@ -83,6 +83,11 @@ def species_names():
     return sorted((labels | {video.species for video in VIDEOS.values()}) - {""})
 
 
+def file_name(name):
+    """A species as a file name: what is no letter, digit, dash or dot becomes an underscore."""
+    return "".join(character if character.isalnum() or character in "-." else "_" for character in name)
+
+
 def prompts_of(wildcards):
     """The boxes of a video, as plain values; a changed box reruns that video alone."""
     species = VIDEOS[wildcards.video].species

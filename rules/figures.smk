@@ -1,1 +1,64 @@
-"""To come."""
+"""Figures of each video, and of all videos together."""
+
+SPECIES = species_names()
+
+
+rule video_figures:
+    input:
+        detections=f"{OUT}/detections/{{video}}.parquet",
+        curves=f"{OUT}/gradients/{{video}}.curves.parquet",
+        statistics=expand(f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.parquet", table=["visits", "prompts"]),
+    output:
+        timeline=f"{OUT}/figures/{{video}}/timeline.png",
+        heatmap=f"{OUT}/figures/{{video}}/heatmap.png",
+    log:
+        f"{OUT}/logs/video_figures/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/video_figures/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+    params:
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        species=SPECIES,
+        code=digest("longtake.report.draw"),
+    message:
+        "Draw {wildcards.video}"
+    script:
+        "../workflow/scripts/video_figures.py"
+
+
+rule study_figures:
+    input:
+        statistics=f"{OUT}/statistics/species.parquet",
+        curves=per_video("gradients/{video}.curves.parquet"),
+        clips=per_video("gradients/{video}.clips.parquet"),
+    output:
+        correlation=f"{OUT}/figures/correlation.png",
+        comparison=f"{OUT}/figures/species.png",
+        pages=[f"{OUT}/figures/species/{file_name(name)}.png" for name in SPECIES],
+    log:
+        f"{OUT}/logs/study_figures/study_figures.log",
+    benchmark:
+        f"{OUT}/benchmarks/study_figures/study_figures.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        species=SPECIES,
+        code=digest("longtake.report.draw"),
+    message:
+        "Draw the species and the correlation of importance and motion"
+    script:
+        "../workflow/scripts/study_figures.py"
+
+
+# Timelines, heatmaps, correlation and species pages.
+rule figures:
+    input:
+        per_video("figures/{video}/timeline.png"),
+        f"{OUT}/figures/correlation.png",

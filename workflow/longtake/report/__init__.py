@@ -1,0 +1,1 @@
+"""Figures as files, and the page that holds them."""

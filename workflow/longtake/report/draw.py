@@ -1,0 +1,121 @@
+"""Read the tables, draw the figures, save them: the files behind `longtake.figures`, which touches none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from longtake.figures import WindowState, correlation, heatmap, looks, species_comparison, species_page, timeline
+from longtake.statistics import tables
+from longtake.store.atomic import atomic_path
+from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
+from longtake.store.tables import read_table, scan_batches
+from longtake.windows import Window
+
+DPI = 144
+Rows = list[dict[str, Any]]
+
+
+def draw_video(
+    *,
+    video: str,
+    windows: Sequence[Window],
+    detections: Path,
+    curves: Path,
+    statistics: Path,
+    species: Sequence[str],
+    timeline_out: Path,
+    heatmap_out: Path,
+) -> dict[str, Any]:
+    """Draw the timeline and the temporal heatmap of a video.
+
+    Parameters
+    ----------
+    windows
+        The planned windows of the video.
+    detections, curves
+        Its merged tables.
+    statistics
+        The folder that ``video_statistics`` wrote.
+    species
+        All species of the study, so that each looks the same in every figure.
+    """
+    known = looks(species)
+    states = list(window_states(windows, detections))
+    visits = _rows(statistics / "visits.parquet", tables.VISITS)
+    prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS)
+    save(timeline(video, states, visits, prompts, known), timeline_out)
+    save(heatmap(video, _rows(curves, CURVES)), heatmap_out)
+    return {"windows": {state.window: state.status for state in states}}
+
+
+def draw_study(
+    *,
+    statistics: Path,
+    curves: Sequence[Path],
+    clips: Sequence[Path],
+    species: Sequence[str],
+    correlation_out: Path,
+    comparison_out: Path,
+    pages: Mapping[str, Path],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Draw what is about all videos: correlation of importance and motion, species side by side, species pages.
+
+    Parameters
+    ----------
+    statistics
+        The folder that ``species_statistics`` wrote.
+    curves, clips
+        The merged gradient tables of each video.
+    pages
+        Where the page of each species goes.
+    """
+    known = looks(species)
+    summary = _rows(statistics / "species.parquet", tables.SPECIES)
+    videos = _rows(statistics / "videos.parquet", tables.VIDEO_SPECIES)
+    bands = _rows(statistics / "curves.parquet", tables.SPECIES_CURVES)
+    all_curves = [row for path in curves for row in _rows(path, CURVES)]
+    all_clips = [row for path in clips for row in _rows(path, CLIPS)]
+    save(correlation("all videos", all_curves, all_clips, known, species=summary), correlation_out)
+    save(species_comparison(summary, known), comparison_out)
+    for done, (name, path) in enumerate(pages.items(), start=1):
+        save(species_page(name, videos, summary, bands, known), path)
+        if progress is not None:
+            progress(done, len(pages))
+    return {"clips": len(all_clips)}
+
+
+def window_states(windows: Sequence[Window], detections: Path) -> Iterator[WindowState]:
+    """Yield what became of each window: ``approximate`` where a row says anything but ok."""
+    reasons: dict[int, set[str]] = {}
+    for batch in scan_batches(detections, DETECTIONS):
+        pairs = pa.table({"window": batch.column("window"), "status": batch.column("status")})
+        for row in pairs.group_by(["window", "status"]).aggregate([]).to_pylist():
+            reasons.setdefault(row["window"], set()).add(row["status"])
+    for window, after in zip(windows, [*windows[1:], None], strict=True):
+        odd = sorted(reasons.get(window.window, set()) - {"ok"})
+        stop_s = after.start_s if after is not None else window.stop_s
+        yield WindowState(
+            window.window,
+            window.start_s,
+            window.stop_s,
+            window.start_s,
+            stop_s,
+            "approximate" if odd else "ok",
+            ", ".join(odd),
+        )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as PNG, atomically; the same figure gives the same bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
+
+
+def _rows(path: Path, schema: pa.Schema) -> Rows:
+    return read_table(path, schema).to_pylist()
