@@ -25,7 +25,7 @@ rule annotate_window:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=int(not settings.device.force_cpu),
+        gpu=LOCAL_GPUS,
     params:
         window=window_of,
         prompts=prompts_of,

@@ -29,6 +29,8 @@ except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
 OUT = settings.output_dir.rstrip("/")
+# What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
+LOCAL_GPUS = int(any(Path("/dev").glob("nvidia[0-9]*")) and not settings.device.force_cpu)
 
 
 wildcard_constraints:

@@ -21,7 +21,7 @@ rule gradients_window:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=int(not settings.device.force_cpu),
+        gpu=LOCAL_GPUS,
     params:
         window=window_of,
         species=lambda wildcards: VIDEOS[wildcards.video].species or None,
