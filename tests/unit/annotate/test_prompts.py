@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from longtake.annotate.prompts import Schedule, place_prompts
+from longtake.annotate.prompts import Schedule, place_prompts, warn
 from longtake.errors import FrameUnavailable, SheetError
 
 
@@ -64,7 +64,10 @@ def test_a_box_that_reaches_out_is_clipped_with_a_warning(prompt, caplog):
     (placed,) = place_prompts([prompt(row=7, box=(-5, 100, 330, 140))], CLOCK, 30)
     assert placed.box == (0, 100, 320, 128)
     assert placed.clipped
-    assert "row 7" in caplog.text
+    warn([placed], range(1, 9))
+    assert not caplog.records
+    warn([placed], range(1))
+    assert "row 7, object a: its box reaches out" in caplog.text
 
 
 def test_an_end_before_its_prompt(prompt):
@@ -76,7 +79,9 @@ def test_of_two_prompts_for_one_grid_frame_the_closer_acts(prompt, caplog):
     rows = [prompt(frame=38, row=2), prompt(frame=32, row=3), prompt(frame=28, row=4), prompt("b", frame=38, row=5)]
     placed = place_prompts(rows, CLOCK, 30)
     assert {each.prompt.row for each in placed if not each.reason} == {3, 5}
-    assert "row 2" in caplog.text
+    warn(placed, range(9))
+    said = [record.getMessage().split(":")[0] for record in caplog.records]
+    assert said == ["prompts.tsv, row 2, object a", "prompts.tsv, row 4, object a"]
     assert set(Schedule(placed, CLOCK, 30).starting(1)) == {"a", "b"}
 
 

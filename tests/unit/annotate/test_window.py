@@ -12,6 +12,7 @@ from torch.nn import functional
 from longtake import masks
 from longtake.annotate.geometry import model_frame
 from longtake.annotate.merge import merge_windows
+from longtake.annotate.session import Prediction
 from longtake.annotate.window import annotate_window
 from longtake.errors import SheetError, StateError
 from longtake.media import read_frames
@@ -261,6 +262,30 @@ def test_a_killed_job_leaves_nothing_half_written(video, prompts, model_dir, tmp
             progress=stop,
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.3])
+def test_planted_logits_land_in_source_pixels(video, prompt, model_dir, tmp_path, monkeypatch, scale):
+    """Columns 4-7 and rows 4-7 of a 16 x 16 logit map are columns 24-47 and rows 14-27 of 96 x 56, at any scale."""
+    logits = np.full((16, 16), -1, dtype=np.float32)
+    logits[4:8, 4:8] = 1
+    given = {}
+
+    def planted(tracker, session, frame, pixels, boxes):
+        given.update(boxes)
+        assert pixels.shape == (3, 64, 64)
+        return {"a": Prediction(logits, 2.0)}
+
+    monkeypatch.setattr("longtake.annotate.window.track", planted)
+    prompts = [prompt("a", 0, (24, 14, 48, 28))]
+    rows, records = run(tmp_path / "it", video, prompts, model_dir, [0, FRAMES], scale=scale, frame_interval=30)
+    assert given["a"].tolist() == [[16, 16], [32, 32]]
+    for row in rows:
+        assert (row["x_min"], row["y_min"], row["x_max"], row["y_max"]) == (24, 14, 48, 28)
+        mask = masks.decode(row["mask"], HEIGHT, WIDTH)
+        assert mask[16:26, 26:46].all()
+        assert masks.box(mask) == (24, 14, 48, 28)
+    assert records[0]["prompts"][0]["box_iou"] == 1.0
 
 
 def test_tainted_frames_are_marked(video, prompts, model_dir, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from longtake.sheets import Prompt
 
 log = logging.getLogger(__name__)
 
-_OVERRULED = "another prompt of the object acts on the same processed frame and is closer to it"
+_OVERRULED = "not used: another prompt of the object acts on the same processed frame and is closer to it"
 
 
 class Timeline(Protocol):
@@ -70,10 +70,16 @@ def place_prompts(
         if key not in closest or _rank(each, frame_interval) < _rank(closest[key], frame_interval):
             closest[key] = each
     overruled = {each for each in placed if closest[each.grid_frame, each.prompt.object] is not each}
-    for each in overruled:
-        log.warning("%s, row %d: not used: %s", sheet, each.prompt.row, _OVERRULED)
     judged = (replace(each, reason=_OVERRULED) if each in overruled else each for each in placed)
     return sorted(judged, key=lambda each: (each.grid_frame, each.prompt.row))
+
+
+def warn(placed: Iterable[Placed], frames: range, sheet: str = "prompts.tsv") -> None:
+    """Log which prompts that act on these grid frames were clipped to the picture, or are not used."""
+    for each in placed:
+        if each.grid_frame in frames and (each.clipped or each.reason):
+            why = each.reason or f"its box reaches out of the picture and is clipped to {each.box}"
+            log.warning("%s, row %d, object %s: %s", sheet, each.prompt.row, each.prompt.object, why)
 
 
 class Schedule:
@@ -168,8 +174,6 @@ def _inside(prompt: Prompt, timeline: Timeline, where: str) -> tuple[Box, bool]:
             f"{where}: {said} lies outside the frame of {width} x {height} pixels; give source pixels (as displayed, "
             "not scaled)."
         )
-    if box != given:
-        log.warning("%s: %s reaches out of the frame of %d x %d pixels and is clipped", where, said, width, height)
     return box, box != given
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import Sam2VideoConfig, Sam2VideoModel
+from transformers.utils.logging import disable_progress_bar
 
 from longtake.annotate.geometry import Preprocessing
 from longtake.errors import ModelError
@@ -64,6 +65,7 @@ def load_tracker(
     root = Path(folder)
     if precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}; give one of {', '.join(PRECISIONS)}.")
+    disable_progress_bar()  # a bar of the library's own has no place in a job's log
     config = _config(root)
     files = [root / "config.json", *_weight_files(root)]
     preprocessing, processor_file = _preprocessing(root, config)

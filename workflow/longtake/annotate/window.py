@@ -11,7 +11,7 @@ from typing import Any
 from longtake import masks
 from longtake.annotate.geometry import model_box, model_frame, source_mask
 from longtake.annotate.handover import load_state, save_state
-from longtake.annotate.prompts import Placed, Schedule, place_prompts
+from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
 from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
@@ -119,6 +119,7 @@ def annotate_window(
         schedule=Schedule(place_prompts(prompts, index, frame_interval), index, frame_interval),
         tally=_Tally(),
     )
+    warn(job.schedule.placed, job.grid)
     session = _begin(job, state_in)
     write_table(detections_out, _batches(_rows(job, session, progress)), DETECTIONS, _metadata(job))
     session.end(job.schedule.ended(session.obj_ids, job.grid.stop))
