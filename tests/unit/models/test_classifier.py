@@ -14,13 +14,13 @@ from longtake.models.classifier import (
 @pytest.fixture
 def adapter():
     torch.manual_seed(1)
-    config = ClassifierConfig(("a", "b", "c"), n_frames=9, size=32, channels=(8, 8, 8, 8), width=16, depth=1)
+    config = ClassifierConfig(("a", "b", "c"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
     return ClipClassifierAdapter(ClipClassifier(config).eval())
 
 
 @pytest.fixture
 def frames():
-    return torch.rand(9, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    return torch.rand(9, 3, 48, 48, generator=torch.Generator().manual_seed(2))
 
 
 def test_scores_are_head_of_encode_and_equal_the_batched_network(adapter, frames):
@@ -35,7 +35,7 @@ def test_a_frame_is_encoded_by_itself(adapter, frames):
     frames = frames.double()
     together = adapter.encode(frames)
     for t in range(9):
-        assert torch.equal(adapter.encode(frames[t : t + 1])[0], together[t])
+        torch.testing.assert_close(adapter.encode(frames[t : t + 1])[0], together[t], rtol=1e-12, atol=1e-13)
 
 
 def test_the_order_of_frames_matters(adapter, frames):
@@ -43,13 +43,14 @@ def test_the_order_of_frames_matters(adapter, frames):
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 9])
-def test_split_gradient_is_bitwise_exact(adapter, frames, chunk_size):
+def test_split_gradient_is_exact(adapter, frames, chunk_size):
     adapter.module.double()
     truth, _ = plain_gradient(adapter.scores, frames.double(), torch.max, module=adapter.module)
     split = split_gradient(
         adapter.encode, adapter.head, frames.double(), torch.max, chunk_size, module=adapter.module
     ).gradient
-    assert torch.equal(split, truth)
+    # A convolution of one frame may sum in another order than one of nine.
+    torch.testing.assert_close(split, truth, rtol=1e-11, atol=1e-13)
 
 
 def test_config_survives_json():

@@ -9,7 +9,7 @@ from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 
-CONFIG = ClassifierConfig(("a", "b"), n_frames=4, size=16, channels=(8, 8, 8, 8), width=8, depth=1, heads=2)
+CONFIG = ClassifierConfig(("a", "b"), n_frames=4, size=48, channels=(8, 8, 8, 8, 8), width=8, depth=1, heads=2)
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def test_a_saved_classifier_comes_back_in_eval_mode(folder):
     assert not any(part.training for part in adapter.module.modules())
     assert adapter.class_names == ("a", "b")
     assert adapter.n_frames == 4
-    assert adapter.input_size(200, 300) == (16, 16)
-    frames = torch.rand(4, 3, 16, 16)
+    assert adapter.input_size(200, 300) == (48, 48)
+    frames = torch.rand(4, 3, 48, 48)
     assert torch.equal(adapter.scores(frames), original(frames[None])[0])
 
 

@@ -10,7 +10,7 @@ Everything is drawn from the seed; one thread on one machine gives the same weig
 import argparse
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -39,6 +39,25 @@ _SCENE_S = 6.0
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of the training: clips of the frames `offsets`, `steps` batches of `batch` clips, peak learning rate."""
+
+    name: str
+    offsets: tuple[int, ...]
+    steps: int
+    batch: int
+    rate: float
+    per_scene: int
+
+
+# Shapes first, from many pictures at little cost; then whole clips, for what only motion tells.
+STAGES = (
+    Stage("shapes", (0, 15, 30), 400, 48, 1.5e-3, per_scene=3),
+    Stage("motion", tuple(range(31)), 600, 16, 1e-3, per_scene=1),
+)
+
+
+@dataclass(frozen=True)
 class LabelledClip:
     """frames (T, size, size, 3) uint8 RGB, and the species as its place in SPECIES."""
 
@@ -46,40 +65,47 @@ class LabelledClip:
     species: int
 
 
-def clips_of_scenes(first_seed: int, *, n_frames: int, size: int, jitter: float) -> Iterator[LabelledClip]:
-    """Clips of the scenes `first_seed`, `first_seed` + 1, ...: without end, at most one for each animal of a scene.
+def clips_of_scenes(
+    first_seed: int, offsets: Sequence[int], *, size: int, jitter: float, per_scene: int = 1
+) -> Iterator[LabelledClip]:
+    """Clips of the scenes `first_seed`, `first_seed` + 1, ..., without end.
 
     Parameters
     ----------
+    offsets : frames of a clip, counted from its first
+    per_scene : places in time at which a scene is looked at; each gives one clip of every animal that is visible
     jitter : how wrong the boxes are, as a fraction of their sides (standard deviation)
 
-    Memory: one scene and its `n_frames` rendered frames.
+    Memory: one scene and one rendered clip.
     """
     for seed in count(first_seed):
         draw = stream(seed, "clip", "choice")
-        n_animals = int(draw.integers(1, 6))
+        n_animals = int(draw.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
         species = tuple(str(name) for name in draw.choice(SPECIES, n_animals, p=[_SHARE[name] for name in SPECIES]))
         noise = float(draw.uniform(2.0, 7.0))
         scene = make_scene(seed, duration_s=_SCENE_S, n_animals=n_animals, species=species, noise=noise)
-        yield from _clips_of_scene(scene, draw, n_frames, size, jitter)
+        for _ in range(per_scene):
+            yield from _clips_of_scene(scene, draw, offsets, size=size, jitter=jitter)
 
 
 def _clips_of_scene(
-    scene: Scene, draw: np.random.Generator, n_frames: int, size: int, jitter: float
+    scene: Scene, draw: np.random.Generator, offsets: Sequence[int], *, size: int, jitter: float
 ) -> Iterator[LabelledClip]:
-    start = int(draw.integers(0, scene.n_frames - n_frames + 1))
-    rendered = [render_frame(scene, start + offset) for offset in range(n_frames)]
-    # Boxes are known on a grid only, as with frame_interval > 1; its steps divide the 30 steps of a clip.
-    grid = np.arange(0, n_frames, int(draw.choice([step for step in (1, 5, 10) if (n_frames - 1) % step == 0])))
+    start = int(draw.integers(0, scene.n_frames - offsets[-1]))
+    rendered = {offset: render_frame(scene, start + offset) for offset in offsets}
+    # Boxes are known on a grid only, as with frame_interval > 1; first and last frame are always on it.
+    every = int(draw.choice([1, 5, 10]))
+    grid = np.array([offset for offset in offsets if offset % every == 0 or offset == offsets[-1]])
     for number, animal in enumerate(scene.animals, start=1):
         if not all(is_visible(scene, rendered[offset].ids, number) for offset in grid):
             continue
-        tight = np.array([masks.box(rendered[offset].ids == number) for offset in grid], dtype=np.float64)
+        found = (masks.box(rendered[offset].ids == number) for offset in grid)
+        tight = np.array([bounds for bounds in found if bounds is not None], dtype=np.float64)
         boxes = _jittered(tight, draw, jitter, scene.height, scene.width)
         track = ObjectTrack(animal.id, animal.species, grid, boxes, {}, (scene.height, scene.width))
         margin = float(draw.uniform(0.15, 0.35)) if jitter else 0.25
-        region, _ = clip_region(boxes_at(track, np.arange(n_frames)), 1.0, margin, scene.height, scene.width)
-        frames = np.stack([crop(frame.image, region, size, size) for frame in rendered])
+        region, _ = clip_region(boxes_at(track, np.array(offsets)), 1.0, margin, scene.height, scene.width)
+        frames = np.stack([crop(frame.image, region, size, size) for frame in rendered.values()])
         yield LabelledClip(frames, SPECIES.index(animal.species))
 
 
@@ -99,14 +125,20 @@ def varied(clip: LabelledClip, draw: np.random.Generator) -> LabelledClip:
     gain, offset = draw.uniform(0.8, 1.2, 3), draw.uniform(-15, 15)
     frames = np.clip(frames * gain.astype(np.float32) + np.float32(offset), 0, 255).astype(np.uint8)
     if draw.random() < 0.5:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(draw.integers(40, 95))]
-        frames = np.stack([cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], 1) for frame in frames])
+        quality = int(draw.integers(40, 95))
+        frames = np.stack([_compressed(frame, quality) for frame in frames])
     return LabelledClip(np.ascontiguousarray(frames), clip.species)
 
 
-def held_out_clips(n_clips: int, *, n_frames: int, size: int, jitter: float = 0.05) -> list[LabelledClip]:
+def _compressed(frame: np.ndarray, quality: int) -> np.ndarray:
+    _, encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+
+
+def held_out_clips(n_clips: int, config: ClassifierConfig, *, jitter: float = 0.05) -> list[LabelledClip]:
     """The first `n_clips` clips of the scenes that are never trained on; about 1 MB each."""
-    return list(islice(clips_of_scenes(HELD_OUT, n_frames=n_frames, size=size, jitter=jitter), n_clips))
+    clips = clips_of_scenes(HELD_OUT, range(config.n_frames), size=config.size, jitter=jitter)
+    return list(islice(clips, n_clips))
 
 
 def confusion(adapter: Adapter, clips: list[LabelledClip]) -> np.ndarray:
@@ -124,22 +156,31 @@ def accuracy(table: np.ndarray) -> float:
     return float(np.trace(table) / table.sum())
 
 
-def train(*, seed: int, steps: int, batch: int, out: Path, rate: float = 1e-3, every: int = 100) -> ClipClassifier:
-    """Train for `steps` batches; saves and evaluates on held-out clips every `every` steps and at the end.
+def train(stages: Sequence[Stage], *, seed: int, out: Path, every: int = 100) -> ClipClassifier:
+    """Train one stage after the other; saves and evaluates on held-out clips every `every` steps and after each stage.
 
-    Memory: one batch of clips and its activations, about 25 MB a clip.
+    Memory: one batch of clips and its activations, about 25 MB for a clip of 31 frames.
     """
     torch.manual_seed(seed)
     module = ClipClassifier(ClassifierConfig(SPECIES))
-    size, n_frames = module.config.size, module.config.n_frames
-    optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
-    clips = clips_of_scenes(_TRAINING + seed * 1_000_000, n_frames=n_frames, size=size, jitter=0.08)
-    draw = stream(seed, "classifier", "variation")
-    checked = held_out_clips(120, n_frames=n_frames, size=size)
+    checked = held_out_clips(120, module.config)
+    for number, stage in enumerate(stages):
+        _train_stage(module, stage, _TRAINING + (seed * 10 + number) * 1_000_000, checked, out=out, every=every)
+    return module.eval()
+
+
+def _train_stage(
+    module: ClipClassifier, stage: Stage, first_seed: int, checked: list[LabelledClip], *, out: Path, every: int
+) -> None:
+    optimiser = torch.optim.AdamW(module.parameters(), lr=stage.rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, stage.steps))
+    size = module.config.size
+    clips = clips_of_scenes(first_seed, stage.offsets, size=size, jitter=0.08, per_scene=stage.per_scene)
+    draw = stream(first_seed, "classifier", "variation")
+    module.train()
     mean_loss = math.log(len(SPECIES))
-    for step in range(steps):
-        taken = [varied(clip, draw) for clip in islice(clips, batch)]
+    for step in range(stage.steps):
+        taken = [varied(clip, draw) for clip in islice(clips, stage.batch)]
         frames = torch.from_numpy(np.stack([clip.frames for clip in taken])).permute(0, 1, 4, 2, 3).float() / 255
         loss = cross_entropy(module(frames), torch.tensor([clip.species for clip in taken]))
         optimiser.zero_grad()
@@ -149,12 +190,11 @@ def train(*, seed: int, steps: int, batch: int, out: Path, rate: float = 1e-3, e
         schedule.step()
         mean_loss += 0.05 * (loss.item() - mean_loss)
         if (step + 1) % 10 == 0:
-            logger.info("step %d of %d, loss %.3f", step + 1, steps, mean_loss)
-        if (step + 1) % every == 0 or step + 1 == steps:
+            logger.info("%s: step %d of %d, loss %.3f", stage.name, step + 1, stage.steps, mean_loss)
+        if (step + 1) % every == 0 or step + 1 == stage.steps:
             _report(ClipClassifierAdapter(module.eval()), checked)
             save_classifier(module, out)
             module.train()
-    return module.eval()
 
 
 def _rate(step: int, steps: int) -> float:
@@ -175,16 +215,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json and model.safetensors")
     parser.add_argument("--seed", type=int, default=31)
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--batch", type=int, default=16)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # More threads would sum in another order, and the weights would depend on the machine's load.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    module = train(seed=options.seed, steps=options.steps, batch=options.batch, out=options.out)
-    clips = held_out_clips(400, n_frames=module.config.n_frames, size=module.config.size)
-    _report(ClipClassifierAdapter(module), clips)
+    module = train(STAGES, seed=options.seed, out=options.out)
+    _report(ClipClassifierAdapter(module), held_out_clips(400, module.config))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A small video classifier: convolutions frame by frame, then attention over frames.
+"""A small video classifier: convolutions frame by frame, then convolution and attention over frames.
 
-The encoder keeps a coarse spatial grid, so that the head sees where the animal is in each frame and thereby how it
-moves: two species of one shape can be told apart by motion alone. Normalisation is by group and by layer, never by
-batch, so that a frame's features depend on that frame and nothing else; `longtake.bounded.split` needs that.
+A frame's features are two spatial grids, a fine one with few channels (where is it) and a coarse one with more (what is
+it), so that the head sees how the animal moves: two species of one shape can be told apart by motion alone.
+Normalisation is by group and by layer, never by batch, so that a frame's features depend on that frame and nothing
+else; `longtake.bounded.split` needs that.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,9 +24,9 @@ class ClassifierConfig:
     ----------
     class_names : in the order of the scores
     n_frames : frames in a clip
-    size : height and width of the input in pixels, a multiple of 16
-    channels : of the four convolutions, each of stride 2
-    grid_channels : of the spatial grid (size / 16 squared) that becomes the frame's feature
+    size : height and width of the input in pixels
+    channels : of the five convolutions, each of stride 2
+    grid_channels : of the two grids, after the fourth and the fifth convolution
     width, depth, heads : of the transformer over frames
     mean, std : normalisation of RGB in [0, 1]
     """
@@ -33,8 +34,8 @@ class ClassifierConfig:
     class_names: tuple[str, ...]
     n_frames: int = 31
     size: int = 96
-    channels: tuple[int, int, int, int] = (24, 48, 64, 64)
-    grid_channels: int = 16
+    channels: tuple[int, int, int, int, int] = (16, 32, 64, 96, 96)
+    grid_channels: tuple[int, int] = (12, 32)
     width: int = 128
     depth: int = 2
     heads: int = 4
@@ -78,9 +79,14 @@ class ClipClassifier(nn.Module):
         for channels in config.channels:
             layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GroupNorm(8, channels), nn.GELU()]
             before = channels
-        layers += [nn.Conv2d(before, config.grid_channels, 1), nn.Flatten()]
-        self.encoder = nn.Sequential(*layers)
-        self.project = nn.Linear(config.grid_channels * (config.size // 16) ** 2, config.width)
+        self.to_fine, self.to_coarse = nn.Sequential(*layers[:12]), nn.Sequential(*layers[12:])
+        self.fine_grid = nn.Conv2d(config.channels[3], config.grid_channels[0], 1)
+        self.coarse_grid = nn.Conv2d(config.channels[4], config.grid_channels[1], 1)
+        n_features = sum(
+            n * (-(-config.size // step)) ** 2 for n, step in zip(config.grid_channels, (16, 32), strict=True)
+        )
+        self.norm_features = nn.LayerNorm(n_features)
+        self.project = nn.Conv1d(n_features, config.width, 3, padding=1, padding_mode="replicate")
         self.position = nn.Parameter(torch.zeros(config.n_frames, config.width))
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -90,13 +96,15 @@ class ClipClassifier(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (n, 3, size, size) -> features (n, grid_channels * (size / 16)^2)."""
-        features: Tensor = self.encoder((frames - self.mean) / self.std)
-        return features
+        """Frames (n, 3, size, size) -> features (n, F), F = 12 (size / 16)^2 + 32 (size / 32)^2 by default."""
+        fine = self.to_fine((frames - self.mean) / self.std)
+        coarse = self.to_coarse(fine)
+        return torch.cat([self.fine_grid(fine).flatten(1), self.coarse_grid(coarse).flatten(1)], dim=1)
 
     def head(self, features: Tensor) -> Tensor:
         """Features of clips (B, T, F) with T <= n_frames -> class scores (B, classes)."""
-        tokens = self.blocks(self.project(features) + self.position[: features.shape[1]])
+        steps = self.project(self.norm_features(features).transpose(1, 2)).transpose(1, 2)
+        tokens = self.blocks(steps + self.position[: features.shape[1]])
         scores: Tensor = self.classify(self.norm(tokens).mean(1))
         return scores
 

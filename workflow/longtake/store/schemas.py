@@ -65,13 +65,14 @@ CURVES = _schema(
         "time_s": _REAL,
         **_reals(
             "magnitude l2_norm max_pool weighted_magnitude magnitude_inside magnitude_outside gradient_x_input "
-            "gradient_change motion_frame motion_object"
+            "gradient_change motion_frame motion_region motion_object"
         ),
     },
     "video window object label clip offset frame time_s magnitude l2_norm max_pool weighted_magnitude",
 )
 """One row per clip and frame of it: temporal importance I_t by each measure, and motion in source pixels per
-frame step. `gradient_change` and motion are null at offset 0; the masked columns where no mask is known."""
+frame step, over the frame, the clip's crop and the object's mask. `gradient_change` and motion are null at
+offset 0; the masked columns where no mask is known."""
 
 CLIPS = _schema(
     "clips",
@@ -93,11 +94,18 @@ CLIPS = _schema(
         "predicted_name": _TEXT,
         "score": _REAL,
         "correct": _FLAG,
+        "region_x_min": _INT,
+        "region_y_min": _INT,
+        "region_x_max": _INT,
+        "region_y_max": _INT,
         **_reals("mean std minimum maximum range variation skewness n_peaks autocorrelation"),
+        **_reals("gradient_change_mean gradient_change_max"),
+        "motion": _TEXT,
         **_reals("pearson pearson_p pearson_low pearson_high spearman spearman_p mutual_information"),
         **_reals("best_lag best_lag_r peak_alignment phase_coherence"),
         "dependency": _TEXT,
     },
     "video window object label clip status",
 )
-"""One row per clip: what was asked of the model, the pattern of I_t, and its relation to motion."""
+"""One row per clip: what was asked of the model, the pattern of I_t, and its relation to motion, which is
+that of the object where its mask is known on every frame of the clip, else that of the crop (`motion`)."""

@@ -1,0 +1,326 @@
+"""The window job: temporal importance and motion of every object in one window of a video."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass, plain_gradient
+from longtake.config import GradientOptions
+from longtake.errors import ConfigError, ModelError
+from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, read_tracks
+from longtake.gradients.gather import GatheredClip, gather_clips
+from longtake.gradients.importance import FrameImportance, frame_importance, gradient_change, gradient_map, pattern
+from longtake.gradients.relation import dependency_class, relate
+from longtake.media import load_index
+from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.store.arrays import write_arrays
+from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.tables import write_table
+from longtake.streams import stream
+from longtake.windows import Window
+
+logger = logging.getLogger(__name__)
+PathLike = str | Path
+
+
+class ClipFrames:
+    """Pixels (T, h, w, 3) uint8 as a stack of frames (n, 3, h, w) float32 in [0, 1], made slice by slice."""
+
+    def __init__(self, pixels: np.ndarray, device: torch.device) -> None:
+        self.pixels = pixels
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return torch.from_numpy(self.pixels[index]).to(self.device).permute(0, 3, 1, 2).float().contiguous() / 255
+
+
+@dataclass(frozen=True)
+class ClipAttribution:
+    """The model's answer to one clip, and where it came from.
+
+    Attributes
+    ----------
+    scores : (classes,) float64
+    target : class whose score was differentiated
+    importance : one entry per frame
+    maps : (T, h, w) float32, gradient maps G_t
+    """
+
+    scores: np.ndarray
+    target: int
+    importance: list[FrameImportance]
+    maps: np.ndarray
+
+
+def attribute_clip(
+    adapter: Adapter, pixels: np.ndarray, inside: list[np.ndarray | None], *, target: int | None, chunk_size: int
+) -> ClipAttribution:
+    """Differentiate one score of a clip with respect to all its frames.
+
+    Parameters
+    ----------
+    pixels : (T, h, w, 3) uint8 RGB, at the model's size
+    inside : for each frame the animal's mask (h, w) bool, or None
+    target : class index; None takes the predicted class
+    chunk_size : frames encoded at a time, where the adapter splits; it changes no number
+
+    Memory: the encoder's graph of `chunk_size` frames where the adapter splits, else the graph of the whole clip; and
+    the maps.
+    """
+    frames = ClipFrames(pixels, next(adapter.module.parameters()).device)
+    asked: list[int] = []
+
+    def score(scores: Tensor) -> Tensor:
+        asked.append(int(scores.argmax()) if target is None else target)
+        return scores[asked[-1]]
+
+    if isinstance(adapter, SplitAdapter):
+        first = head_pass(adapter.encode, adapter.head, frames, score, chunk_size, module=adapter.module)
+        scores, chunks = first.scores, gradient_chunks(adapter.encode, frames, first, chunk_size, module=adapter.module)
+    else:
+        gradient, scores = plain_gradient(adapter.scores, frames[:], score, module=adapter.module)
+        chunks = iter([GradientChunk(0, len(frames), gradient)])
+    importance: list[FrameImportance] = []
+    maps = np.empty(pixels.shape[:3], np.float32)
+    for chunk in chunks:
+        part = slice(chunk.start, chunk.stop)
+        importance += frame_importance(chunk.gradient, frames[part], inside[part])
+        maps[part] = gradient_map(chunk.gradient).cpu().numpy()
+    return ClipAttribution(scores.double().cpu().numpy(), asked[0], importance, maps)
+
+
+def analyse_window(
+    *,
+    video_path: PathLike,
+    index_path: PathLike,
+    window: Window,
+    detections_path: PathLike,
+    species: str | None,
+    model_spec: str,
+    options: GradientOptions,
+    seed: int,
+    curves_out: PathLike,
+    clips_out: PathLike,
+    maps_out: PathLike,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Ask the model about the clips of a window and write curves, clips and gradient maps.
+
+    Parameters
+    ----------
+    detections_path : detections of the window's frames, by which clips are chosen and crops placed
+    species : the video's species from the sheet; the truth of objects whose label is no class of the model
+    curves_out, clips_out : tables CURVES and CLIPS
+    maps_out : arrays ``{object}.{clip}`` (T, h, w) float16, each divided by its own maximum. The metadata's one entry
+        ``clips`` is JSON with, for each of these names, `scale` (that maximum), `region` in source pixels, `frames`
+        (first, last, stride), `video` and `window`
+    progress : called with frames read and frames to read
+
+    Returns
+    -------
+    Number of objects and of clips by status.
+
+    Memory: clips open at the same time, the maps of all clips of the window as float16 (0.6 MB for 31 frames of 96 x 96
+    pixels), and what one clip's gradient needs.
+
+    Raises
+    ------
+    ModelError : the model cannot be loaded or was trained on clips of another length.
+    ConfigError : the target index is no class of the model.
+    """
+    adapter = load_model(model_spec, device)
+    _check_model(adapter, options, model_spec)
+    index = load_index(index_path, video_path)
+    processed, tracks = read_tracks(detections_path, window)
+    clips = [clip for track in tracks for clip in _choose(processed, track, window, adapter, options)]
+    usable = [clip for clip in clips if clip.status != "failed"]
+    logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
+    rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
+    curves: list[dict[str, Any]] = []
+    maps: dict[str, np.ndarray] = {}
+    geometry: dict[str, dict[str, Any]] = {}
+    by_name = {track.object: track for track in tracks}
+    gathered = gather_clips(
+        index, usable, by_name, input_size=adapter.input_size, flow_width=options.flow_width, progress=progress
+    )
+    for entry in gathered:
+        result = _analyse_clip(entry, adapter, window, species, options=options, seed=seed)
+        rows.append(result.row)
+        curves += result.curves
+        if result.packed is not None:
+            name = f"{entry.clip.object}.{entry.clip.clip}"
+            maps[name], geometry[name] = result.packed
+    write_table(curves_out, sorted(curves, key=_order), CURVES)
+    write_table(clips_out, sorted(rows, key=_order), CLIPS)
+    # One metadata entry: several would be stored in an order that changes from run to run.
+    write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
+    counted = Counter(row["status"] for row in rows)
+    return {"objects": len(tracks)} | {status: counted[status] for status in ("ok", "approximate", "failed")}
+
+
+@dataclass(frozen=True)
+class _ClipResult:
+    """A row of CLIPS, the rows of CURVES, and maps with their record; no curves and maps if the clip failed."""
+
+    row: dict[str, Any]
+    curves: list[dict[str, Any]]
+    packed: tuple[np.ndarray, dict[str, Any]] | None
+
+
+def _analyse_clip(
+    entry: GatheredClip, adapter: Adapter, window: Window, species: str | None, *, options: GradientOptions, seed: int
+) -> _ClipResult:
+    truth = _truth(adapter, entry.clip.label, species)
+    entry = _answerable(entry, truth, options)
+    if entry.clip.status == "failed":
+        return _ClipResult(_failed_row(entry.clip, window), [], None)
+    target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
+    found = attribute_clip(adapter, entry.pixels, entry.inside, target=target, chunk_size=options.chunk_size)
+    rng = stream(seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}", "relation")
+    row = _clip_row(entry, found, window, adapter, truth) | _series_columns(entry, found, rng, options)
+    return _ClipResult(row, _curve_rows(entry, found, window), _packed(entry, found, window))
+
+
+def _choose(
+    processed: np.ndarray, track: ObjectTrack, window: Window, adapter: Adapter, options: GradientOptions
+) -> list[Clip]:
+    height, width = adapter.input_size(*track.size)
+    return choose_clips(
+        processed,
+        track,
+        window,
+        n_frames=options.max_frames,
+        stride=options.clip_stride,
+        clips_per_window=options.clips_per_window,
+        aspect=width / height if options.region == "object" else None,
+        margin=options.margin,
+    )
+
+
+def _order(row: dict[str, Any]) -> tuple[str, int, int]:
+    return row["object"], row["clip"], row.get("offset", 0)
+
+
+def _check_model(adapter: Adapter, options: GradientOptions, model_spec: str) -> None:
+    if adapter.n_frames is not None and adapter.n_frames != options.max_frames:
+        raise ModelError(
+            f"model {model_spec} was trained on clips of {adapter.n_frames} frames, but gradients.max_frames is "
+            f"{options.max_frames}. Set it to {adapter.n_frames}."
+        )
+    target = _index(options.target)
+    if target is not None and target >= len(adapter.class_names):
+        raise ConfigError(
+            f"gradients.target is {target}, but model {model_spec} has the classes "
+            f"0 to {len(adapter.class_names) - 1}: {', '.join(adapter.class_names)}."
+        )
+
+
+def _index(target: str | int) -> int | None:
+    return target if isinstance(target, int) else None
+
+
+def _truth(adapter: Adapter, label: str, species: str | None) -> int | None:
+    """The class that the object's label names, else the one that the video's species names."""
+    for name in (label, species):
+        if name in adapter.class_names:
+            return adapter.class_names.index(name)
+    return None
+
+
+def _answerable(entry: GatheredClip, truth: int | None, options: GradientOptions) -> GatheredClip:
+    if entry.clip.status == "failed" or options.target != "labelled" or truth is not None:
+        return entry
+    reason = f"target is the labelled species, but {entry.clip.label!r} is no class of the model"
+    return replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
+
+
+def _key(clip: Clip, window: Window) -> dict[str, Any]:
+    names = {"video": window.video, "window": window.window}
+    return names | {"object": clip.object, "label": clip.label, "clip": clip.clip}
+
+
+def _failed_row(clip: Clip, window: Window) -> dict[str, Any]:
+    logger.warning("%s, clip %d: %s", clip.object, clip.clip, clip.reason)
+    return _key(clip, window) | _span(clip) | {"status": "failed", "reason": clip.reason}
+
+
+def _span(clip: Clip) -> dict[str, Any]:
+    ends = {"first_frame": clip.frames[0], "last_frame": clip.frames[-1]} if clip.frames else {}
+    return {"stride": clip.stride} | ends
+
+
+def _clip_row(
+    entry: GatheredClip, found: ClipAttribution, window: Window, adapter: Adapter, truth: int | None
+) -> dict[str, Any]:
+    predicted = int(found.scores.argmax())
+    region = {f"region_{side}": value for side, value in asdict(entry.region).items()}
+    answer = {
+        "status": entry.clip.status,
+        "reason": entry.clip.reason,
+        "target": found.target,
+        "target_name": adapter.class_names[found.target],
+        "predicted": predicted,
+        "predicted_name": adapter.class_names[predicted],
+        "score": float(found.scores[found.target]),
+        "correct": None if truth is None else predicted == truth,
+    }
+    return _key(entry.clip, window) | _span(entry.clip) | answer | region
+
+
+def _series_columns(
+    entry: GatheredClip, found: ClipAttribution, rng: np.random.Generator, options: GradientOptions
+) -> dict[str, Any]:
+    """Pattern of the importance, and its relation to motion from the second frame on."""
+    magnitude = np.array([frame.magnitude for frame in found.importance])
+    change = gradient_change(found.maps)
+    source, motion = "object", entry.motion_object[1:]
+    if any(value is None for value in motion):
+        source, motion = "region", entry.motion_region[1:]
+    relation = relate(magnitude[1:], np.array(motion, dtype=np.float64), rng, options.permutations)
+    return {
+        **asdict(pattern(magnitude)),
+        "gradient_change_mean": float(change.mean()),
+        "gradient_change_max": float(change.max()),
+        "motion": source,
+        **asdict(relation),
+        "dependency": dependency_class(relation.pearson, relation.spearman),
+    }
+
+
+def _curve_rows(entry: GatheredClip, found: ClipAttribution, window: Window) -> list[dict[str, Any]]:
+    change = [None, *gradient_change(found.maps).tolist()]
+    return [
+        {
+            **_key(entry.clip, window),
+            "offset": offset,
+            "frame": frame,
+            "time_s": entry.time_s[offset],
+            **asdict(found.importance[offset]),
+            "gradient_change": change[offset],
+            "motion_frame": entry.motion_frame[offset],
+            "motion_region": entry.motion_region[offset],
+            "motion_object": entry.motion_object[offset],
+        }
+        for offset, frame in enumerate(entry.clip.frames)
+    ]
+
+
+def _packed(entry: GatheredClip, found: ClipAttribution, window: Window) -> tuple[np.ndarray, dict[str, Any]]:
+    """Maps (T, h, w) float16 in [0, 1] and their record; a map that is zero everywhere keeps scale 1."""
+    scale = float(found.maps.max()) or 1.0
+    frames = [entry.clip.frames[0], entry.clip.frames[-1], entry.clip.stride]
+    region = list(asdict(entry.region).values())
+    record = {"scale": scale, "region": region, "frames": frames, "video": window.video, "window": window.window}
+    return (found.maps / np.float32(scale)).astype(np.float16), record
