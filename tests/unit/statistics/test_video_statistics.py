@@ -125,6 +125,18 @@ def test_rows_of_status_failed_are_not_processed(pond: dict[str, Path], tmp_path
     assert found["species"][0]["n_ok"] == 1
 
 
+def test_rows_behind_a_decoding_error_make_a_window_approximate(pond: dict[str, Path], tmp_path: Path) -> None:
+    rows = read_table(pond["detections"], DETECTIONS).to_pylist()
+    for row in rows:
+        if row["frame"] == 60:
+            row["status"] = "tainted"
+    pond["detections"] = tmp_path / "tainted.parquet"
+    write_table(pond["detections"], rows, DETECTIONS)
+    found = analyse(pond)
+    assert found["objects"][0]["n_visible"] == 8
+    assert [found["species"][0][f"n_{status}"] for status in ("ok", "approximate", "failed")] == [1, 1, 0]
+
+
 def test_a_frame_written_twice_is_refused(pond: dict[str, Path], tmp_path: Path) -> None:
     rows = read_table(pond["detections"], DETECTIONS).to_pylist()
     pond["detections"] = tmp_path / "twice.parquet"

@@ -93,7 +93,7 @@ class Scene:
         return int(np.count_nonzero(self.frames))
 
 
-_WORST = {"ok": 0, "approximate": 1, "failed": 2}
+_RANK = {"ok": 0, "approximate": 1, "failed": 2}
 
 
 def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed) -> Scene:
@@ -185,8 +185,9 @@ def _note(scene: Scene, track: Track, column: dict[str, pa.Array], picked: NDArr
     statuses = column["status"].to_numpy(zero_copy_only=False)[picked]
     known = scene.window_status.setdefault(track.species, {})
     for window, status in {(int(w), str(s)) for w, s in zip(windows, statuses, strict=True)}:
-        if _WORST.get(status, 2) >= _WORST.get(known.get(window, "ok"), 2):
-            known[window] = status
+        # Whatever a row says beyond ok and failed (a decoding error before its frame) makes it approximate.
+        told = status if status in _RANK else "approximate"
+        known[window] = max(told, known.get(window, "ok"), key=_RANK.__getitem__)
 
 
 def _add_rows(scene: Scene, track: Track, new: Rows) -> None:
