@@ -22,13 +22,14 @@ def damage(source, target, packet, index):
     target.write_bytes(data)
 
 
+@pytest.mark.parametrize("after_key", [0, 4])
 @pytest.mark.parametrize("name", ["gop60.mp4", "gop250.mp4", "open_gop.mp4", "hevc.mp4", "gop12.ts", "fragmented.mp4"])
-def test_a_corrupt_middle_is_reported_up_to_the_next_keyframe(tmp_path, clip, barcode, name):
+def test_a_corrupt_middle_is_reported_up_to_the_next_keyframe(tmp_path, clip, barcode, name, after_key):
     truth = clip(name)
     sound = index_video(truth.path)
     keys = sound.keys.tolist()
     start = keys[len(keys) // 2 - 1]
-    hurt = next(k for k in range(start + 4, len(sound.packet_pts)) if sound.packet_size[k] > 100)
+    hurt = next(k for k in range(start + after_key, len(sound.packet_pts)) if sound.packet_size[k] > 100)
     bad = tmp_path / name
     damage(truth.path, bad, hurt, sound)
     index = index_video(bad)
@@ -43,7 +44,7 @@ def test_a_corrupt_middle_is_reported_up_to_the_next_keyframe(tmp_path, clip, ba
         if not np.array_equal(item.pixels, reference[frame])
     ]
     assert set(wrong) <= set(tainted)
-    assert tainted or missing
+    assert tainted or missing or "cannot be decoded" in index.facts.reason
     after = next((key for key in keys if key > hurt), len(sound.packet_pts))
     reached = {frame for frame in range(sound.n_frames) if hurt - 2 <= sound.order[frame] < after + 4}
     assert set(tainted) <= reached
@@ -69,6 +70,28 @@ def test_damage_that_loses_packets_taints_what_follows_the_gap(tmp_path, clip):
     assert wrong
     assert set(wrong) <= {item.frame for item in given if item.tainted}
     assert not given[0].tainted
+
+
+def test_concealed_damage_taints_as_well(tmp_path, clip):
+    """A lost reference: the decoder raises nothing, flags nothing, and says so only in its log."""
+    truth = clip("gop60.mp4")
+    sound = index_video(truth.path)
+    start = int(sound.keys[2])
+    lost = start + 5
+    data = bytearray(truth.path.read_bytes())
+    # A filler unit (type 12) in place of the picture: valid, and empty.
+    first, size = int(sound.packet_position[lost]), int(sound.packet_size[lost])
+    data[first : first + size] = (size - 4).to_bytes(4, "big") + b"\x0c" + b"\xff" * (size - 6) + b"\x80"
+    bad = tmp_path / "concealed.mp4"
+    bad.write_bytes(data)
+    index = index_video(bad)
+    reference = {item.frame: item.pixels for item in read_frames(sound, range(sound.n_frames))}
+    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
+    wrong = {item.frame for item in given if not np.array_equal(item.pixels, reference[item.frame])}
+    tainted = {item.frame for item in given if item.tainted}
+    assert wrong
+    assert wrong <= tainted
+    assert all(lost - 1 <= sound.order[frame] < sound.keys[3] for frame in tainted)
 
 
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.95, 0.995])

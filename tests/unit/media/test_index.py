@@ -64,6 +64,7 @@ def test_frames_that_no_decoder_can_show_are_not_counted(tmp_path, clip, barcode
     numbers = [barcode(item.pixels) for item in read_frames(index, range(index.n_frames))]
     assert numbers == list(range(numbers[0], 150))
     assert numbers[0] > 30
+    assert "cannot be decoded" in probe_video(cut)["reason"]
 
 
 def test_saved_and_loaded_index_is_the_same(tmp_path, clip, barcode_name):

@@ -125,11 +125,14 @@ def test_work_done_is_work_planned_and_skips_pictures_nobody_refers_to(clip):
 def test_a_seek_that_lands_too_late_is_noticed(clip, barcode, name):
     truth = clip(name)
     index = index_video(truth.path)
+    step = int(np.diff(index.packet_pts[index.keys]).max())
     # Decode times that lie: every seek lands about two groups after where it should.
-    step = int(index.packet_dts[-1] - index.packet_dts[0]) // 3
-    late = replace(index, packet_dts=np.minimum(index.packet_dts + step, index.packet_dts[-1]))
+    late = replace(index, packet_dts=np.minimum(index.packet_pts + 2 * step, index.pts[-1]))
     frames = [5, index.n_frames - 40, index.n_frames - 3]
     assert [barcode(item.pixels) for item in read_frames(late, frames)] == [truth.numbers[k] for k in frames]
+    for interval in plan_reads(late, frames):
+        with Decoder(late) as decoder:
+            assert tuple(decoded.frame for decoded in decoder.decode(interval)) == interval.frames
 
 
 def with_phantom(index: VideoIndex, after: int) -> tuple[VideoIndex, int]:

@@ -88,7 +88,7 @@ def test_an_error_of_the_source_leaves_the_old_file(tmp_path, paint):
     before = path.read_bytes()
 
     def failing():
-        yield from pictures(paint, range(3))
+        yield from pictures(paint, range(120))
         raise RuntimeError("the model failed")
 
     with pytest.raises(RuntimeError, match="the model failed"):

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +51,7 @@ class StreamFacts:
     colour_primaries: int
     colour_transfer: int
     header_frames: int  # 0 where the header says nothing
-    reason: str = ""  # why demuxing ended early, if it did
+    reason: str = ""  # what keeps frames out: an undecodable start, demuxing that ended early
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,10 +215,14 @@ def index_video(path: str | Path, progress: Callable[[int, int], None] | None = 
         facts = _stream_facts(path, container.format.name, stream, first, reason)
         first_pts = first.pts
         time_base = Fraction(stream.time_base or 1)
-    arrays = [np.frombuffer(column, dtype=np.int64).copy() for column in columns]
-    flags = arrays[4].astype(np.uint8)
-    flags |= np.uint8(HIDDEN) * _unreachable(path, arrays[0], flags, first_pts)
-    pts, dts, position, size = arrays[:4]
+    pts, dts, position, size, flags = (np.frombuffer(column, dtype=np.int64).copy() for column in columns)
+    flags = flags.astype(np.uint8)
+    lost = _unreachable(path, pts, flags, first_pts)
+    if lost.any():
+        note = f"{np.count_nonzero(lost)} packets at the start cannot be decoded and are not counted"
+        log.warning("%s: %s", path, note)
+        facts = replace(facts, reason="; ".join(filter(None, (note, facts.reason))))
+    flags |= np.uint8(HIDDEN) * (lost | _repeated(pts, flags, lost))
     index = VideoIndex(path, content_digest(path), total, time_base, facts, pts, dts, position, size, flags)
     if index.n_frames == 0:
         raise UnreadableVideo(f"{path}: no frame of it is presented (all are cut by its edit list).")
@@ -305,10 +309,10 @@ def _stream_facts(path: Path, container: str, stream: VideoStream, first: VideoF
 
 
 def _unreachable(path: Path, pts: np.ndarray, flags: np.ndarray, first_pts: int) -> np.ndarray:
-    """Which packets no decoder can present: (P,) bool.
+    """Which packets at the start no decoder can present: (P,) bool.
 
     Those before the first keyframe, or leading pictures of it whose references were cut away, are
-    known by coming before the first frame that the decoder gave. Of equal timestamps the first counts.
+    known by coming before the first frame that the decoder gave.
     """
     timed = pts != NO_PTS
     untimed = int(np.count_nonzero(~timed))
@@ -320,14 +324,18 @@ def _unreachable(path: Path, pts: np.ndarray, flags: np.ndarray, first_pts: int)
     keys = np.flatnonzero((flags & KEY != 0) & timed)
     if not len(keys):
         raise UnreadableVideo(f"{path}: no keyframe to start decoding from. Re-encode it with ffmpeg.")
-    lost = np.zeros(len(pts), dtype=bool)
-    lost[: keys[0]] = True
+    lost = np.arange(len(pts)) < keys[0]
     lost |= pts < pts[keys[0]]
-    lost &= pts < first_pts
-    shown = np.flatnonzero(timed & ~lost & (flags & DISCARD == 0))
+    return lost & timed & (pts < first_pts)
+
+
+def _repeated(pts: np.ndarray, flags: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Which packets repeat a timestamp: (P,) bool. The first of them, in decode order, counts."""
+    shown = np.flatnonzero((pts != NO_PTS) & ~lost & (flags & (DISCARD | HIDDEN) == 0))
     by_time = shown[np.argsort(pts[shown], kind="stable")]
-    lost[by_time[1:][np.diff(pts[by_time]) == 0]] = True
-    return lost
+    repeated = np.zeros(len(pts), dtype=bool)
+    repeated[by_time[1:][np.diff(pts[by_time]) == 0]] = True
+    return repeated
 
 
 def content_digest(path: Path) -> str:
