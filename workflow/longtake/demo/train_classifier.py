@@ -1,8 +1,8 @@
 """Train the demo's species classifier from nothing: ``python -m longtake.demo.train_classifier --out FOLDER``.
 
 The clips are cut out of pond scenes by the functions with which the gradient job cuts them out of videos, with boxes as
-a tracker would give them: shifted, scaled, and known on some frames only. Scenes are rendered as they are needed and
-never used twice. Two of the species differ in motion alone, so that a classifier of single frames cannot pass.
+a tracker would give them: shifted, scaled, and known on some frames only. Scenes are rendered as they are needed. Two
+of the species differ in motion alone, so that a classifier of single frames cannot pass.
 
 Everything is drawn from the seed; one thread on one machine gives the same weights again.
 """
@@ -40,20 +40,30 @@ _SCENE_S = 6.0
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training: clips of the frames `offsets`, `steps` batches of `batch` clips, peak learning rate."""
+    """A part of the training.
+
+    Attributes
+    ----------
+    offsets : frames of a clip, counted from its first
+    most_animals : scenes hold 1 to this many
+    per_scene : places in time at which a scene is looked at
+    steps, batch : how many batches, of how many clips
+    rate : peak of the learning rate
+    """
 
     name: str
     offsets: tuple[int, ...]
+    most_animals: int
+    per_scene: int
     steps: int
     batch: int
     rate: float
-    per_scene: int
 
 
-# Shapes first, from many pictures at little cost; then whole clips, for what only motion tells.
+# Shapes first, from many pictures of one animal; then whole clips of several, for what only motion and place tell.
 STAGES = (
-    Stage("shapes", (0, 15, 30), 400, 48, 1.5e-3, per_scene=3),
-    Stage("motion", tuple(range(31)), 600, 16, 1e-3, per_scene=1),
+    Stage("shapes", (0, 15, 30), most_animals=1, per_scene=3, steps=300, batch=48, rate=1.5e-3),
+    Stage("motion", tuple(range(31)), most_animals=4, per_scene=2, steps=800, batch=16, rate=1e-3),
 )
 
 
@@ -66,13 +76,20 @@ class LabelledClip:
 
 
 def clips_of_scenes(
-    first_seed: int, offsets: Sequence[int], *, size: int, jitter: float, per_scene: int = 1
+    first_seed: int,
+    offsets: Sequence[int],
+    *,
+    size: int,
+    jitter: float,
+    most_animals: int = 4,
+    per_scene: int = 1,
 ) -> Iterator[LabelledClip]:
     """Clips of the scenes `first_seed`, `first_seed` + 1, ..., without end.
 
     Parameters
     ----------
     offsets : frames of a clip, counted from its first
+    most_animals : scenes hold 1 to this many
     per_scene : places in time at which a scene is looked at; each gives one clip of every animal that is visible
     jitter : how wrong the boxes are, as a fraction of their sides (standard deviation)
 
@@ -80,7 +97,7 @@ def clips_of_scenes(
     """
     for seed in count(first_seed):
         draw = stream(seed, "clip", "choice")
-        n_animals = int(draw.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
+        n_animals = int(draw.integers(1, most_animals + 1))
         species = tuple(str(name) for name in draw.choice(SPECIES, n_animals, p=[_SHARE[name] for name in SPECIES]))
         noise = float(draw.uniform(2.0, 7.0))
         scene = make_scene(seed, duration_s=_SCENE_S, n_animals=n_animals, species=species, noise=noise)
@@ -130,6 +147,23 @@ def varied(clip: LabelledClip, draw: np.random.Generator) -> LabelledClip:
     return LabelledClip(np.ascontiguousarray(frames), clip.species)
 
 
+def shown_twice(
+    clips: Iterator[LabelledClip], draw: np.random.Generator, pool_size: int = 256
+) -> Iterator[LabelledClip]:
+    """Every clip, and after each an earlier one once more: rendering costs more than learning.
+
+    Memory: `pool_size` clips, 0.4 MB each for 31 frames of 64 x 64 pixels.
+    """
+    pool: list[LabelledClip] = []
+    for clip in clips:
+        yield clip
+        if len(pool) < pool_size:
+            pool.append(clip)
+        else:
+            pool[int(draw.integers(pool_size))] = clip
+        yield pool[int(draw.integers(len(pool)))]
+
+
 def _compressed(frame: np.ndarray, quality: int) -> np.ndarray:
     _, encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
@@ -175,8 +209,16 @@ def _train_stage(
     optimiser = torch.optim.AdamW(module.parameters(), lr=stage.rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, stage.steps))
     size = module.config.size
-    clips = clips_of_scenes(first_seed, stage.offsets, size=size, jitter=0.08, per_scene=stage.per_scene)
     draw = stream(first_seed, "classifier", "variation")
+    fresh = clips_of_scenes(
+        first_seed,
+        stage.offsets,
+        size=size,
+        jitter=0.08,
+        most_animals=stage.most_animals,
+        per_scene=stage.per_scene,
+    )
+    clips = shown_twice(fresh, draw)
     module.train()
     mean_loss = math.log(len(SPECIES))
     for step in range(stage.steps):

@@ -25,17 +25,17 @@ class ClassifierConfig:
     class_names : in the order of the scores
     n_frames : frames in a clip
     size : height and width of the input in pixels
-    channels : of the five convolutions, each of stride 2
-    grid_channels : of the two grids, after the fourth and the fifth convolution
+    channels : of the five convolutions, the first four of stride 2
+    grid_channels : of the two grids, after the third and the fifth convolution
     width, depth, heads : of the transformer over frames
     mean, std : normalisation of RGB in [0, 1]
     """
 
     class_names: tuple[str, ...]
     n_frames: int = 31
-    size: int = 96
+    size: int = 64
     channels: tuple[int, int, int, int, int] = (16, 32, 64, 96, 96)
-    grid_channels: tuple[int, int] = (12, 32)
+    grid_channels: tuple[int, int] = (8, 16)
     width: int = 128
     depth: int = 2
     heads: int = 4
@@ -76,14 +76,14 @@ class ClipClassifier(nn.Module):
         self.config = config
         layers: list[nn.Module] = []
         before = 3
-        for channels in config.channels:
-            layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GroupNorm(8, channels), nn.GELU()]
+        for channels, stride in zip(config.channels, (2, 2, 2, 2, 1), strict=True):
+            layers += [nn.Conv2d(before, channels, 3, stride, padding=1), nn.GroupNorm(8, channels), nn.GELU()]
             before = channels
-        self.to_fine, self.to_coarse = nn.Sequential(*layers[:12]), nn.Sequential(*layers[12:])
-        self.fine_grid = nn.Conv2d(config.channels[3], config.grid_channels[0], 1)
+        self.to_fine, self.to_coarse = nn.Sequential(*layers[:9]), nn.Sequential(*layers[9:])
+        self.fine_grid = nn.Conv2d(config.channels[2], config.grid_channels[0], 1)
         self.coarse_grid = nn.Conv2d(config.channels[4], config.grid_channels[1], 1)
         n_features = sum(
-            n * (-(-config.size // step)) ** 2 for n, step in zip(config.grid_channels, (16, 32), strict=True)
+            n * (-(-config.size // step)) ** 2 for n, step in zip(config.grid_channels, (8, 16), strict=True)
         )
         self.norm_features = nn.LayerNorm(n_features)
         self.project = nn.Conv1d(n_features, config.width, 3, padding=1, padding_mode="replicate")
@@ -96,7 +96,7 @@ class ClipClassifier(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (n, 3, size, size) -> features (n, F), F = 12 (size / 16)^2 + 32 (size / 32)^2 by default."""
+        """Frames (n, 3, size, size) -> features (n, F), F = 8 (size / 8)^2 + 16 (size / 16)^2 by default."""
         fine = self.to_fine((frames - self.mean) / self.std)
         coarse = self.to_coarse(fine)
         return torch.cat([self.fine_grid(fine).flatten(1), self.coarse_grid(coarse).flatten(1)], dim=1)
