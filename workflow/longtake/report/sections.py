@@ -1,0 +1,288 @@
+"""The report's sections, each a function from the run's facts to markup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+
+from longtake.errors import SchemaError
+from longtake.figures import looks, timeline
+from longtake.figures.style import clock
+from longtake.report.markup import Markup, definitions, details, element, number, picture, status, table
+from longtake.report.records import Record, Run, Trouble, prompts_of, window_states
+from longtake.statistics import tables
+from longtake.store.tables import read_table
+
+Row = Mapping[str, Any]
+MOST_ROWS = 400
+
+
+def rows_of(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Read a small table, or nothing where it is missing or of another version."""
+    try:
+        return read_table(path, schema).to_pylist()
+    except SchemaError:
+        return []
+
+
+def summary(run: Run, found: Sequence[Trouble], species: Sequence[str]) -> Markup:
+    """Counts of everything, so that the first glance tells whether to worry."""
+    states = [state.status for video in run.plan for state in window_states(run, video)]
+    readable = sum(row.get("status") == "ok" for row in run.videos)
+    clips: dict[str, int] = {}
+    for record in run.records:
+        for name in ("ok", "approximate", "failed"):
+            if record.rule == "gradients_window":
+                clips[name] = clips.get(name, 0) + int(record.facts.get(name) or 0)
+    seconds = sum(float(row.get("duration_s") or 0) for row in run.videos)
+    tiles = [
+        ("Videos", str(len(run.videos)), f"{readable} readable, {clock(seconds)} in all"),
+        ("Windows", str(len(states)), _counts(states)),
+        ("Clips", str(sum(clips.values())), ", ".join(f"{n} {name}" for name, n in clips.items() if n)),
+        ("Species", str(len(species)), ", ".join(species[:6]) + (" …" if len(species) > 6 else "")),
+        ("To look at", str(len(found)), "unreadable, failed, missing or approximate"),
+    ]
+    return element(
+        "div",
+        *(
+            element("div", element("small", name), element("b", value), element("small", words), class_="tile")
+            for name, value, words in tiles
+        ),
+        class_="tiles",
+    )
+
+
+def _counts(states: Sequence[str]) -> str:
+    names = [name for name in ("ok", "approximate", "failed", "missing") if name in states]
+    return ", ".join(f"{states.count(name)} {name}" for name in names)
+
+
+def attention(found: Sequence[Trouble]) -> Markup:
+    """What was approximate, failed or unreadable, why, and the command that redoes just that."""
+    rows = [
+        (status(item.status), item.what, item.reason or "no reason was recorded", element("code", item.command))
+        for item in found[:MOST_ROWS]
+    ]
+    words = "Everything that was planned has run, and every unit ended as ok."
+    parts = [table(("Status", "Unit", "Reason", "Redo just this"), rows, empty=words)]
+    if len(found) > MOST_ROWS:
+        parts.append(element("p", f"{len(found) - MOST_ROWS} more are left out here.", class_="quiet"))
+    return _section("attention", "What needs a look", *parts)
+
+
+def _section(anchor: str, heading: str, *inside: Any) -> Markup:
+    return element("section", element("h2", heading), *inside, id=anchor)
+
+
+def videos(run: Run, species: Sequence[str]) -> Iterator[Markup]:
+    """Every video: its facts, timeline, stills, heatmap, windows, objects and prompts."""
+    yield Markup('<section id="videos"><h2>Videos</h2>')
+    if not run.videos:
+        yield element("p", "No video was planned yet.", class_="quiet")
+    for row in run.videos:
+        yield element("h3", row.get("video", ""))
+        yield definitions(_facts(row))
+        if row.get("status") == "ok":
+            yield from _video(run, row.get("video", ""), species)
+    yield Markup("</section>")
+
+
+def _facts(row: Mapping[str, str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"file": row.get("path", ""), "status": status(row.get("status", ""))}
+    if row.get("reason"):
+        facts["reason"] = row["reason"]
+    if row.get("status") == "ok":
+        rate = f"{float(row.get('fps') or 0):.3g} frames/s" + (
+            ", variable" if row.get("variable_rate") == "True" else ""
+        )
+        size = f"{row.get('width')} × {row.get('height')} px"
+        length = clock(float(row.get("duration_s") or 0))
+        facts["video"] = f"{length}, {row.get('frames')} frames, {rate}, {size}, {row.get('codec')}"
+    return facts
+
+
+def _video(run: Run, video: str, species: Sequence[str]) -> Iterator[Markup]:
+    states, folder = window_states(run, video), run.results / "statistics" / "videos" / video
+    visits = rows_of(folder / "visits.parquet", tables.VISITS)
+    prompts = rows_of(folder / "prompts.parquet", tables.PROMPTS)
+    # Drawn here and not read from the figure's file: a run that failed has no file, but needs the timeline most.
+    yield picture(timeline(video, states, visits, prompts, looks(species)), f"Timeline of {video}")
+    for name, words in (("stills", "Annotated frames"), ("heatmap", "Temporal importance")):
+        path = run.results / "figures" / video / f"{name}.png"
+        if path.is_file():
+            yield picture(path, f"{words} of {video}")
+    yield details(
+        f"{len(states)} windows",
+        table(
+            ("Window", "From", "To", "Status", "Reason"),
+            [(s.window, clock(s.start_s), clock(s.stop_s), status(s.status), s.reason) for s in states],
+            numeric=(0, 1, 2),
+        ),
+    )
+    objects = rows_of(folder / "objects.parquet", tables.OBJECTS)
+    yield details(f"{len(objects)} objects", _objects(objects))
+    yield _prompts(prompts_of(run, video))
+
+
+def _objects(rows: Sequence[Row]) -> Markup:
+    head = (
+        "Object", "Species", "Presence", "Dwell (s)", "Visits", "Entries", "Exits", "Mask area (px²)",
+        "Box diagonal (px)", "Speed (px/s)", "Speed (body lengths/s)",
+    )  # fmt: skip
+    names = (
+        "presence", "dwell_s", "n_visits", "entries", "exits", "area_px", "box_diagonal_px", "speed_px_s",
+        "speed_bl_s",
+    )  # fmt: skip
+    body = [(row["object"], row["species"], *(number(row[name]) for name in names)) for row in rows[:MOST_ROWS]]
+    return table(head, body, numeric=range(2, 11), empty="No object was tracked.")
+
+
+def _prompts(prompts: Sequence[Row]) -> Markup:
+    """How well what was drawn agrees with the prompt, where it acted: the first thing to doubt in a poor track."""
+    known = [float(p["box_iou"]) for p in prompts if isinstance(p.get("box_iou"), int | float)]
+    words = f"{len(prompts)} prompts" + (f", median IoU with what was drawn {median(known):.2f}" if known else "")
+    ordered = sorted(prompts, key=lambda p: (p.get("status") == "ok", p.get("box_iou") or 0.0))
+    body = [
+        (p.get("object", ""), p.get("label", ""), p.get("frame", ""), p.get("acts_on_frame", ""),
+         number(p.get("box_iou"), 2), status(str(p.get("status", ""))), p.get("reason", ""))
+        for p in ordered[:MOST_ROWS]
+    ]  # fmt: skip
+    head = ("Object", "Species", "Frame", "Acts on frame", "Box IoU", "Status", "Reason")
+    return details(words, table(head, body, numeric=(2, 3, 4), empty="No prompt was recorded."))
+
+
+def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path]) -> Iterator[Markup]:
+    """Species side by side, their tables and tests, importance against motion, and a page each."""
+    folder, figures = run.results / "statistics", run.results / "figures"
+    found = rows_of(folder / "species.parquet", tables.SPECIES)
+    tests = rows_of(folder / "comparisons.parquet", tables.COMPARISONS)
+    yield Markup('<section id="species"><h2>Species</h2>')
+    yield element(
+        "p",
+        "The video is the unit: objects and clips are averaged within each video first. A species counts in the "
+        "videos in which it was annotated; too few videos give a mean but no interval and no test.",
+        class_="quiet",
+    )
+    if not found:
+        yield element("p", "No species statistics exist yet.", class_="quiet")
+    for name, words in (
+        ("species.png", "Species side by side"),
+        ("correlation.png", "Importance against motion"),
+    ):
+        if (figures / name).is_file():
+            yield picture(figures / name, words)
+    yield details(f"Means and intervals ({len(found)} rows)", _measures(found))
+    decided = sum(row["p"] is not None for row in tests)
+    yield details(f"Tests between species ({decided} of {len(tests)} decided)", _tests(tests))
+    for name in species:
+        if name in pages and pages[name].is_file():
+            yield element("h3", name)
+            yield picture(pages[name], f"Species page of {name}")
+    yield Markup("</section>")
+
+
+def _measures(rows: Sequence[Row]) -> Markup:
+    body = [
+        (
+            row["species"], row["measure"], row["unit"], number(row["mean"]),
+            f"{number(row['low'])} to {number(row['high'])}" if row["low"] is not None else status("undecided"),
+            number(row["sd"]), row["n_videos"], row["n_ok"], row["n_approximate"], row["n_failed"], row["reason"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    head = (
+        "Species", "Measure", "Unit", "Mean", "Interval", "SD", "Videos", "Units ok", "approximate", "failed",
+        "Reason",
+    )  # fmt: skip
+    return table(head, body, numeric=(3, 4, 5, 6, 7, 8, 9), empty="No species was seen.")
+
+
+def _tests(rows: Sequence[Row]) -> Markup:
+    ordered = sorted(rows, key=lambda row: (row["p"] is None, row["p_holm"] or 0.0, row["p"] or 0.0))
+    body = [
+        (
+            row["measure"], f"{row['species_a']} – {row['species_b']}", number(row["difference"]),
+            number(row["hedges_g"]), number(row["cliffs_delta"]), number(row["p"]), number(row["p_holm"]),
+            f"{row['n_a']}, {row['n_b']} ({row['n_paired']} paired)", row["method"] if row["p"] is not None else
+            row["reason"],
+        )
+        for row in ordered[:MOST_ROWS]
+    ]  # fmt: skip
+    head = (
+        "Measure", "Species", "Difference", "Hedges' g", "Cliff's δ", "p", "p (Holm)", "Videos", "Method or reason",
+    )  # fmt: skip
+    return table(head, body, numeric=range(2, 8), empty="There are fewer than two species to compare.")
+
+
+def memory(records: Sequence[Record]) -> Markup:
+    """Memory requested and measured, for every rule and every job."""
+    rules: dict[str, list[Record]] = {}
+    for record in records:
+        rules.setdefault(record.rule, []).append(record)
+    body = [
+        (
+            name, len(group), sum(r.status != "ok" for r in group), _top(group, "rss_mb"),
+            _top(group, "requested_mem_mb"), _bar(group), _top(group, "gpu_allocated_mb"),
+            _top(group, "gpu_reserved_mb"), number(sum(r.wall_s or 0.0 for r in group)),
+            number(sum(r.cpu_s or 0.0 for r in group)),
+        )
+        for name, group in rules.items()
+    ]  # fmt: skip
+    head = (
+        "Step", "Jobs", "failed", "Peak RSS (MiB)", "Requested (MB)", "Share used", "GPU allocated (MiB)",
+        "GPU reserved (MiB)", "Wall time (s, sum)", "CPU time (s, sum)",
+    )  # fmt: skip
+    largest = sorted(records, key=lambda r: -(r.rss_mb or 0.0))
+    jobs = [
+        (
+            r.rule, r.unit, status(r.status), number(r.rss_mb), number(r.requested_mem_mb),
+            number(r.gpu_allocated_mb), number(r.wall_s), str(r.facts.get("device", "")), r.host,
+        )
+        for r in largest[:MOST_ROWS]
+    ]  # fmt: skip
+    job_head = (
+        "Step", "Unit", "Status", "Peak RSS (MiB)", "Requested (MB)", "GPU allocated (MiB)", "Wall (s)", "Device",
+        "Machine",
+    )  # fmt: skip
+    return _section(
+        "memory",
+        "Memory and time",
+        element("p", "Peaks over the jobs of a step, as each job measured itself.", class_="quiet"),
+        table(head, body, numeric=(1, 2, 3, 4, 6, 7, 8, 9), empty="No job has left a record."),
+        details(f"{min(len(records), MOST_ROWS)} jobs, largest first", table(job_head, jobs, numeric=(3, 4, 5, 6))),
+    )
+
+
+def _top(group: Sequence[Record], name: str) -> str:
+    values = [value for record in group if (value := getattr(record, name)) is not None]
+    return number(round(max(values))) if values else "–"
+
+
+def _bar(group: Sequence[Record]) -> Markup:
+    shares = [r.rss_mb / r.requested_mem_mb for r in group if r.rss_mb and r.requested_mem_mb]
+    if not shares:
+        return Markup("–")
+    share = max(shares)
+    fill = element("i", style=f"width:{min(100, round(100 * share))}%")
+    return Markup(element("span", fill, class_="bar") + f"{round(100 * share)} %")
+
+
+def provenance(settings: Mapping[str, Any], versions: Mapping[str, str], run: Run) -> Markup:
+    """Settings, versions and machines: what one needs to run it again."""
+    hosts = sorted({record.host for record in run.records if record.host})
+    facts = {**versions, "machines": ", ".join(hosts) or "–", "folder": str(run.results)}
+    return _section(
+        "provenance",
+        "How it was made",
+        definitions(facts),
+        element("p", "Run it again: ", element("code", run.command)),
+        details(
+            "All settings",
+            element("pre", json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False, default=str)),
+        ),
+    )

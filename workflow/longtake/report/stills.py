@@ -1,0 +1,52 @@
+"""Annotated frames of a video as a picture: for the report, and for whoever wants one figure of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from longtake.export import overlay_stills
+from longtake.figures import filmstrip, looks, overview
+from longtake.report.draw import save, window_states
+from longtake.statistics import tables
+from longtake.store.tables import read_table
+from longtake.windows import Window
+
+
+def draw_stills(
+    *,
+    video: str,
+    video_path: Path,
+    index_path: Path,
+    windows: Sequence[Window],
+    detections: Path,
+    statistics: Path,
+    species: Sequence[str],
+    stills_out: Path,
+    overview_out: Path | None = None,
+    n: int = 4,
+) -> dict[str, Any]:
+    """Draw a filmstrip of annotated frames, and the same above the video's timeline.
+
+    Parameters
+    ----------
+    statistics
+        The folder that ``video_statistics`` wrote.
+    species
+        All species of the study.
+    n
+        Frames in the strip.
+    """
+    stills = overlay_stills(
+        video_path=video_path, index_path=index_path, detections=detections, windows=windows, species=species, n=n,
+        width=640,
+    )  # fmt: skip
+    save(filmstrip(f"Annotated frames of {video}", stills), stills_out)
+    if overview_out is not None:
+        visits = read_table(statistics / "visits.parquet", tables.VISITS).to_pylist()
+        prompts = read_table(statistics / "prompts.parquet", tables.PROMPTS).to_pylist()
+        states = list(window_states(windows, detections))
+        made = overview(video, stills, states, visits=visits, prompts=prompts, known=looks(species))
+        save(made, overview_out)
+    return {"stills": [time_s for time_s, _ in stills]}
