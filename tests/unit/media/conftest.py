@@ -90,12 +90,12 @@ def encode(
     return Clip(path, range(frames), times)
 
 
-def remux(source: Clip, path: Path, options: dict[str, str] | None = None) -> Clip:
-    """The same packets in another container."""
+def remux(source: Clip, path: Path, options: dict[str, str] | None = None, drop: int = -1) -> Clip:
+    """The same packets in another container, but for one."""
     with av.open(str(source.path)) as old, av.open(str(path), "w", options=options or {}) as new:
         stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(old.streams.video[0]):
-            if packet.size:
+        for number, packet in enumerate(old.demux(old.streams.video[0])):
+            if packet.size and number != drop:
                 packet.stream = stream
                 new.mux(packet)
     return Clip(path, source.numbers, source.times)
@@ -119,6 +119,12 @@ def _cut(path: Path, source: Clip, first: int) -> Clip:
     """Copy from frame ``first`` on; MP4 hides what comes before it by an edit list."""
     ffmpeg(["-ss", f"{(first - 0.5) / 30:.4f}", "-i", str(source.path), "-c", "copy", str(path)])
     return Clip(path, source.numbers[first:], [(number - first) / 30 for number in source.numbers[first:]])
+
+
+def _with_sound(path: Path, source: Clip) -> Clip:
+    sound = ["-f", "lavfi", "-t", "6", "-i", "sine=frequency=300", "-map", "0", "-map", "1", "-c:v", "copy"]
+    ffmpeg(["-i", str(source.path), *sound, "-c:a", "aac", "-b:a", "64k", str(path)])
+    return Clip(path, source.numbers, source.times)
 
 
 def _x264(**values: str) -> dict[str, str]:
@@ -156,6 +162,9 @@ BUILDERS: dict[str, Callable[[Path, Callable[[str], Clip]], Clip]] = {
         p, codec="libvpx", gop=40, options={"auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "4"}
     ),
     "mpeg2.ts": lambda p, get: encode(p, codec="mpeg2video", options={"bf": "2", "qscale": "3"}),
+    "sound.mp4": lambda p, get: _with_sound(p, get("gop60.mp4")),
+    "sound.ts": lambda p, get: _with_sound(p, get("gop12.mp4")),
+    "sound.mkv": lambda p, get: _with_sound(p, get("open_gop.mp4")),
     "rotated.mp4": lambda p, get: encode(p, rotation=-90),
 }
 BARCODES = tuple(BUILDERS)

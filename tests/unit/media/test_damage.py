@@ -72,26 +72,22 @@ def test_damage_that_loses_packets_taints_what_follows_the_gap(tmp_path, clip):
     assert not given[0].tainted
 
 
-def test_concealed_damage_taints_as_well(tmp_path, clip):
-    """A lost reference: the decoder raises nothing, flags nothing, and says so only in its log."""
+def test_concealed_damage_taints_as_well(tmp_path, clip, remux_clip):
+    """A reference picture is gone: the decoder raises nothing, flags nothing, and says so only in its log."""
     truth = clip("gop60.mp4")
     sound = index_video(truth.path)
     start = int(sound.keys[2])
     lost = start + 5
-    data = bytearray(truth.path.read_bytes())
-    # A filler unit (type 12) in place of the picture: valid, and empty.
-    first, size = int(sound.packet_position[lost]), int(sound.packet_size[lost])
-    data[first : first + size] = (size - 4).to_bytes(4, "big") + b"\x0c" + b"\xff" * (size - 6) + b"\x80"
-    bad = tmp_path / "concealed.mp4"
-    bad.write_bytes(data)
+    bad = remux_clip(truth, tmp_path / "lost.mp4", drop=lost).path
     index = index_video(bad)
-    reference = {item.frame: item.pixels for item in read_frames(sound, range(sound.n_frames))}
-    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
-    wrong = {item.frame for item in given if not np.array_equal(item.pixels, reference[item.frame])}
+    assert index.n_frames == sound.n_frames - 1
+    reference = {int(sound.pts[item.frame]): item.pixels for item in read_frames(sound, range(sound.n_frames))}
+    given = list(read_frames(index, range(index.n_frames)))
+    wrong = {item.frame for item in given if not np.array_equal(item.pixels, reference[int(index.pts[item.frame])])}
     tainted = {item.frame for item in given if item.tainted}
     assert wrong
     assert wrong <= tainted
-    assert all(lost - 1 <= sound.order[frame] < sound.keys[3] for frame in tainted)
+    assert all(lost - 1 <= index.order[frame] < index.keys[3] for frame in tainted)
 
 
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.95, 0.995])

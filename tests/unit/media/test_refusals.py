@@ -117,6 +117,12 @@ def test_packets_without_timestamps_are_refused(tmp_path, clip, run_ffmpeg):
     refused(raw, "")
 
 
+def test_timestamps_that_start_over_are_refused(tmp_path, clip):
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(clip("gop12.ts").path.read_bytes() * 2)
+    refused(joined, "start over")
+
+
 def refused(path, reason):
     with pytest.raises(UnreadableVideo) as caught:
         index_video(path)

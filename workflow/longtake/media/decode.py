@@ -162,8 +162,6 @@ class Decoder:
 
 def _numbered(index: VideoIndex, packets: Iterator[av.Packet]) -> Iterator[tuple[int, av.Packet]]:
     """Number packets as the index does; unknown ones (cut off at the front by a seek) are left out."""
-    by_time = np.argsort(index.packet_pts, kind="stable")
-    sorted_pts = index.packet_pts[by_time]
     expected = -1
     while True:
         try:
@@ -176,19 +174,19 @@ def _numbered(index: VideoIndex, packets: Iterator[av.Packet]) -> Iterator[tuple
         if packet.size == 0:
             continue
         pts = NO_PTS if packet.pts is None else packet.pts
-        if not (0 <= expected < len(sorted_pts) and index.packet_pts[expected] == pts):
-            expected = _find(index, by_time, sorted_pts, pts, packet.size)
+        if not (0 <= expected < len(index.packet_pts) and index.packet_pts[expected] == pts):
+            expected = _find(index, pts, packet.size)
         if expected >= 0:
             yield expected, packet
             expected += 1
 
 
-def _find(index: VideoIndex, by_time: np.ndarray, sorted_pts: np.ndarray, pts: int, size: int) -> int:
+def _find(index: VideoIndex, pts: int, size: int) -> int:
     if pts == NO_PTS:
         return -1
-    low, high = np.searchsorted(sorted_pts, pts, side="left"), np.searchsorted(sorted_pts, pts, side="right")
-    same = [int(packet) for packet in by_time[low:high] if index.packet_size[packet] == size]
-    return same[0] if same else -1
+    low, high = (int(np.searchsorted(index.sorted_pts, pts, side=side)) for side in ("left", "right"))
+    same = (int(packet) for packet in index.by_time[low:high] if index.packet_size[packet] == size)
+    return next(same, -1)
 
 
 class _Taint:

@@ -32,6 +32,8 @@ NO_PTS = np.iinfo(np.int64).min
 KEY, DISCARD, CORRUPT, HIDDEN = 1, 2, 4, 8
 # More packets than this share without a timestamp, and the numbering of frames would be a guess.
 _UNTIMED_SHARE = 0.01
+# Codecs keep at most 16 pictures waiting for their turn; more disorder is no reordering.
+_REORDERED_PACKETS = 64
 _DIGEST_BLOCKS, _DIGEST_BLOCK_BYTES = 16, 65536
 
 
@@ -59,7 +61,7 @@ class VideoIndex:
     """All packets of a video stream in decode order, and its frames in presentation order.
 
     Arrays ``packet_*`` have shape (P,), decode order; ``pts``, ``dts``, ``position``, ``size``, ``key``
-    have shape (N,), presentation order. Times are int64 ticks of ``time_base`` seconds. About 60 bytes
+    have shape (N,), presentation order. Times are int64 ticks of ``time_base`` seconds. About 80 bytes
     of memory a packet.
     """
 
@@ -79,6 +81,15 @@ class VideoIndex:
         """Packet (decode order) of each frame: (N,) int64, by presentation time."""
         shown = np.flatnonzero((self.packet_flags & (DISCARD | HIDDEN) == 0) & (self.packet_pts != NO_PTS))
         return shown[np.argsort(self.packet_pts[shown], kind="stable")]
+
+    @cached_property
+    def by_time(self) -> np.ndarray:
+        """All packets sorted by timestamp: (P,) int64."""
+        return np.argsort(self.packet_pts, kind="stable")
+
+    @cached_property
+    def sorted_pts(self) -> np.ndarray:
+        return self.packet_pts[self.by_time]
 
     @cached_property
     def pts(self) -> np.ndarray:
@@ -188,7 +199,7 @@ class VideoIndex:
 def index_video(path: str | Path, progress: Callable[[int, int], None] | None = None) -> VideoIndex:
     """Index a local video by demuxing it whole; only the first frame is decoded.
 
-    Memory: about 60 bytes a packet. Reads the whole file once.
+    Memory: about 80 bytes a packet. Reads the whole file once.
 
     Parameters
     ----------
@@ -324,6 +335,12 @@ def _unreachable(path: Path, pts: np.ndarray, flags: np.ndarray, first_pts: int)
     keys = np.flatnonzero((flags & KEY != 0) & timed)
     if not len(keys):
         raise UnreadableVideo(f"{path}: no keyframe to start decoding from. Re-encode it with ffmpeg.")
+    moved = int(np.abs(np.argsort(pts[timed], kind="stable") - np.arange(np.count_nonzero(timed))).max())
+    if moved > _REORDERED_PACKETS:
+        raise UnreadableVideo(
+            f"{path}: its timestamps start over in the middle (recordings joined without rewriting them), so frames "
+            "have no order. Rewrite them with `ffmpeg -i IN -c copy OUT.mkv`."
+        )
     lost = np.arange(len(pts)) < keys[0]
     lost |= pts < pts[keys[0]]
     return lost & timed & (pts < first_pts)

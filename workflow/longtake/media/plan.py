@@ -46,18 +46,21 @@ def plan_reads(index: VideoIndex, frames: Sequence[int]) -> list[Interval]:
         The frames do not ascend strictly.
     """
     intervals: list[Interval] = []
-    previous = -1
+    group: list[int] = []
+    start = stop = previous = -1
     for frame in map(int, frames):
         if frame <= previous and previous >= 0:
             raise ValueError(f"{index.path}: frames must ascend strictly, but {frame} follows {previous}.")
         index.time_s(frame)  # raises for a frame that does not exist
         previous = frame
         first, last = start_packet(index, frame), int(index.order[frame])
-        if intervals and first <= intervals[-1].last:
-            held = intervals[-1]
-            intervals[-1] = Interval(min(held.first, first), max(held.last, last), (*held.frames, frame))
-        else:
-            intervals.append(Interval(first, last, (frame,)))
+        if group and first > stop:
+            intervals.append(Interval(start, stop, tuple(group)))
+            group = []
+        start, stop = (min(start, first), max(stop, last)) if group else (first, last)
+        group.append(frame)
+    if group:
+        intervals.append(Interval(start, stop, tuple(group)))
     return intervals
 
 

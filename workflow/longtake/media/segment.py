@@ -58,8 +58,13 @@ def extract_window(
         raise FrameUnavailable(f"{source}: no frame between {start_s} s and {stop_s} s; it lasts {index.duration_s} s.")
     with atomic_path(out) as temporary:
         for seek in (True, False):
-            _cut(index, int(frames[0]), int(frames[-1]), temporary, seek)
-            found = index_video(temporary).n_frames
+            try:
+                _cut(index, int(frames[0]), int(frames[-1]), temporary, seek)
+                found = index_video(temporary).n_frames
+            except MediaError:
+                if not seek:
+                    raise
+                continue
             # A seek can land too late in some containers; then the file is read from its start.
             if found == len(frames):
                 return found
