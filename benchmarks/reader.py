@@ -266,6 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "longtake-benchmark-reader")
     parser.add_argument("--repeat", type=int, default=3, help="runs a way; the least CPU counts")
+    parser.add_argument("--note", default="", help="kept in the result, such as where a library came from")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -284,6 +285,7 @@ def main() -> None:
         "what": f"every {EVERY}th frame of {SECONDS} s of {WIDTH}x{HEIGHT} H.264, GOP {GOP}, at half size",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         **machine(),
+        "note": arguments.note,
         "clip_bytes": short.stat().st_size,
         "load_average": os.getloadavg()[0],
         "ways": ways,

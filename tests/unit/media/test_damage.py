@@ -132,3 +132,17 @@ def test_an_mp4_without_its_tail_is_unreadable(tmp_path, clip):
     with pytest.raises(UnreadableVideo, match=r"cut\.mp4"):
         index_video(cut)
     assert probe_video(cut)["status"] == "unreadable"
+
+
+def test_damage_that_raises_taints_even_where_nothing_is_logged(tmp_path, clip, monkeypatch):
+    truth = clip("gop60.mp4")
+    sound = index_video(truth.path)
+    hurt = int(sound.keys[1]) + 4
+    bad = tmp_path / "bad.mp4"
+    damage(truth.path, bad, hurt, sound)
+    monkeypatch.setattr("longtake.media.complaints.is_error", lambda logs: False)
+    index = index_video(bad)
+    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
+    tainted = {item.frame for item in given if item.tainted}
+    assert len(tainted) > 40
+    assert all(hurt - 1 <= index.order[frame] < index.keys[2] for frame in tainted)
