@@ -4,10 +4,11 @@ from longtake.figures.gradients import correlation, heatmap
 from longtake.figures.overviews import filmstrip, overview
 from longtake.figures.species import species_comparison, species_page
 from longtake.figures.style import looks
-from longtake.figures.timelines import WindowState, timeline
+from longtake.figures.timelines import WindowState, band, timeline
 
 __all__ = [
     "WindowState",
+    "band",
     "correlation",
     "filmstrip",
     "heatmap",

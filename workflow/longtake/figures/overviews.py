@@ -43,7 +43,7 @@ def overview(
         return style.nothing(heading, "no annotated frame of this video exists")
     objects = {(row["object"], row["species"]) for rows in (visits, prompts) for row in rows}
     height, width = stills[0][1].shape[:2]
-    strip = (style.WIDTH - 0.3) / len(stills) * height / width + 0.25
+    strip = (style.WIDTH - 0.3) / len(stills) * height / width + 0.1
     low = timeline_inches(len(objects))
     made = style.figure(strip + low + 0.4)
     style.title(made, heading)
@@ -59,7 +59,7 @@ def filmstrip(words: str, stills: Sequence[Still], *, why_empty: str = "no annot
     if not stills:
         return style.nothing(words, why_empty)
     height, width = stills[0][1].shape[:2]
-    made = style.figure((style.WIDTH - 0.3) / len(stills) * height / width + 0.75)
+    made = style.figure((style.WIDTH - 0.3) / len(stills) * height / width + 0.5)
     style.title(made, words)
     _filmstrip(made, stills)
     return made

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from longtake.figures import style
 from longtake.figures.style import INK, MUTED, STATUS, Look, shorten
+from longtake.windows import Window
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -32,6 +33,16 @@ class WindowState:
     emit_stop_s: float
     status: str = "ok"
     reason: str = ""
+
+
+def band(windows: Sequence[Window], told: Mapping[int, tuple[str, str]]) -> list[WindowState]:
+    """Join a plan's windows with what became of each: window -> (status, reason), ok where nothing is told."""
+    starts = [window.start_s for window in windows[1:]]
+    ends = [*starts, *(window.stop_s for window in windows[-1:])]
+    return [
+        WindowState(w.window, w.start_s, w.stop_s, w.start_s, end, *told.get(w.window, ("ok", "")))
+        for w, end in zip(windows, ends, strict=True)
+    ]
 
 
 @style.styled
@@ -162,7 +173,7 @@ def _draw_objects(
         axes.set_yticks([])
         axes.set_ylabel(f"{len(objects)} objects, by species and first sight")
     _label_species(axes, objects)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=9)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from longtake.figures import WindowState, correlation, heatmap, looks, species_comparison, species_page, timeline
+from longtake.figures import WindowState, band, correlation, heatmap, looks, species_comparison, species_page, timeline
 from longtake.statistics import tables
 from longtake.store.atomic import atomic_path
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
@@ -45,7 +45,7 @@ def draw_video(
         All species of the study, so that each looks the same in every figure.
     """
     known = looks(species)
-    states = list(window_states(windows, detections))
+    states = window_states(windows, detections)
     visits = _rows(statistics / "visits.parquet", tables.VISITS)
     prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS)
     save(timeline(video, states, visits, prompts, known), timeline_out)
@@ -90,25 +90,15 @@ def draw_study(
     return {"clips": len(all_clips)}
 
 
-def window_states(windows: Sequence[Window], detections: Path) -> Iterator[WindowState]:
-    """Yield what became of each window: ``approximate`` where a row says anything but ok."""
+def window_states(windows: Sequence[Window], detections: Path) -> list[WindowState]:
+    """What became of each window: ``approximate`` where a row says anything but ok."""
     reasons: dict[int, set[str]] = {}
     for batch in scan_batches(detections, DETECTIONS):
         pairs = pa.table({"window": batch.column("window"), "status": batch.column("status")})
         for row in pairs.group_by(["window", "status"]).aggregate([]).to_pylist():
-            reasons.setdefault(row["window"], set()).add(row["status"])
-    for window, after in zip(windows, [*windows[1:], None], strict=True):
-        odd = sorted(reasons.get(window.window, set()) - {"ok"})
-        stop_s = after.start_s if after is not None else window.stop_s
-        yield WindowState(
-            window.window,
-            window.start_s,
-            window.stop_s,
-            window.start_s,
-            stop_s,
-            "approximate" if odd else "ok",
-            ", ".join(odd),
-        )
+            if row["status"] != "ok":
+                reasons.setdefault(row["window"], set()).add(row["status"])
+    return band(windows, {window: ("approximate", ", ".join(sorted(odd))) for window, odd in reasons.items()})
 
 
 def save(figure: Figure, path: Path) -> None:

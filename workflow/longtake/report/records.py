@@ -9,12 +9,16 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longtake.figures import WindowState
+from longtake.errors import SchemaError
+from longtake.figures import WindowState, band
+from longtake.store.schemas import CLIPS
+from longtake.store.tables import read_table
 from longtake.windows import Window, read_windows
 
 # Rule -> the file that asks Snakemake for this unit alone.
@@ -144,12 +148,7 @@ def window_states(run: Run, video: str) -> list[WindowState]:
         for record in run.records
         if record.rule == "annotate_window" and record.wildcards.get("video") == video
     }
-    states = []
-    for window, after in zip(windows, [*windows[1:], None], strict=True):
-        status, reason = _window_status(run, window, told.get(window.window))
-        stop_s = after.start_s if after is not None else window.stop_s
-        states.append(WindowState(window.window, window.start_s, window.stop_s, window.start_s, stop_s, status, reason))
-    return states
+    return band(windows, {w.window: _window_status(run, w, told.get(w.window)) for w in windows})
 
 
 def _window_status(run: Run, window: Window, record: Record | None) -> tuple[str, str]:
@@ -190,13 +189,25 @@ def _clip_troubles(run: Run) -> list[Trouble]:
     found = []
     for record in run.records:
         if record.rule == "gradients_window" and record.status == "ok":
-            for status in ("failed", "approximate"):
-                number = record.facts.get(status)
-                if isinstance(number, int) and number > 0:
-                    command = run.redo(record.rule, record.wildcards, force=True)
-                    words = f"{number} clip{'' if number == 1 else 's'} (reasons are in the table of clips)"
-                    found.append(Trouble(f"gradients, {record.unit}", status, words, command))
+            reasons = (
+                _clip_reasons(run, record) if record.facts.get("failed") or record.facts.get("approximate") else {}
+            )
+            for (status, reason), number in sorted(reasons.items()):
+                command = run.redo(record.rule, record.wildcards, force=True)
+                what = f"{number} clip{'' if number == 1 else 's'}, {record.unit}"
+                found.append(Trouble(what, status, reason, command))
     return found
+
+
+def _clip_reasons(run: Run, record: Record) -> Counter[tuple[str, str]]:
+    """Clips of a window by status and reason, those that are ok left out."""
+    target = run.target(record.rule, record.wildcards)
+    try:
+        table = read_table(target or "", CLIPS).select(["status", "reason"])
+    except SchemaError:
+        return Counter({("failed", "the table of clips is missing"): int(record.facts.get("failed") or 0)})
+    told = ((row["status"], row["reason"] or "") for row in table.to_pylist())
+    return Counter(pair for pair in told if pair[0] != "ok")
 
 
 def prompts_of(run: Run, video: str) -> list[Mapping[str, Any]]:

@@ -181,7 +181,6 @@ def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path])
     yield details(f"Tests between species ({decided} of {len(tests)} decided)", _tests(tests))
     for name in species:
         if name in pages and pages[name].is_file():
-            yield element("h3", name)
             yield picture(pages[name], f"Species page of {name}")
     yield Markup("</section>")
 
@@ -269,7 +268,8 @@ def _bar(group: Sequence[Record]) -> Markup:
         return Markup("–")
     share = max(shares)
     fill = element("i", style=f"width:{min(100, round(100 * share))}%")
-    return Markup(element("span", fill, class_="bar") + f"{round(100 * share)} %")
+    bar = element("span", fill, class_="bar")
+    return element("span", bar, f"{round(100 * share)} %", class_="share")
 
 
 def provenance(settings: Mapping[str, Any], versions: Mapping[str, str], run: Run) -> Markup:

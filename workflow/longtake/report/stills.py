@@ -25,7 +25,7 @@ def draw_stills(
     species: Sequence[str],
     stills_out: Path,
     overview_out: Path | None = None,
-    n: int = 4,
+    n: int = 3,
 ) -> dict[str, Any]:
     """Draw a filmstrip of annotated frames, and the same above the video's timeline.
 
@@ -40,13 +40,13 @@ def draw_stills(
     """
     stills = overlay_stills(
         video_path=video_path, index_path=index_path, detections=detections, windows=windows, species=species, n=n,
-        width=640,
+        width=480,
     )  # fmt: skip
     save(filmstrip(f"Annotated frames of {video}", stills), stills_out)
     if overview_out is not None:
         visits = read_table(statistics / "visits.parquet", tables.VISITS).to_pylist()
         prompts = read_table(statistics / "prompts.parquet", tables.PROMPTS).to_pylist()
-        states = list(window_states(windows, detections))
+        states = window_states(windows, detections)
         made = overview(video, stills, states, visits=visits, prompts=prompts, known=looks(species))
         save(made, overview_out)
     return {"stills": [time_s for time_s, _ in stills]}

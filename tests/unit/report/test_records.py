@@ -1,0 +1,91 @@
+"""What became of each unit, and the command that redoes just that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from longtake.report.records import prompts_of, read_run, troubles, window_states
+from longtake.store.schemas import CLIPS
+from longtake.store.tables import write_table
+
+
+def states(run: Any, video: str) -> list[tuple[str, str]]:
+    return [(state.status, state.reason) for state in window_states(read_run(run.results), video)]
+
+
+def test_states_of_windows(run: Any) -> None:
+    assert states(run, "good") == [("ok", ""), ("ok", "")]
+    assert states(run, "late")[1] == ("approximate", "3 frames lie behind a decoding error")
+    failed, missing = states(run, "bad one")
+    assert failed[0] == "failed"
+    assert failed[1].startswith("OutOfMemoryError")
+    assert missing[0] == "missing"
+    assert states(run, "broken") == []
+
+
+def test_an_output_without_a_record_counts_as_done(run: Any) -> None:
+    (run.results / "logs/annotate_window/good.0001.json").unlink()
+    assert states(run, "good")[1] == ("ok", "")
+
+
+def test_a_record_of_an_earlier_failure_yields_to_the_output(run: Any) -> None:
+    run.window("good", 0)
+    run.job("annotate_window", {"video": "good", "window": "0000"}, status="failed", reason="killed once")
+    assert states(run, "good")[0][0] != "failed"
+
+
+def test_emitted_parts_touch(run: Any) -> None:
+    first, second = window_states(read_run(run.results), "good")
+    assert (first.emit_start_s, first.emit_stop_s, first.stop_s) == (0.0, 5.0, 5.9)
+    assert (second.emit_start_s, second.emit_stop_s) == (5.0, 10.9)
+
+
+def test_troubles_worst_first_with_commands(run: Any) -> None:
+    found = troubles(read_run(run.results, "snakemake --configfile my.yaml"))
+    assert [trouble.status for trouble in found] == ["unreadable", "failed", "missing", "approximate"]
+    base = "snakemake --configfile my.yaml"
+    assert [trouble.command for trouble in found] == [
+        f"{base} --force -- results/probe/broken.json",
+        f"{base} -- 'results/annotate/bad one/window-0000.parquet'",
+        f"{base} -- 'results/annotate/bad one/window-0001.parquet'",
+        f"{base} --force -- results/annotate/late/window-0001.parquet",
+    ]
+    assert found[0].reason == "no video stream"
+
+
+def test_other_jobs_that_failed(run: Any) -> None:
+    run.job("merge_detections", {"video": "good"}, status="failed", reason="SchemaError: twice")
+    run.job("unheard_of", {}, status="failed", reason="x")
+    found = {trouble.what: trouble for trouble in troubles(read_run(run.results))}
+    assert found["merge_detections, video good"].command == "snakemake -- results/detections/good.parquet"
+    assert found["unheard_of, the study"].command == "snakemake"
+
+
+def test_clips_that_failed_are_listed_by_reason(run: Any) -> None:
+    unit = {"video": "good", "window": "0000"}
+    rows = [
+        {"video": "good", "window": 0, "object": "a", "label": "carp", "clip": k, "status": status, "reason": reason}
+        for k, (status, reason) in enumerate([("ok", ""), ("failed", "leaves"), ("failed", "leaves")])
+    ]
+    write_table(run.results / "gradients/good/window-0000.clips.parquet", rows, CLIPS)
+    run.job("gradients_window", unit, facts={"ok": 1, "failed": 2, "approximate": 0})
+    (found,) = (t for t in troubles(read_run(run.results)) if "clip" in t.what)
+    assert (found.what, found.reason) == ("2 clips, video good window 0000", "leaves")
+    assert found.command == "snakemake --force -- results/gradients/good/window-0000.clips.parquet"
+
+
+def test_prompts_that_could_not_act(run: Any) -> None:
+    prompt = {"object": "a", "frame": 7, "status": "failed", "reason": "lies outside the frame"}
+    run.window("good", 0, facts={"prompts": [{"object": "b", "status": "ok", "box_iou": 0.9}, prompt]})
+    read = read_run(run.results)
+    assert [p["object"] for p in prompts_of(read, "good")] == ["b", "a"]
+    assert any(t.what == "good, prompt of a at frame 7" for t in troubles(read))
+
+
+@pytest.mark.parametrize("torn", ["", "{", "[1]", '{"status": "ok"}'])
+def test_torn_records_are_passed_over(run: Any, torn: str) -> None:
+    n = len(read_run(run.results).records)
+    (run.results / "logs/annotate_window/torn.json").write_text(torn)
+    assert len(read_run(run.results).records) == n
