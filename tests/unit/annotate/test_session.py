@@ -1,11 +1,14 @@
 """The bounded session against the stock one that forgets nothing: equal to the last bit, and flat."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from longtake.annotate.handover import load_state, save_state
 from longtake.annotate.session import BoundedSession, track
+from longtake.annotate.tracker import load_tracker
 
 FRAMES = 44
 IDENTITY = {"model": "m"}
@@ -131,11 +134,23 @@ def test_no_object_no_work(tracker, drifting_pixels):
 
 
 def test_bfloat16_is_close_and_chains(model_dir, drifting_pixels, square, tmp_path):
-    from longtake.annotate.tracker import load_tracker
-
     half = load_tracker(model_dir, precision="bfloat16")
     pixels, prompts = drifting_pixels(8), {0: {"a": square(4, 4, 30, 30)}}
     uncut = bounded_logits(half, pixels, prompts, {}, (), tmp_path)
     cut = bounded_logits(half, pixels, prompts, {}, (3, 6), tmp_path)
     for key, prediction in uncut.items():
         assert np.array_equal(prediction.logits, cut[key].logits)
+
+
+def test_on_a_gpu_cut_and_uncut_agree(model_dir, drifting_pixels, scenario, tmp_path):
+    if not torch.cuda.is_available():
+        if os.environ.get("LONGTAKE_REQUIRE_CUDA") == "1":
+            pytest.fail("LONGTAKE_REQUIRE_CUDA is 1, but torch sees no GPU")
+        pytest.skip("no GPU")
+    gpu = load_tracker(model_dir, device="cuda")
+    prompts, ends = scenario
+    pixels = drifting_pixels(FRAMES)
+    uncut = bounded_logits(gpu, pixels, prompts, ends, (), tmp_path)
+    cut = bounded_logits(gpu, pixels, prompts, ends, (7, 14, 21, 28, 35, 42), tmp_path)
+    for key, prediction in uncut.items():
+        assert np.array_equal(prediction.logits, cut[key].logits), key
