@@ -127,6 +127,15 @@ def _with_sound(path: Path, source: Clip) -> Clip:
     return Clip(path, source.numbers, source.times)
 
 
+def _with_hidden(path: Path, source: Clip) -> Clip:
+    """VP8 in two passes, which adds packets that are decoded but never shown."""
+    options = ["-i", str(source.path), "-an", "-c:v", "libvpx", "-b:v", "300k", "-auto-alt-ref", "1"]
+    options += ["-lag-in-frames", "16", "-threads", "1", "-passlogfile", str(path.with_suffix(".log"))]
+    ffmpeg([*options, "-pass", "1", "-f", "null", "-"])
+    ffmpeg([*options, "-pass", "2", str(path)])
+    return Clip(path, source.numbers, source.times)
+
+
 def _x264(**values: str) -> dict[str, str]:
     return {"x264-params": ":".join(f"{name.replace('_', '-')}={value}" for name, value in values.items())}
 
@@ -161,6 +170,7 @@ BUILDERS: dict[str, Callable[[Path, Callable[[str], Clip]], Clip]] = {
     "vp8.webm": lambda p, get: encode(
         p, codec="libvpx", gop=40, options={"auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "4"}
     ),
+    "hidden_vp8.webm": lambda p, get: _with_hidden(p, get("gop12.mp4")),
     "mpeg2.ts": lambda p, get: encode(p, codec="mpeg2video", options={"bf": "2", "qscale": "3"}),
     "sound.mp4": lambda p, get: _with_sound(p, get("gop60.mp4")),
     "sound.ts": lambda p, get: _with_sound(p, get("gop12.mp4")),

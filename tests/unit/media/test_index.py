@@ -54,6 +54,12 @@ def test_an_edit_list_hides_frames_but_keeps_the_keyframe_that_decodes_them(clip
     assert index.time_s(0) == 0
 
 
+def test_packets_that_are_never_shown_are_no_frames(clip):
+    index = index_video(clip("hidden_vp8.webm").path)
+    assert len(index.packet_pts) > index.n_frames == 120
+    assert probe_video(index.path, index)["reason"] == ""
+
+
 def test_frames_that_no_decoder_can_show_are_not_counted(tmp_path, clip, barcode):
     whole = clip("open_gop.ts").path.read_bytes()
     cut = tmp_path / "front_cut.ts"
