@@ -7,7 +7,10 @@ rule video_figures:
     input:
         detections=f"{OUT}/detections/{{video}}.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
-        statistics=expand(f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.parquet", table=["visits", "prompts"]),
+        statistics=expand(
+            f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.parquet",
+            table=["visits", "prompts"],
+        ),
     output:
         timeline=f"{OUT}/figures/{{video}}/timeline.png",
         heatmap=f"{OUT}/figures/{{video}}/heatmap.png",
@@ -21,13 +24,48 @@ rule video_figures:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=lambda wildcards: [
+            asdict(window) for window in planned()[wildcards.video]
+        ],
         species=SPECIES,
         code=digest("longtake.report.draw"),
     message:
         "Draw {wildcards.video}"
     script:
         "../workflow/scripts/video_figures.py"
+
+
+rule video_stills:
+    input:
+        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        index=f"{OUT}/probe/{{video}}.index.parquet",
+        detections=f"{OUT}/detections/{{video}}.parquet",
+        statistics=expand(
+            f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.parquet",
+            table=["visits", "prompts"],
+        ),
+    output:
+        stills=f"{OUT}/figures/{{video}}/stills.png",
+        overview=f"{OUT}/figures/{{video}}/overview.png",
+    log:
+        f"{OUT}/logs/video_stills/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/video_stills/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+    params:
+        windows=lambda wildcards: [
+            asdict(window) for window in planned()[wildcards.video]
+        ],
+        species=SPECIES,
+        code=digest("longtake.report.stills"),
+    message:
+        "Draw annotated frames of {wildcards.video}"
+    script:
+        "../workflow/scripts/video_stills.py"
 
 
 rule study_figures:
@@ -61,4 +99,5 @@ rule study_figures:
 rule figures:
     input:
         per_video("figures/{video}/timeline.png"),
+        per_video("figures/{video}/stills.png"),
         f"{OUT}/figures/correlation.png",

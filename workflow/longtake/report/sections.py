@@ -234,7 +234,7 @@ def memory(records: Sequence[Record]) -> Markup:
     ]  # fmt: skip
     head = (
         "Step", "Jobs", "failed", "Peak RSS (MiB)", "Requested (MB)", "Share used", "GPU allocated (MiB)",
-        "GPU reserved (MiB)", "Wall time (s, sum)", "CPU time (s, sum)",
+        "GPU reserved (MiB)", "Wall (s)", "CPU (s)",
     )  # fmt: skip
     largest = sorted(records, key=lambda r: -(r.rss_mb or 0.0))
     jobs = [
@@ -251,7 +251,11 @@ def memory(records: Sequence[Record]) -> Markup:
     return _section(
         "memory",
         "Memory and time",
-        element("p", "Peaks over the jobs of a step, as each job measured itself.", class_="quiet"),
+        element(
+            "p",
+            "Peaks over the jobs of a step, as each job measured itself; times are sums over its jobs.",
+            class_="quiet",
+        ),
         table(head, body, numeric=(1, 2, 3, 4, 6, 7, 8, 9), empty="No job has left a record."),
         details(f"{min(len(records), MOST_ROWS)} jobs, largest first", table(job_head, jobs, numeric=(3, 4, 5, 6))),
     )
