@@ -31,6 +31,11 @@ except LongtakeError as error:
 OUT = settings.output_dir.rstrip("/")
 # What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
 LOCAL_GPUS = int(any(Path("/dev").glob("nvidia[0-9]*")) and not settings.device.force_cpu)
+# How the report tells to redo a unit.
+COMMAND = " ".join(
+    ["snakemake --profile profiles/laptop"]
+    + [f"--configfile={path}" for path in map(str, workflow.configfiles) if path != "config/config.yaml"]
+)
 
 
 wildcard_constraints:

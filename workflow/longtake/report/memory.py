@@ -1,0 +1,28 @@
+"""What every job used, as one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from longtake.report.records import read_run
+from longtake.store.atomic import write_text
+
+COLUMNS = "rule unit status reason wall_s cpu_s rss_mb requested_mem_mb gpu_allocated_mb gpu_reserved_mb host".split()
+
+
+def write_memory(results: Path, out: Path) -> int:
+    """Write one row per job of the run in `results` to `out` (tab separated); return the number of jobs.
+
+    Memory in MiB, times in seconds; a job that failed keeps its row and its reason.
+    """
+    records = read_run(results, "snakemake").records
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for record in records:
+        cells = (getattr(record, name) for name in COLUMNS)
+        writer.writerow("" if cell is None else str(cell).replace("\t", " ").replace("\n", " ") for cell in cells)
+    write_text(out, text.getvalue())
+    return len(records)
