@@ -25,7 +25,8 @@ def test_the_committed_sheets_are_the_generated_ones():
 
 def test_every_species_swims_in_three_videos_and_every_animal_is_prompted():
     videos = Counter(species for pond in PONDS.values() for species in set(pond.species))
-    assert set(videos) == set(SPECIES) and min(videos.values()) >= 3
+    assert set(videos) == set(SPECIES)
+    assert min(videos.values()) >= 3
     assert len(prompts_sheet().splitlines()) == 1 + sum(len(pond.species) for pond in PONDS.values())
     assert all(pond.seed < TRAINING_SEED for pond in PONDS.values())
 
@@ -37,7 +38,8 @@ def test_prompts_hold_the_animal_whole():
         seen = render_frame(scene, prompt.frame).ids == prompt.number
         x_min, y_min, x_max, y_max = (int(edge) for edge in prompt.box)
         assert seen[y_min:y_max, x_min:x_max].sum() == seen.sum() > 0
-        assert 0 < x_min < x_max < scene.width and 0 < y_min < y_max < scene.height
+        assert 0 < x_min < x_max < scene.width
+        assert 0 < y_min < y_max < scene.height
 
 
 @pytest.fixture

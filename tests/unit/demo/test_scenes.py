@@ -32,8 +32,10 @@ def test_another_seed_gives_another_scene(scene):
 
 def test_shapes_and_ids(scene):
     rendered = render_frame(scene, 3)
-    assert rendered.image.shape == (288, 512, 3) and rendered.image.dtype == np.uint8
-    assert rendered.ids.shape == (288, 512) and set(np.unique(rendered.ids)) <= {
+    assert rendered.image.shape == (288, 512, 3)
+    assert rendered.image.dtype == np.uint8
+    assert rendered.ids.shape == (288, 512)
+    assert set(np.unique(rendered.ids)) <= {
         0,
         1,
         2,
@@ -73,7 +75,8 @@ def test_true_motion_is_the_difference_of_poses(scene):
 def test_a_darter_bursts_and_a_glider_does_not():
     scene = make_scene(5, duration_s=20, n_animals=2, species=["darter", "glider"], n_occluders=0)
     spread = [animal.track.speed.std() / animal.track.speed.mean() for animal in scene.animals]
-    assert spread[0] > 0.6 and spread[1] < 0.1
+    assert spread[0] > 0.6
+    assert spread[1] < 0.1
     # Every 31 frames hold at least one whole burst: slow and fast within the window.
     speed = scene.animals[0].track.speed
     for start in range(0, 369, 31):
@@ -101,7 +104,9 @@ def test_animals_leave_come_back_and_hide():
         hidden += int((~seen).sum())
         left += int((seen[:-1] & ~seen[1:]).sum())
         returned += int((~seen[:-1] & seen[1:]).sum())
-    assert hidden > 10 and left > 3 and returned > 3
+    assert hidden > 10
+    assert left > 3
+    assert returned > 3
     assert hidden < 0.4 * 4 * 60 * 4
 
 

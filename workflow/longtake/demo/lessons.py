@@ -10,7 +10,7 @@ from longtake.demo.tracker import IMAGE_SIZE
 from longtake.masks import box
 from longtake.streams import stream
 
-TARGET_SIZE = 128
+TARGET_SIZE = 96
 TRAINING_SEED = 1_000_000
 """Seeds of training scenes start here; every seed below is held out (demo videos, evaluation, tests)."""
 _LONGEST_GAP = 600
@@ -22,7 +22,8 @@ class Stage:
     """One part of the curriculum; ranges are inclusive.
 
     `clips` per batch, `frames` per clip, `animals` and `occluders` per scene, `stride` in source frames
-    between clip frames, `noise` of the sensor in grey levels, `gap` probability that the prompt lies far back.
+    between clip frames, `noise` of the sensor in grey levels, `followed` how many animals of a clip are tracked
+    at most, `gap` probability that the prompt lies far back.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Stage:
     occluders: tuple[int, int]
     stride: tuple[int, int]
     noise: tuple[float, float]
+    followed: int = 3
     gap: float = 0.0
     detach_every: int = 0
 
@@ -93,7 +95,7 @@ def _clip(rng: np.random.Generator, stage: Stage, jump: int) -> tuple[np.ndarray
         start += 15
     else:
         return _clip(rng, stage, jump)
-    chosen = 1 + rng.permutation(np.nonzero(counts >= _LEAST_PROMPT_PIXELS)[0])[:3]
+    chosen = 1 + rng.permutation(np.nonzero(counts >= _LEAST_PROMPT_PIXELS)[0])[: stage.followed]
     return _render_clip(rng, scene, [start + offset for offset in offsets], chosen)
 
 
@@ -128,7 +130,7 @@ def model_view(image: np.ndarray) -> np.ndarray:
 def compress(image: np.ndarray, quality: int) -> np.ndarray:
     """The frame after a lossy codec, so that the tracker meets its blocks in training: same shape, uint8."""
     coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
 
 
 def _hand_drawn(rng: np.random.Generator, edges: tuple[int, int, int, int], scene: Scene) -> np.ndarray:

@@ -33,7 +33,7 @@ def first_prompts(scene: Scene, frame_interval: int) -> list[Prompt]:
         candidates = [number for number in sorted(missing) if _is_inside(scene, number, frame)]
         ids = render_frame(scene, frame).ids if candidates else None
         for number in candidates:
-            seen = ids == number
+            seen = np.asarray(ids == number)
             edges = box(seen)
             whole = np.count_nonzero(whole_mask(scene, number, frame))
             if edges is not None and np.count_nonzero(seen) >= _SEEN_SHARE * whole:

@@ -77,7 +77,7 @@ def render_demo(video: str, path: Path, progress: Callable[[int, int], None] | N
                 progress(frame + 1, scene.n_frames)
             yield frame, rendered.image
 
-    write_video(path, frames(), time_base=Fraction(1, scene.fps), width=scene.width, height=scene.height)
+    write_video(path, frames(), time_base=Fraction(1, scene.fps), width=scene.width, height=scene.height, crf=24)
     write_table(path.with_name(f"{path.stem}.truth.parquet"), rows, DETECTIONS)
 
 

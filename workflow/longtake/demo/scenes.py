@@ -83,7 +83,7 @@ def make_scene(
     height: int = 288,
     fps: int = 20,
     species: Sequence[str] | None = None,
-    noise: float = 4.0,
+    noise: float = 2.5,
     n_occluders: int = 2,
 ) -> Scene:
     """Make a scene from its seed.
@@ -130,14 +130,8 @@ def make_scene(
     animals = []
     for number, (name, hue) in enumerate(zip(names, hues(rng, n_animals), strict=True), start=1):
         body = make_body(rng, _FORM[name], hue, width / 512)
-        track = swim(
-            stream(seed, f"animal {number}", "swim"),
-            name,
-            time_s,
-            places[number - 1],
-            width,
-            height,
-        )
+        steering = stream(seed, f"animal {number}", "swim")
+        track = swim(steering, name, time_s, places[number - 1], width=width, height=height)
         animals.append(Animal(f"{name}-{number}", name, body, track))
     return Scene(seed, width, height, fps, n_frames, tuple(animals), water)
 

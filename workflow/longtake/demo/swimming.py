@@ -82,6 +82,7 @@ def swim(
     species: str,
     time_s: np.ndarray,
     start: np.ndarray,
+    *,
     width: int,
     height: int,
 ) -> Track:

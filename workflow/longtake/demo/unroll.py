@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 
+from longtake.demo.tracker import IMAGE_SIZE
+from longtake.errors import ModelError
+
 _NO_OBJECT = -1024.0
 
 
@@ -73,15 +76,16 @@ def unroll(
     list of Step
         One per frame.
     """
-    steps, memories = [], {}
+    steps: list[Step] = []
+    memories: dict[int, Memory] = {}
     for t, index in enumerate(indices):
         coarse = features[t][-1]
         if t == 0:
             conditioned = coarse + model.no_memory_embedding.reshape(1, -1, 1, 1)
-            step, token = _decode(model, features[t], conditioned, boxes)
+            step, token = decode(model, features[t], conditioned, boxes)
         else:
             conditioned = _attend(model, coarse, memories, indices[0], index)
-            step, token = _decode(model, features[t], conditioned, None)
+            step, token = decode(model, features[t], conditioned, None)
         memories[index] = _remember(model, coarse, step, token, is_prompted=t == 0)
         steps.append(step)
         if detach_every and t and t % detach_every == 0:
@@ -89,9 +93,10 @@ def unroll(
     return steps
 
 
-def _decode(
+def decode(
     model: Sam2VideoModel, levels: list[torch.Tensor], conditioned: torch.Tensor, boxes: torch.Tensor | None
 ) -> tuple[Step, torch.Tensor]:
+    """Masks from conditioned features (N, C, h, w), with boxes on a prompted frame; also the mask tokens (N, C)."""
     n = len(conditioned)
     if boxes is None:
         points = torch.zeros(n, 1, 1, 2, device=conditioned.device)
@@ -116,12 +121,12 @@ def _remember(
 ) -> Memory:
     is_seen = step.score > 0
     logits = torch.where(is_seen[:, None, None, None], step.logits, _NO_OBJECT)
-    logits = F.interpolate(logits, size=(model.image_size,) * 2, mode="bilinear", align_corners=False)
+    logits = F.interpolate(logits, size=[IMAGE_SIZE, IMAGE_SIZE], mode="bilinear", align_corners=False)
     mask = (logits > 0).float() if is_prompted else torch.sigmoid(logits)
     mask = mask * model.config.sigmoid_scale_for_mem_enc + model.config.sigmoid_bias_for_mem_enc
     features, _ = model.memory_encoder(coarse, mask)
     hidden = (~is_seen).to(features.dtype)[:, None, None, None]
-    features = features + hidden * model.occlusion_spatial_embedding_parameter[..., None, None]
+    features = features + hidden * _occlusion(model)
     # The session stores memories in bfloat16; round here too.
     features = features.to(torch.bfloat16).flatten(2).permute(2, 0, 1).float()
     seen = is_seen.to(token.dtype)[:, None]
@@ -163,3 +168,11 @@ def _attend(
 def _image_positions(model: Sam2VideoModel, coarse: torch.Tensor) -> torch.Tensor:
     encoding = model.vision_encoder.neck.position_encoding(coarse.shape, coarse.device, torch.float32)
     return encoding.flatten(2).permute(2, 0, 1)
+
+
+def _occlusion(model: Sam2VideoModel) -> torch.Tensor:
+    """What a memory of an unseen animal is marked with: (1, 64, 1, 1)."""
+    mark = model.occlusion_spatial_embedding_parameter
+    if mark is None:
+        raise ModelError("this SAM 2 has no occlusion embedding: set enable_occlusion_spatial_embedding in its config")
+    return mark[..., None, None]

@@ -1,0 +1,49 @@
+"""What the tracker is trained for: masks, presence, and knowing how good a mask is."""
+
+import torch
+import torch.nn.functional as F
+
+from longtake.demo.lessons import TARGET_SIZE, Lesson
+from longtake.demo.unroll import Step
+
+
+def tracking_loss(steps: list[Step], lesson: Lesson) -> tuple[torch.Tensor, dict[str, float]]:
+    """Focal + dice on visible animals, presence on all, and the error of the model's own IoU estimate.
+
+    Returns the loss per frame and figures: the loss, the IoU on the prompted and on later frames.
+    """
+    total = torch.zeros(())
+    first: list[float] = []
+    later: list[float] = []
+    for t, step in enumerate(steps):
+        target = torch.from_numpy(lesson.targets[:, t]).float() / 255
+        visible = torch.from_numpy(lesson.visible[:, t])
+        known, seen = visible >= 0, visible == 1
+        presence = F.binary_cross_entropy_with_logits(step.score, seen.float(), reduction="none")
+        total = total + (presence * known).sum() / known.sum().clamp(min=1)
+        if not seen.any():
+            continue
+        size = [TARGET_SIZE, TARGET_SIZE]
+        logits = F.interpolate(step.logits, size=size, mode="bilinear", align_corners=False)[seen, 0]
+        mask, iou = mask_loss(logits, target[seen])
+        total = total + mask + F.mse_loss(step.iou[seen], iou)
+        (later if t else first).append(float(iou.mean()))
+    figures = {"loss": float(total.detach()) / len(steps), "first": _mean(first), "later": _mean(later)}
+    return total / len(steps), figures
+
+
+def mask_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mask loss of (n, s, s) logits against (n, s, s) in [0, 1], and the IoU (n,) that they reach."""
+    chance = torch.sigmoid(logits)
+    cross = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    focal = 20 * (cross * (chance - target).square()).mean()
+    overlap = (chance * target).sum((1, 2))
+    dice = 1 - (2 * overlap + 1) / (chance.sum((1, 2)) + target.sum((1, 2)) + 1)
+    with torch.no_grad():
+        ours, truth = logits > 0, target > 0.5
+        iou = (ours & truth).sum((1, 2)) / (ours | truth).sum((1, 2)).clamp(min=1)
+    return focal + dice.mean(), iou
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
