@@ -83,6 +83,7 @@ def test_a_missing_frame_fails_its_clips_only(index, tracks, monkeypatch):
 
     monkeypatch.setattr(gather, "read_frames", broken)
     found = gathered(index, [clip(0), clip(12, number=1), clip(15, number=2), clip(16, number=3)], tracks)
+    assert len(found) == 4
     assert {entry.clip.clip: entry.clip.status for entry in found} == {0: "ok", 1: "failed", 2: "failed", 3: "ok"}
     assert next(entry for entry in found if entry.clip.clip == 1).clip.reason == "frame 15 does not decode"
 

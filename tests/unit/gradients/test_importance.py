@@ -31,6 +31,7 @@ def test_frames_are_never_mixed(gradient):
     both = torch.cat([gradient, 10 * gradient])
     found = frame_importance(both, torch.ones_like(both), [None, None])
     assert found[1].l2_norm == pytest.approx(10 * found[0].l2_norm)
+    assert (found[0].max_pool, found[1].max_pool) == (4, 40)
     assert found[1].weighted_magnitude == pytest.approx(100 * found[0].weighted_magnitude)
 
 

@@ -101,6 +101,8 @@ def test_tables_and_maps_of_a_window(pond, folder, tmp_path):
         assert row["correct"] == (row["predicted_name"] == row["label"])
         assert row["motion"] == "object"
         if row["object"] == "eel-1":
+            magnitude, motion = ([c[name] for c in own[1:]] for name in ("magnitude", "motion_object"))
+            assert row["pearson"] == pytest.approx(np.corrcoef(magnitude, motion)[0, 1])
             assert row["pearson_low"] <= row["pearson"] <= row["pearson_high"]
             assert row["dependency"] in ("motion-dependent", "moderate", "static")
         name = f"{row['object']}.{row['clip']}"

@@ -40,6 +40,10 @@ def test_a_frame_is_encoded_by_itself(adapter, frames):
 
 def test_the_order_of_frames_matters(adapter, frames):
     assert not torch.allclose(adapter.scores(frames), adapter.scores(frames.flip(0)), atol=1e-6)
+    before = adapter.scores(frames)
+    with torch.no_grad():
+        adapter.module.position[3] += torch.randn(16)
+    assert not torch.allclose(adapter.scores(frames), before, atol=1e-6)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 9])

@@ -60,10 +60,11 @@ class Stage:
     rate: float
 
 
-# Shapes first, from many pictures of one animal; then whole clips of several, for what only motion and place tell.
+# Shapes first, from many pictures of one animal; then which animal is meant; then whole clips, for what motion tells.
 STAGES = (
-    Stage("shapes", (0, 15, 30), most_animals=1, per_scene=3, steps=300, batch=48, rate=1.5e-3),
-    Stage("motion", tuple(range(31)), most_animals=4, per_scene=2, steps=800, batch=16, rate=1e-3),
+    Stage("shapes", (0, 15, 30), most_animals=1, per_scene=3, steps=200, batch=48, rate=1.5e-3),
+    Stage("crowds", (0, 15, 30), most_animals=4, per_scene=3, steps=300, batch=48, rate=1.5e-3),
+    Stage("motion", tuple(range(31)), most_animals=4, per_scene=2, steps=1000, batch=16, rate=1e-3),
 )
 
 

@@ -1,9 +1,9 @@
 """A small video classifier: convolutions frame by frame, then convolution and attention over frames.
 
-A frame's features are two spatial grids, a fine one with few channels (where is it) and a coarse one with more (what is
-it), so that the head sees how the animal moves: two species of one shape can be told apart by motion alone.
-Normalisation is by group and by layer, never by batch, so that a frame's features depend on that frame and nothing
-else; `longtake.bounded.split` needs that.
+A frame's features say what is in it (convolutional responses, pooled over the places that a few learned glances look
+at) and where it is (the mean place of several more glances, to fractions of a pixel), so that the head sees how the
+animal moves: two species of one shape can be told apart by motion alone. Normalisation is by group and by layer, never
+by batch, so that a frame's features depend on that frame and nothing else; `longtake.bounded.split` needs that.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 MODEL_TYPE = "longtake_clip_classifier"
+PLACE_GAIN = 4.0
+"""Places lie in [-1, 1] and change by little between frames; responses have variance 1."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class ClassifierConfig:
     n_frames : frames in a clip
     size : height and width of the input in pixels
     channels : of the five convolutions, the first four of stride 2
-    grid_channels : of the two grids, after the third and the fifth convolution
+    places : glances after the third convolution, of which the mean place is a feature
+    glances : glances after the fifth convolution, over which responses are pooled
     width, depth, heads : of the transformer over frames
     mean, std : normalisation of RGB in [0, 1]
     """
@@ -35,12 +38,36 @@ class ClassifierConfig:
     n_frames: int = 31
     size: int = 64
     channels: tuple[int, int, int, int, int] = (16, 32, 64, 96, 96)
-    grid_channels: tuple[int, int] = (8, 16)
+    places: int = 16
+    glances: int = 4
     width: int = 128
     depth: int = 2
     heads: int = 4
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+
+
+class Glances(nn.Module):
+    """Weights over the places of a grid (n, channels, side, side), several sets of them, each of sum 1.
+
+    Where a glance goes depends on the responses and on the place itself: the animal in question is in the middle.
+    """
+
+    def __init__(self, channels: int, n_glances: int, side: int) -> None:
+        super().__init__()
+        self.logits = nn.Conv2d(channels, n_glances, 1)
+        self.prior = nn.Parameter(torch.zeros(n_glances, side, side))
+
+    def forward(self, responses: Tensor) -> Tensor:
+        """(n, channels, side, side) -> weights (n, n_glances, side, side)."""
+        logits = self.logits(responses) + self.prior
+        return logits.flatten(2).softmax(2).view_as(logits)
+
+    def mean_place(self, responses: Tensor) -> Tensor:
+        """(n, channels, side, side) -> mean column and row of each glance in [-1, 1], (n, 2 * n_glances)."""
+        weights = self(responses)
+        along = torch.linspace(-1, 1, weights.shape[-1], dtype=weights.dtype, device=weights.device)
+        return torch.cat([weights.sum(2) @ along, weights.sum(3) @ along], dim=1)
 
 
 class Block(nn.Module):
@@ -80,13 +107,11 @@ class ClipClassifier(nn.Module):
             layers += [nn.Conv2d(before, channels, 3, stride, padding=1), nn.GroupNorm(8, channels), nn.GELU()]
             before = channels
         self.to_fine, self.to_coarse = nn.Sequential(*layers[:9]), nn.Sequential(*layers[9:])
-        self.fine_grid = nn.Conv2d(config.channels[2], config.grid_channels[0], 1)
-        self.coarse_grid = nn.Conv2d(config.channels[4], config.grid_channels[1], 1)
-        n_features = sum(
-            n * (-(-config.size // step)) ** 2 for n, step in zip(config.grid_channels, (8, 16), strict=True)
-        )
-        self.norm_features = nn.LayerNorm(n_features)
-        self.project = nn.Conv1d(n_features, config.width, 3, padding=1, padding_mode="replicate")
+        self.places = Glances(config.channels[2], config.places, -(-config.size // 8))
+        self.glances = Glances(config.channels[4], config.glances, -(-config.size // 16))
+        n_responses = (config.glances + 1) * config.channels[4]
+        self.norm_responses = nn.LayerNorm(n_responses)
+        self.project = nn.Conv1d(n_responses + 2 * config.places, config.width, 3, padding=1, padding_mode="replicate")
         self.position = nn.Parameter(torch.zeros(config.n_frames, config.width))
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -96,14 +121,16 @@ class ClipClassifier(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (n, 3, size, size) -> features (n, F), F = 8 (size / 8)^2 + 16 (size / 16)^2 by default."""
+        """Frames (n, 3, size, size) -> features (n, (glances + 1) * channels[4] + 2 * places)."""
         fine = self.to_fine((frames - self.mean) / self.std)
         coarse = self.to_coarse(fine)
-        return torch.cat([self.fine_grid(fine).flatten(1), self.coarse_grid(coarse).flatten(1)], dim=1)
+        looked = torch.einsum("nkhw,nchw->nkc", self.glances(coarse), coarse)
+        responses = torch.cat([looked.flatten(1), coarse.amax((2, 3))], dim=1)
+        return torch.cat([self.norm_responses(responses), PLACE_GAIN * self.places.mean_place(fine)], dim=1)
 
     def head(self, features: Tensor) -> Tensor:
         """Features of clips (B, T, F) with T <= n_frames -> class scores (B, classes)."""
-        steps = self.project(self.norm_features(features).transpose(1, 2)).transpose(1, 2)
+        steps = self.project(features.transpose(1, 2)).transpose(1, 2)
         tokens = self.blocks(steps + self.position[: features.shape[1]])
         scores: Tensor = self.classify(self.norm(tokens).mean(1))
         return scores
