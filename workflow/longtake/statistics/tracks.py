@@ -1,6 +1,6 @@
 """What a table of detections says about each object, read once and in order, a batch of rows at a time.
 
-Holds one batch, 12 bytes per visible detection (for the medians) and 3 bytes per source frame and species:
+Holds one batch, 16 bytes per visible detection (for the medians) and 3 bytes per source frame and species:
 tens of megabytes for a video of hours at every frame, and no mask at all.
 """
 
