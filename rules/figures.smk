@@ -1,6 +1,7 @@
 """Figures of each video, and of all videos together."""
 
 SPECIES = species_names()
+PAGES = {name: f"{OUT}/figures/species/{file_name(name)}.png" for name in SPECIES}
 
 
 rule video_figures:
@@ -76,7 +77,7 @@ rule study_figures:
     output:
         correlation=f"{OUT}/figures/correlation.png",
         comparison=f"{OUT}/figures/species.png",
-        pages=[f"{OUT}/figures/species/{file_name(name)}.png" for name in SPECIES],
+        pages=list(PAGES.values()),
     log:
         f"{OUT}/logs/study_figures/study_figures.log",
     benchmark:

@@ -21,7 +21,7 @@ rule report:
     params:
         results=OUT,
         species=SPECIES,
-        pages=dict(zip(SPECIES, rules.study_figures.output.pages)),
+        pages=PAGES,
         settings=asdict(settings),
         command=COMMAND,
         code=digest("longtake.report.page", "longtake.report.memory"),
