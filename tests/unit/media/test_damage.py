@@ -72,18 +72,33 @@ def test_damage_that_loses_packets_taints_what_follows_the_gap(tmp_path, clip):
     assert not given[0].tainted
 
 
-def test_concealed_damage_taints_as_well(tmp_path, clip, remux_clip):
-    """A reference picture is gone: the decoder raises nothing, flags nothing, and at most complains in its log.
+@pytest.mark.parametrize("name", ["gop60.mp4", "open_gop.ts", "ten_bit.mp4", "baseline.mp4", "scaled.mkv"])
+def test_a_lost_picture_taints_all_that_refers_to_it(tmp_path, clip, remux_clip, name):
+    """The decoder says nothing of it; the numbering of the pictures does."""
+    truth = clip(name)
+    sound = index_video(truth.path)
+    reference = {int(sound.pts[item.frame]): item.pixels for item in read_frames(sound, range(sound.n_frames))}
+    start, stop = (int(key) for key in [*sound.keys, len(sound.packet_pts)][1:3])
+    seen = 0
+    for lost in range(start + 1, start + 9):
+        index = index_video(remux_clip(truth, tmp_path / f"lost{truth.path.suffix}", drop=lost).path)
+        assert index.n_frames == sound.n_frames - 1
+        given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
+        wrong = {item.frame for item in given if not np.array_equal(item.pixels, reference[int(index.pts[item.frame])])}
+        tainted = {item.frame for item in given if item.tainted}
+        assert wrong <= tainted
+        assert all(lost <= index.order[frame] < stop + 4 for frame in tainted)
+        seen += len(wrong)
+    assert seen > 20
 
-    What comes before its first complaint nobody can know; from there on nothing may pass as sound.
-    """
+
+def test_concealed_damage_taints_by_the_log_alone(tmp_path, clip, remux_clip, monkeypatch):
+    """Without the numbering: from the decoder's first complaint on, nothing passes as sound."""
     truth = clip("gop60.mp4")
     sound = index_video(truth.path)
-    start = int(sound.keys[1])
-    lost = start + 3
-    bad = remux_clip(truth, tmp_path / "lost.mp4", drop=lost).path
-    index = index_video(bad)
-    assert index.n_frames == sound.n_frames - 1
+    lost = int(sound.keys[1]) + 3
+    monkeypatch.setattr("longtake.media.h264.FrameNumbers.follows_gap", lambda self, packet: False)
+    index = index_video(remux_clip(truth, tmp_path / "lost.mp4", drop=lost).path)
     reference = {int(sound.pts[item.frame]): item.pixels for item in read_frames(sound, range(sound.n_frames))}
     given = list(read_frames(index, range(index.n_frames)))
     wrong = {item.frame for item in given if not np.array_equal(item.pixels, reference[int(index.pts[item.frame])])}
@@ -93,6 +108,11 @@ def test_concealed_damage_taints_as_well(tmp_path, clip, remux_clip):
     assert len(wrong) > 40
     assert {frame for frame in wrong if index.order[frame] >= noticed} <= tainted
     assert all(index.order[frame] < index.keys[2] for frame in tainted)
+
+
+def test_sound_files_are_not_suspected(clip, barcode_name):
+    index = index_video(clip(barcode_name).path)
+    assert not np.any(index.packet_flags & CORRUPT)
 
 
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.95, 0.995])

@@ -25,6 +25,7 @@ from longtake.errors import FrameUnavailable, UnreadableVideo
 from longtake.media import complaints
 from longtake.media.container import open_video
 from longtake.media.geometry import orientation
+from longtake.media.h264 import FrameNumbers
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +251,8 @@ def _demux(
     """Fill the columns pts, dts, position, size, flags; give the first frame and why it ended early."""
     first: VideoFrame | None = None
     reason = ""
-    is_vp8 = stream.codec_context.name == "vp8"
+    codec = stream.codec_context.name
+    numbers = FrameNumbers(stream.codec_context.extradata) if codec == "h264" else None
     packets = container.demux(stream)
     while True:
         with complaints.capture() as logs:
@@ -270,8 +272,11 @@ def _demux(
             first = _first_frame(stream, packet)
         if packet.size == 0:
             continue
+        # A keyframe starts afresh, whatever was lost before it.
+        if numbers is not None and numbers.follows_gap(bytes(packet)) and not packet.is_keyframe:
+            damaged = True
         flags = KEY * packet.is_keyframe | DISCARD * packet.is_discard | CORRUPT * (packet.is_corrupt or damaged)
-        if is_vp8 and not bytes(packet)[0] & 0x10:
+        if codec == "vp8" and not bytes(packet)[0] & 0x10:
             flags |= HIDDEN  # RFC 6386, 9.1: show_frame = 0, decoded but never shown
         pts, dts, position = packet.pts, packet.dts, packet.pos
         columns[0].append(NO_PTS if pts is None else pts)
