@@ -78,7 +78,7 @@ def attribute_clip(
     Memory: the encoder's graph of `chunk_size` frames where the adapter splits, else the graph of the whole clip; and
     the maps.
     """
-    frames = ClipFrames(pixels, next(adapter.module.parameters()).device)
+    frames = ClipFrames(pixels, next(adapter.module.parameters(), torch.empty(0)).device)
     asked: list[int] = []
 
     def score(scores: Tensor) -> Tensor:
@@ -142,6 +142,8 @@ def analyse_window(
     """
     adapter = load_model(model_spec, device)
     _check_model(adapter, options, model_spec)
+    if not isinstance(adapter, SplitAdapter):
+        logger.warning("model %s has no encode and head: the graph of a whole clip is held in memory", model_spec)
     index = load_index(index_path, video_path)
     processed, tracks = read_tracks(detections_path, window)
     clips = [clip for track in tracks for clip in _choose(processed, track, window, adapter, options)]
