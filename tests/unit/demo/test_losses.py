@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+
+from longtake.demo.lessons import Lesson
+from longtake.demo.losses import mask_loss, tracking_loss
+from longtake.demo.painting import paint
+from longtake.demo.tracker import new_tracker
+from longtake.demo.unroll import Step
+
+
+def test_the_mask_loss_of_a_perfect_and_of_a_shifted_mask():
+    target = torch.zeros(1, 8, 8)
+    target[0, 2:6, 2:6] = 1
+    perfect, iou = mask_loss(40 * target - 20, target)
+    assert float(perfect) < 0.01
+    assert iou.tolist() == [1.0]
+    moved = torch.roll(target, 2, dims=2)
+    worse, iou = mask_loss(40 * moved - 20, target)
+    # 8 of 16 pixels shared: IoU 8 / 24; dice 1 - (2 * 8 + 1) / (16 + 16 + 1), plus the focal part.
+    assert iou.tolist() == [pytest.approx(1 / 3)]
+    assert float(worse) > 16 / 33
+
+
+def lesson(visible):
+    n = len(visible)
+    return Lesson(
+        pixels=np.zeros((1, 1, 2, 2, 3), np.uint8),
+        owner=np.zeros(n, np.int64),
+        targets=np.full((n, 1, 96, 96), 255, np.uint8),
+        visible=np.array(visible, np.int8)[:, None],
+        boxes=np.zeros((n, 4), np.float32),
+        indices=[0],
+    )
+
+
+def step(scores):
+    n = len(scores)
+    return Step(torch.full((n, 1, 48, 48), 30.0), torch.tensor(scores), torch.ones(n))
+
+
+def test_an_absent_animal_costs_its_score_and_not_its_mask():
+    right, _ = tracking_loss([step([20.0, -20.0])], lesson([1, 0]))
+    wrong, _ = tracking_loss([step([20.0, 20.0])], lesson([1, 0]))
+    assert float(right) < 0.01
+    assert float(wrong) == pytest.approx(10.0, abs=0.05)
+
+
+def test_a_sliver_counts_neither_way():
+    for score in (-20.0, 20.0):
+        loss, _ = tracking_loss([step([20.0, score])], lesson([1, -1]))
+        assert float(loss) < 0.01
+
+
+def test_painting_moves_only_the_decoder_and_the_prompt_encoder():
+    model = new_tracker(1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    paint(model, seed=1, steps=2, batch=2)
+    moved = {name.split(".")[0] for name, value in model.state_dict().items() if not value.equal(before[name])}
+    assert moved == {"mask_decoder", "prompt_encoder"}
