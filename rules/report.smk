@@ -29,3 +29,29 @@ rule report:
         "Write the report"
     script:
         "../workflow/scripts/report.py"
+
+
+INCOMPLETE = Path(f"{OUT}/report-incomplete.html")
+
+
+# A run that fails never reaches the report, and is the one that needs it: what failed, why, and how to redo just that.
+onerror:
+    from longtake.report.page import write_report
+
+    if Path(OUT).is_dir():
+        write_report(
+            results=Path(OUT),
+            out=INCOMPLETE,
+            species=SPECIES,
+            settings=asdict(settings),
+            pages={name: Path(page) for name, page in PAGES.items()},
+            command=COMMAND,
+            title="longtake report of an incomplete run",
+        )
+        print(
+            f"What failed, and how to redo just that: {INCOMPLETE}", file=sys.stderr
+        )
+
+
+onsuccess:
+    INCOMPLETE.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 ROW_INCHES = 0.24
 MOST_LABELS = 40
+NO_OBJECTS = "No object was prompted or seen in this video"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def timeline(
     known: Mapping[str, Look],
     *,
     why_empty: str = "no window of this video was planned",
+    why_no_objects: str = NO_OBJECTS,
 ) -> Figure:
     """Draw the windows as a band above one bar per visit of each object.
 
@@ -63,8 +65,8 @@ def timeline(
         Rows of the tables ``VISITS`` and ``PROMPTS`` of this video.
     known
         The looks of the study's species.
-    why_empty
-        What the figure says when there are no windows.
+    why_empty, why_no_objects
+        What the figure says when there are no windows, and when there are no objects.
     """
     heading = f"Timeline of {shorten(video, 70)}"
     if not windows:
@@ -72,7 +74,7 @@ def timeline(
     objects = _objects(visits, prompts)
     made = style.figure(timeline_inches(len(objects)) + 0.35)
     style.title(made, heading)
-    draw_timeline(made, windows, visits, prompts, known)
+    draw_timeline(made, windows, visits, prompts, known, why_no_objects=why_no_objects)
     return made
 
 
@@ -87,6 +89,8 @@ def draw_timeline(
     visits: Rows,
     prompts: Rows,
     known: Mapping[str, Look],
+    *,
+    why_no_objects: str = NO_OBJECTS,
 ) -> None:
     """Draw the two panels of a timeline, and their legends, into a figure."""
     objects = _objects(visits, prompts)
@@ -97,6 +101,11 @@ def draw_timeline(
     )
     _draw_windows(upper, windows, stop)
     _draw_objects(lower, objects, visits, prompts, known)
+    if not objects:
+        lower.text(
+            0.01, 0.5, why_no_objects, transform=lower.transAxes, va="center", color=MUTED, zorder=5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 3.0},
+        )  # fmt: skip
     for window in windows[1:]:
         for axes in (upper, lower):
             axes.axvline(window.emit_start_s, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
@@ -165,7 +174,6 @@ def _draw_objects(
         )  # fmt: skip
     axes.set_ylim(max(len(objects), 1) - 0.4, -0.6)
     if not objects:
-        axes.text(0.01, 0.5, "No object was prompted or seen in this video", transform=axes.transAxes, color=MUTED)
         axes.set_yticks([])
     elif len(objects) <= MOST_LABELS:
         axes.set_yticks(range(len(objects)), [shorten(name, 22) for name, _ in objects])

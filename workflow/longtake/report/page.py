@@ -99,7 +99,7 @@ def _page(
     yield element("title", title) + f"<style>{style}</style></head><body>"
     yield element("header", element("h1", title), _links(), sections.summary(run, found, species))
     yield "<main>"
-    yield sections.attention(found)
+    yield sections.attention(found, run.command)
     yield from sections.videos(run, species)
     yield from sections.species_section(run, species, pages)
     yield sections.memory(run.records)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from longtake.errors import SchemaError
 from longtake.figures import looks, timeline
 from longtake.figures.style import clock
+from longtake.figures.timelines import NO_OBJECTS
 from longtake.report.markup import Markup, definitions, details, element, number, picture, status, table
 from longtake.report.records import Record, Run, Trouble, prompts_of, window_states
 from longtake.statistics import tables
@@ -62,7 +63,7 @@ def _counts(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(name)} {name}" for name in names)
 
 
-def attention(found: Sequence[Trouble]) -> Markup:
+def attention(found: Sequence[Trouble], command: str) -> Markup:
     """What was approximate, failed or unreadable, why, and the command that redoes just that."""
     rows = [
         (status(item.status), item.what, item.reason or "no reason was recorded", element("code", item.command))
@@ -70,6 +71,9 @@ def attention(found: Sequence[Trouble]) -> Markup:
     ]
     words = "Everything that was planned has run, and every unit ended as ok."
     parts = [table(("Status", "Unit", "Reason", "Redo just this"), rows, empty=words)]
+    if rows:
+        after = "Each command redoes one unit, when its cause is gone; what follows from it is made by "
+        parts.append(element("p", after, element("code", command), ".", class_="quiet"))
     if len(found) > MOST_ROWS:
         parts.append(element("p", f"{len(found) - MOST_ROWS} more are left out here.", class_="quiet"))
     return _section("attention", "What needs a look", *parts)
@@ -111,7 +115,10 @@ def _video(run: Run, video: str, species: Sequence[str]) -> Iterator[Markup]:
     visits = rows_of(folder / "visits.parquet", tables.VISITS)
     prompts = rows_of(folder / "prompts.parquet", tables.PROMPTS)
     # Drawn here and not read from the figure's file: a run that failed has no file, but needs the timeline most.
-    yield picture(timeline(video, states, visits, prompts, looks(species)), f"Timeline of {video}")
+    measured = (folder / "visits.parquet").is_file()
+    words = NO_OBJECTS if measured else "Nothing has been measured in this video yet"
+    made = timeline(video, states, visits, prompts, looks(species), why_no_objects=words)
+    yield picture(made, f"Timeline of {video}")
     for name, words in (("stills", "Annotated frames"), ("heatmap", "Temporal importance")):
         path = run.results / "figures" / video / f"{name}.png"
         if path.is_file():
