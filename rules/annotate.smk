@@ -3,7 +3,13 @@
 
 def state_before(wildcards):
     window = window_of(wildcards)["window"]
-    return [] if window == 0 else [f"{OUT}/annotate/{wildcards.video}/window-{window - 1:04d}.state.safetensors"]
+    return (
+        []
+        if window == 0
+        else [
+            f"{OUT}/annotate/{wildcards.video}/window-{window - 1:04d}.state.safetensors"
+        ]
+    )
 
 
 rule annotate_window:

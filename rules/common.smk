@@ -23,18 +23,27 @@ BASE = Path(workflow.basedir)
 
 try:
     settings = read_config(config)
-    VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)}
+    VIDEOS = {
+        video.video: video
+        for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)
+    }
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
 except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
 OUT = settings.output_dir.rstrip("/")
 # What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
-LOCAL_GPUS = int(any(Path("/dev").glob("nvidia[0-9]*")) and not settings.device.force_cpu)
+LOCAL_GPUS = int(
+    any(Path("/dev").glob("nvidia[0-9]*")) and not settings.device.force_cpu
+)
 # How the report tells to redo a unit.
 COMMAND = " ".join(
     ["snakemake --profile profiles/laptop"]
-    + [f"--configfile={path}" for path in map(str, workflow.configfiles) if path != "config/config.yaml"]
+    + [
+        f"--configfile={path}"
+        for path in map(str, workflow.configfiles)
+        if path != "config/config.yaml"
+    ]
 )
 
 
@@ -76,12 +85,17 @@ def window_of(wildcards):
 def windows_of(video, pattern):
     """The files `pattern` of all windows of a video."""
     windows = planned()[video]
-    return [f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}") for window in windows]
+    return [
+        f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}")
+        for window in windows
+    ]
 
 
 def per_video(pattern):
     """An input function: the files `pattern` of every readable video."""
-    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in planned()]
+    return lambda wildcards: [
+        f"{OUT}/{pattern}".format(video=video) for video in planned()
+    ]
 
 
 def species_names():
@@ -92,7 +106,10 @@ def species_names():
 
 def file_name(name):
     """A species as a file name: what is no letter, digit, dash or dot becomes an underscore."""
-    return "".join(character if character.isalnum() or character in "-." else "_" for character in name)
+    return "".join(
+        character if character.isalnum() or character in "-." else "_"
+        for character in name
+    )
 
 
 def prompts_of(wildcards):

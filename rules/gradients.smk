@@ -25,7 +25,10 @@ rule gradients_window:
     params:
         window=window_of,
         species=lambda wildcards: VIDEOS[wildcards.video].species or None,
-        options={**asdict(settings.gradients), "model": str(locate(settings.gradients.model, BASE))},
+        options={
+            **asdict(settings.gradients),
+            "model": str(locate(settings.gradients.model, BASE)),
+        },
         seed=settings.seed,
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.gradients.window"),

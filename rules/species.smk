@@ -10,7 +10,11 @@ rule video_statistics:
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
     output:
-        expand(f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.{{kind}}", table=STATISTICS_OF_VIDEO, kind=["parquet", "csv"]),
+        expand(
+            f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.{{kind}}",
+            table=STATISTICS_OF_VIDEO,
+            kind=["parquet", "csv"],
+        ),
     log:
         f"{OUT}/logs/video_statistics/{{video}}.log",
     benchmark:
@@ -21,7 +25,9 @@ rule video_statistics:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=lambda wildcards: [
+            asdict(window) for window in planned()[wildcards.video]
+        ],
         frame_interval=settings.frame_interval,
         code=digest("longtake.statistics.video"),
     message:
@@ -34,7 +40,11 @@ rule species_statistics:
     input:
         per_video("statistics/videos/{video}/species.parquet"),
     output:
-        expand(f"{OUT}/statistics/{{table}}.{{kind}}", table=STATISTICS, kind=["parquet", "csv"]),
+        expand(
+            f"{OUT}/statistics/{{table}}.{{kind}}",
+            table=STATISTICS,
+            kind=["parquet", "csv"],
+        ),
         results=f"{OUT}/reports/temporal_analysis_results.json",
     log:
         f"{OUT}/logs/species_statistics/species_statistics.log",
