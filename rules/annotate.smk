@@ -1,17 +1,6 @@
 """Follow the objects of a video, window by window; each window starts from the state the last one left."""
 
 
-def state_before(wildcards):
-    window = window_of(wildcards)["window"]
-    return (
-        []
-        if window == 0
-        else [
-            f"{OUT}/annotate/{wildcards.video}/window-{window - 1:04d}.state.safetensors"
-        ]
-    )
-
-
 rule annotate_window:
     input:
         video=lambda wildcards: VIDEOS[wildcards.video].path,

@@ -13,6 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from longtake.config import locate, read_config
 from longtake.errors import LongtakeError
 from longtake.fingerprint import digest
+from longtake.memory.budget import local_gpus
 from longtake.sheets import read_prompts, read_videos
 from longtake.windows import read_windows
 
@@ -23,27 +24,18 @@ BASE = Path(workflow.basedir)
 
 try:
     settings = read_config(config)
-    VIDEOS = {
-        video.video: video
-        for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)
-    }
+    VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)}
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
 except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
 OUT = settings.output_dir.rstrip("/")
 # What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
-LOCAL_GPUS = int(
-    any(Path("/dev").glob("nvidia[0-9]*")) and not settings.device.force_cpu
-)
+LOCAL_GPUS = int(local_gpus() > 0 and not settings.device.force_cpu)
 # How the report tells to redo a unit.
 COMMAND = " ".join(
     ["snakemake --profile profiles/laptop"]
-    + [
-        f"--configfile={path}"
-        for path in map(str, workflow.configfiles)
-        if path != "config/config.yaml"
-    ]
+    + [f"--configfile={path}" for path in map(str, workflow.configfiles) if path != "config/config.yaml"]
 )
 
 
@@ -82,20 +74,21 @@ def window_of(wildcards):
     return asdict(planned()[wildcards.video][int(wildcards.window)])
 
 
+def state_before(wildcards):
+    """The state that the window before hands over; none for the first."""
+    window = window_of(wildcards)["window"]
+    return [] if window == 0 else [f"{OUT}/annotate/{wildcards.video}/window-{window - 1:04d}.state.safetensors"]
+
+
 def windows_of(video, pattern):
     """The files `pattern` of all windows of a video."""
     windows = planned()[video]
-    return [
-        f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}")
-        for window in windows
-    ]
+    return [f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}") for window in windows]
 
 
 def per_video(pattern):
     """An input function: the files `pattern` of every readable video."""
-    return lambda wildcards: [
-        f"{OUT}/{pattern}".format(video=video) for video in planned()
-    ]
+    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in planned()]
 
 
 def species_names():
@@ -106,10 +99,7 @@ def species_names():
 
 def file_name(name):
     """A species as a file name: what is no letter, digit, dash or dot becomes an underscore."""
-    return "".join(
-        character if character.isalnum() or character in "-." else "_"
-        for character in name
-    )
+    return "".join(character if character.isalnum() or character in "-." else "_" for character in name)
 
 
 def prompts_of(wildcards):

@@ -18,9 +18,7 @@ rule overlay:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [
-            asdict(window) for window in planned()[wildcards.video]
-        ],
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
         frame_interval=settings.frame_interval,
         species=species_names(),
         width=settings.export.overlay_width,
@@ -48,9 +46,7 @@ rule coco:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
     params:
-        windows=lambda wildcards: [
-            asdict(window) for window in planned()[wildcards.video]
-        ],
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
         frame_interval=settings.frame_interval,
         species=species_names(),
         code=digest("longtake.export.coco"),

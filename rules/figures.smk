@@ -25,9 +25,7 @@ rule video_figures:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [
-            asdict(window) for window in planned()[wildcards.video]
-        ],
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
         species=SPECIES,
         code=digest("longtake.report.draw"),
     message:
@@ -58,9 +56,7 @@ rule video_stills:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [
-            asdict(window) for window in planned()[wildcards.video]
-        ],
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
         species=SPECIES,
         code=digest("longtake.report.stills"),
     message:

@@ -3,9 +3,7 @@
 
 rule merge_detections:
     input:
-        windows=lambda wildcards: windows_of(
-            wildcards.video, "annotate/{video}/window-{window}.parquet"
-        ),
+        windows=lambda wildcards: windows_of(wildcards.video, "annotate/{video}/window-{window}.parquet"),
     output:
         detections=f"{OUT}/detections/{{video}}.parquet",
     log:
@@ -27,12 +25,8 @@ rule merge_detections:
 
 rule merge_gradients:
     input:
-        curves=lambda wildcards: windows_of(
-            wildcards.video, "gradients/{video}/window-{window}.curves.parquet"
-        ),
-        clips=lambda wildcards: windows_of(
-            wildcards.video, "gradients/{video}/window-{window}.clips.parquet"
-        ),
+        curves=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.curves.parquet"),
+        clips=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.clips.parquet"),
     output:
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",

@@ -19,7 +19,7 @@ rule report:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        results=OUT,
+        results=lambda wildcards, output: str(Path(output.page).parent),
         species=SPECIES,
         pages=PAGES,
         settings=asdict(settings),
@@ -48,9 +48,7 @@ onerror:
             command=COMMAND,
             title="longtake report of an incomplete run",
         )
-        print(
-            f"What failed, and how to redo just that: {INCOMPLETE}", file=sys.stderr
-        )
+        print(f"What failed, and how to redo just that: {INCOMPLETE}", file=sys.stderr)
 
 
 onsuccess:

@@ -25,9 +25,7 @@ rule video_statistics:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [
-            asdict(window) for window in planned()[wildcards.video]
-        ],
+        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
         frame_interval=settings.frame_interval,
         code=digest("longtake.statistics.video"),
     message:
