@@ -164,7 +164,7 @@ BUILDERS: dict[str, Callable[[Path, Callable[[str], Clip]], Clip]] = {
     "hevc.ts": lambda p, get: remux(get("hevc.mp4"), p),
     "ten_bit.mp4": lambda p, get: encode(p, pix_fmt="yuv420p10le", gop=60),
     "baseline.mp4": lambda p, get: encode(p, gop=30, options={"bf": "0", "profile": "baseline"}),
-    "scaled.mkv": lambda p, get: encode(p, gop=30, options=_x264(cqm="jvt")),
+    "scaled.mkv": lambda p, get: encode(p, gop=30, options=_x264(cqm4=",".join(str(16 + k) for k in range(16)))),
     "odd_vp9.mkv": lambda p, get: encode(
         p, codec="libvpx-vp9", size=(129, 97), gop=40, options={"deadline": "realtime", "cpu-used": "8"}
     ),

@@ -7,7 +7,7 @@ import pytest
 
 from longtake.errors import UnreadableVideo
 from longtake.media import index_video, probe_video, read_frames
-from longtake.media.index import CORRUPT
+from longtake.media.index import CORRUPT, KEY
 
 
 def damage(source, target, packet, index):
@@ -92,6 +92,14 @@ def test_a_lost_picture_taints_all_that_refers_to_it(tmp_path, clip, remux_clip,
     assert seen > 20
 
 
+def test_a_loss_before_a_keyframe_leaves_what_follows_it_sound(clip, tmp_path, remux_clip):
+    truth = clip("open_gop.mp4")
+    key = int(index_video(truth.path).keys[2])
+    index = index_video(remux_clip(truth, tmp_path / "lost.mp4", drop=key - 1).path)
+    assert index.packet_flags[key - 1] & KEY
+    assert not np.any(index.packet_flags & CORRUPT)
+
+
 def test_concealed_damage_taints_by_the_log_alone(tmp_path, clip, remux_clip, monkeypatch):
     """Without the numbering: from the decoder's first complaint on, nothing passes as sound."""
     truth = clip("gop60.mp4")
@@ -161,6 +169,7 @@ def test_damage_that_raises_taints_even_where_nothing_is_logged(tmp_path, clip, 
     bad = tmp_path / "bad.mp4"
     damage(truth.path, bad, hurt, sound)
     monkeypatch.setattr("longtake.media.complaints.is_error", lambda logs: False)
+    monkeypatch.setattr("longtake.media.h264.FrameNumbers.follows_gap", lambda self, packet: False)
     index = index_video(bad)
     given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
     tainted = {item.frame for item in given if item.tainted}

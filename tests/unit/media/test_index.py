@@ -54,9 +54,15 @@ def test_an_edit_list_hides_frames_but_keeps_the_keyframe_that_decodes_them(clip
     assert index.time_s(0) == 0
 
 
-def test_packets_that_are_never_shown_are_no_frames(clip):
+def test_packets_that_are_never_shown_are_no_frames(clip, barcode):
     index = index_video(clip("hidden_vp8.webm").path)
     assert len(index.packet_pts) > index.n_frames == 120
+    hidden = np.flatnonzero(index.packet_flags & HIDDEN)
+    # Each precedes the shown packet of the same time.
+    assert np.array_equal(index.packet_pts[hidden], index.packet_pts[hidden + 1])
+    for frame in np.searchsorted(index.order, hidden).tolist():
+        assert [barcode(item.pixels) for item in read_frames(index, [frame])] == [frame]
+        assert index.order[frame] in hidden + 1
     assert probe_video(index.path, index)["reason"] == ""
 
 
