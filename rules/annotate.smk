@@ -6,7 +6,7 @@ rule annotate_window:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         state=state_before,
-        model=lambda wildcards: model_files(settings.annotate.model),
+        model=TRACKER,
     output:
         detections=f"{OUT}/annotate/{{video}}/window-{{window}}.parquet",
         state=f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors",

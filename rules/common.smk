@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from longtake.config import locate, read_config
+from longtake.config import locate, model_files, read_config
 from longtake.errors import LongtakeError
 from longtake.fingerprint import digest
 from longtake.memory.budget import local_gpus
@@ -26,6 +26,8 @@ try:
     settings = read_config(config)
     VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)}
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
+    TRACKER = model_files(settings.annotate.model, BASE, "annotate.model")
+    CLASSIFIER = model_files(settings.gradients.model, BASE, "gradients.model")
 except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
@@ -42,20 +44,6 @@ COMMAND = " ".join(
 wildcard_constraints:
     video=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     window=r"\d\d\d\d+",
-
-
-def model_files(folder):
-    """The files of a model folder; editing one reruns what used it. A module:factory has none."""
-    path = locate(folder, BASE)
-    if ":" in folder and not path.exists():
-        return []
-    names = ["config.json", "model.safetensors"]
-    if not (path / names[0]).is_file():
-        raise WorkflowError(
-            f"ModelError: the model folder {folder!r} holds no config.json (looked in {path.absolute()}). "
-            "Set annotate.model or gradients.model to a local folder of a model."
-        )
-    return [str(path / name) for name in names if (path / name).is_file()]
 
 
 @cache

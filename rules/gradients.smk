@@ -6,7 +6,7 @@ rule gradients_window:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/annotate/{{video}}/window-{{window}}.parquet",
-        model=lambda wildcards: model_files(settings.gradients.model),
+        model=CLASSIFIER,
     output:
         curves=f"{OUT}/gradients/{{video}}/window-{{window}}.curves.parquet",
         clips=f"{OUT}/gradients/{{video}}/window-{{window}}.clips.parquet",

@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from longtake.config import Config, GradientOptions, load_schema, locate, read_config
+from longtake.config import Config, GradientOptions, load_schema, locate, model_files, read_config
 from longtake.document import config_readme, config_yaml
 from longtake.errors import ConfigError
 
@@ -92,3 +92,12 @@ def test_models_of_the_checkout_are_found_from_anywhere(tmp_path, monkeypatch):
     assert locate("workflow/models/x", ROOT) == ROOT / "workflow/models/x"
     (tmp_path / "mine").mkdir()
     assert locate("mine", ROOT) == Path("mine")
+
+
+def test_a_model_is_its_files(tmp_path):
+    for name in ("config.json", "model.safetensors", "README.md"):
+        (tmp_path / name).touch()
+    assert model_files(str(tmp_path), ROOT, "x") == [str(tmp_path / "config.json"), str(tmp_path / "model.safetensors")]
+    assert model_files("mypackage.models:make", ROOT, "x") == []
+    with pytest.raises(ConfigError, match=r"annotate\.model is 'nowhere'"):
+        model_files("nowhere", ROOT, "annotate.model")

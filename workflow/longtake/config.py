@@ -173,3 +173,25 @@ def locate(path: str, base: Path) -> Path:
     """
     here = Path(path)
     return here if here.is_absolute() or here.exists() else base / path
+
+
+def model_files(model: str, base: Path, setting: str) -> list[str]:
+    """Return the files of a model that a job depends on: editing one reruns what used it.
+
+    None for ``module:factory``, which is code and not a folder.
+
+    Raises
+    ------
+    ConfigError
+        If the folder, or its config.json, does not exist.
+    """
+    folder = locate(model, base)
+    if ":" in model and not folder.exists():
+        return []
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            f"{setting} is {model!r}, but {folder.absolute()} holds no config.json. Give the folder of a model's "
+            "files, or download them first; README.md says which."
+        )
+    names = ("config.json", "model.safetensors", "preprocessor_config.json", "processor_config.json")
+    return [str(folder / name) for name in names if (folder / name).is_file()]
