@@ -32,8 +32,7 @@ models: .venv/run
 
 # Write the documents that are made from their sources.
 readme: .venv/run
-	$(BIN)/python -m longtake.document README.md > config/README.md
-	$(BIN)/python -m longtake.document config.yaml > config/config.yaml
+	$(BIN)/python -m longtake.document
 
 constraints: .venv/dev
 	(sed -n 1p envs/constraints.txt; $(BIN)/pip freeze | sed 's/+cpu//' | grep -v '^nvidia\|^torch==') > envs/constraints.new

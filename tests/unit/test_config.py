@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from longtake.config import Config, GradientOptions, load_schema, locate, model_files, read_config
-from longtake.document import config_readme, config_yaml
+from longtake.document import documents
 from longtake.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_files_are_made_from_the_schema():
-    assert (ROOT / "config/config.yaml").read_text() == config_yaml(), "run: make readme"
-    assert (ROOT / "config/README.md").read_text() == config_readme(), "run: make readme"
+@pytest.mark.parametrize("path", ["config/config.yaml", "config/README.md", "README.md"])
+def test_documents_are_made_from_their_sources(path):
+    assert (ROOT / path).read_text() == documents()[ROOT / path], "run: make readme"
 
 
 def test_the_dataclasses_have_the_schemas_keys():

@@ -1,18 +1,58 @@
-"""Documents that are made from their sources: config/config.yaml and config/README.md from the schemas.
+"""Documents that are made from their sources, so that they cannot disagree.
 
-``python -m longtake.document config.yaml`` and ``python -m longtake.document README.md`` write them to standard
-output; tests hold the files in ``config/`` equal to that.
+config/config.yaml and config/README.md come from the schemas, the measurements in README.md from what the
+benchmarks wrote. ``python -m longtake.document`` writes them; tests hold the files equal to `documents`.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from longtake.config import SCHEMA, load_schema
+
+
+ROOT = SCHEMA.parents[1]
+
+
+def documents() -> dict[Path, str]:
+    """Return every generated document: its path and its whole text."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    measured = f"<!-- measured: make readme -->\n\n{measurements()}\n<!-- end -->"
+    return {
+        ROOT / "config/config.yaml": config_yaml(),
+        ROOT / "config/README.md": config_readme(),
+        ROOT / "README.md": re.sub(r"<!-- measured.*?<!-- end -->", lambda _: measured, readme, flags=re.DOTALL),
+    }
+
+
+def measurements() -> str:
+    """Return README's tables of measurements, from benchmarks/results."""
+    reader = json.loads((ROOT / "benchmarks/results/reader.json").read_text(encoding="utf-8"))
+    rows = [
+        f"| {reader['labels'][way]} | {run['cpu_s']:.1f} | {run['rss_mb']:.0f} | {run['right']} of {run['frames']} |"
+        for way, run in sorted(reader["ways"].items(), key=lambda item: item[1]["cpu_s"])
+    ]
+    parts = [
+        f"**Reading** {reader['what']} ({reader['cores']} cores, {reader['date']}):",
+        "\n".join(["| way | CPU s | RSS above start, MB | right frames |", "|---|---|---|---|", *rows]),
+        f"For a video ten times as long, longtake's memory is {reader['rss_long_of_short']:.2f} times that.",
+    ]
+    annotate = json.loads((ROOT / "benchmarks/results/annotate.json").read_text(encoding="utf-8"))
+    rows = [
+        f"| {run['run']} | {run['frames']} | {run['peak_mb']:.0f} | {run['cpu_s']:.0f} |" for run in annotate["runs"]
+    ]
+    parts += [
+        f"**Annotating** with {annotate['model']}, {annotate['video']['objects']} objects, every frame "
+        f"({annotate['machine']['cores']} cores, {annotate['date']}). The stock session keeps all it ever computed; "
+        "the bounded one gives the same logits, bit for bit:",
+        "\n".join(["| run | frames | peak RSS, MB | CPU s |", "|---|---|---|---|", *rows]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def config_yaml() -> str:
@@ -81,5 +121,5 @@ def _plain(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    documents = {"config.yaml": config_yaml, "README.md": config_readme}
-    sys.stdout.write(documents[sys.argv[1]]())
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
