@@ -175,3 +175,22 @@ def test_damage_that_raises_taints_even_where_nothing_is_logged(tmp_path, clip, 
     tainted = {item.frame for item in given if item.tainted}
     assert len(tainted) > 40
     assert all(hurt - 1 <= index.order[frame] < index.keys[2] for frame in tainted)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45, 0.6, 0.75])
+@pytest.mark.parametrize("name", ["mpeg2.ts", "gop60.ts", "gop12.ts"])
+def test_noise_in_a_transport_stream_never_passes_as_sound(tmp_path, clip, name, share):
+    """Two transport packets are overwritten, headers and all, so whole pictures can be lost."""
+    truth = clip(name)
+    sound = index_video(truth.path)
+    data = bytearray(truth.path.read_bytes())
+    place = int(share * len(data))
+    data[place : place + 300] = np.random.default_rng(5).integers(0, 256, 300, dtype=np.uint8).tobytes()
+    bad = tmp_path / name
+    bad.write_bytes(data)
+    index = index_video(bad)
+    reference = {int(sound.pts[item.frame]): item.pixels for item in read_frames(sound, range(sound.n_frames))}
+    given = list(read_frames(index, range(index.n_frames), on_missing=lambda frame, reason: None))
+    wrong = {item.frame for item in given if not np.array_equal(item.pixels, reference[int(index.pts[item.frame])])}
+    assert wrong <= {item.frame for item in given if item.tainted}
+    assert sum(item.tainted for item in given) < 0.7 * len(given)

@@ -71,7 +71,7 @@ class Decoder:
         taint = _Taint(self.index, interval.first)
         for number, packet in self._packets_from(interval.first, interval.last):
             if packet.is_corrupt or self.index.packet_flags[number] & CORRUPT:
-                taint.mark(number)
+                taint.mark_gap(number)
             pictures = self._feed(packet, "DEFAULT" if number in wanted else "NONREF", number, taint)
             yield from self._name(pictures, by_pts, taint)
         yield from self._name(self._feed(None, "DEFAULT", interval.last, taint), by_pts, taint)
@@ -217,15 +217,20 @@ class _Taint:
         if packet != self._first and self._index.packet_pts[packet] > self._index.packet_pts[self._first]:
             self.mark_error(packet)
 
+    def mark_gap(self, packet: int) -> None:
+        """Mark a packet beside which the file is damaged: what is lost there may be anything."""
+        self._add(packet, None)
+
     def mark(self, packet: int) -> None:
-        leads = self._leads(packet)
-        if self._ranges:
-            start, end, before = self._ranges[-1]
-            if start <= packet < end and before in (None, leads):
-                return
+        self._add(packet, self._leads(packet))
+
+    def _add(self, packet: int, before: int | None) -> None:
+        if any(start <= packet < end and known in (None, before) for start, end, known in self._ranges):
+            return
         keys = self._index.keys
         after = int(np.searchsorted(keys, packet, side="right"))
-        self._ranges.append((packet, int(keys[after]) if after < len(keys) else len(self._index.packet_pts), leads))
+        end = int(keys[after]) if after < len(keys) else len(self._index.packet_pts)
+        self._ranges.append((packet, end, before))
 
     def mark_pts(self, pts: int) -> None:
         frame = int(np.searchsorted(self._index.pts, pts))
