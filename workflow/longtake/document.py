@@ -15,7 +15,6 @@ from typing import Any
 
 from longtake.config import SCHEMA, load_schema
 
-
 ROOT = SCHEMA.parents[1]
 
 
@@ -67,7 +66,8 @@ def config_readme() -> str:
         "# Configuration",
         "Made by `make readme` from [config.schema.yaml](config.schema.yaml), [videos.schema.yaml]"
         "(videos.schema.yaml) and [prompts.schema.yaml](prompts.schema.yaml). Set values in "
-        "[config.yaml](config.yaml), in a file of your own given with `--configfile`, or on the command line: `--config window_duration=60`. "
+        "[config.yaml](config.yaml), in a file of your own given with `--configfile`, or on the command line: "
+        "`--config window_duration=60`. "
         "An unknown key, a wrong type or a contradiction stops the run before any job, and the message names the "
         "value, the file and what to do.",
         "## Settings",
