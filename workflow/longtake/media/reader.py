@@ -49,7 +49,9 @@ class Frame:
     pixels
         (h, w, 3) uint8 RGB, contiguous.
     tainted
-        A decoding error between the keyframe and this frame can have changed its pixels.
+        Damage between the keyframe and this frame can have changed its pixels: packets that are corrupt, lost
+        (by the demuxer's word, or by the numbering of H.264 pictures), refused or complained of by the decoder.
+        Noise that happens to parse as video is beyond what any reader can notice.
     """
 
     frame: int

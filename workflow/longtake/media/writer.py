@@ -8,8 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
 
 from longtake.errors import MediaError
 from longtake.store.atomic import atomic_path
@@ -61,15 +63,7 @@ def write_video(
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        stream = container.add_stream("libx264", rate=30, options={"crf": str(crf), "preset": preset})
-        stream.width, stream.height = width + width % 2, height + height % 2
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.time_base = stream.time_base = time_base
-        context.gop_size = keyframe_interval
-        context.thread_count = 1
-        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        stream = _add_stream(container, width, height, time_base, crf, preset, keyframe_interval)
         for pts, pixels in frames:
             step = 1 if previous is None else pts - previous
             if step <= 0:
@@ -82,6 +76,27 @@ def write_video(
             raise MediaError(f"{path}: no frames to write.")
         container.mux(stream.encode(None))
     return count
+
+
+def _add_stream(
+    container: OutputContainer,
+    width: int,
+    height: int,
+    time_base: Fraction,
+    crf: int,
+    preset: str,
+    keyframe_interval: int,
+) -> VideoStream:
+    stream = container.add_stream("libx264", rate=30, options={"crf": str(crf), "preset": preset})
+    stream.width, stream.height = width + width % 2, height + height % 2
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = stream.time_base = time_base
+    context.gop_size = keyframe_interval
+    context.thread_count = 1
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return stream
 
 
 def _picture(path: Path, pixels: np.ndarray, width: int, height: int) -> VideoFrame:
