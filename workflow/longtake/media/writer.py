@@ -63,7 +63,8 @@ def write_video(
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        stream = _add_stream(container, width, height, time_base, crf, preset, keyframe_interval)
+        stream = _add_stream(container, (width, height), time_base, {"crf": str(crf), "preset": preset})
+        stream.codec_context.gop_size = keyframe_interval
         for pts, pixels in frames:
             step = 1 if previous is None else pts - previous
             if step <= 0:
@@ -79,20 +80,14 @@ def write_video(
 
 
 def _add_stream(
-    container: OutputContainer,
-    width: int,
-    height: int,
-    time_base: Fraction,
-    crf: int,
-    preset: str,
-    keyframe_interval: int,
+    container: OutputContainer, size: tuple[int, int], time_base: Fraction, options: dict[str, str]
 ) -> VideoStream:
-    stream = container.add_stream("libx264", rate=30, options={"crf": str(crf), "preset": preset})
+    width, height = size
+    stream = container.add_stream("libx264", rate=30, options=options)
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.time_base = stream.time_base = time_base
-    context.gop_size = keyframe_interval
     context.thread_count = 1
     context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
     context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
