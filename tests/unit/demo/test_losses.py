@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from longtake.demo.exercises import follow, paint
 from longtake.demo.lessons import Lesson
 from longtake.demo.losses import mask_loss, tracking_loss
-from longtake.demo.painting import paint
 from longtake.demo.tracker import new_tracker
 from longtake.demo.unroll import Step
 
@@ -58,3 +58,7 @@ def test_painting_moves_only_the_decoder_and_the_prompt_encoder():
     paint(model, seed=1, steps=2, batch=2)
     moved = {name.split(".")[0] for name, value in model.state_dict().items() if not value.equal(before[name])}
     assert moved == {"mask_decoder", "prompt_encoder"}
+    follow(model, seed=1, steps=1, batch=2)
+    untouched = {name for name, value in model.state_dict().items() if value.equal(before[name])}
+    assert any(name.startswith("vision_encoder") for name in untouched)
+    assert not model.state_dict()["memory_encoder.projection.weight"].equal(before["memory_encoder.projection.weight"])

@@ -5,6 +5,7 @@ loads it, and the annotate job treats it like any other.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,6 +28,20 @@ _UNSET = {
     "occlusion_spatial_embedding_parameter",
     "pos_embed",
     "pos_embed_window",
+}
+_STARTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "memory_fuser.layers.0.scale": lambda value: value.fill_(0.3),
+    "memory_fuser.layers.1.scale": lambda value: value.fill_(0.3),
+    "cross_attn_image.q_proj.bias": lambda value: value.fill_(2.0),
+    "cross_attn_image.k_proj.bias": lambda value: value.fill_(2.0),
+    "cross_attn_image.q_proj.weight": lambda value: value.mul_(0.3),
+    "cross_attn_image.k_proj.weight": lambda value: value.mul_(0.3),
+    "memory_attention.layers.0.self_attn.o_proj.weight": lambda value: value.mul_(0.3),
+    "memory_attention.layers.1.self_attn.o_proj.weight": lambda value: value.mul_(0.3),
+    "memory_attention.layers.0.linear2.weight": lambda value: value.mul_(0.3),
+    "memory_attention.layers.1.linear2.weight": lambda value: value.mul_(0.3),
+    "mask_downsampler.final_conv.weight": lambda value: value.mul_(4.0),
+    "memory_encoder.feature_projection.weight": lambda value: value.mul_(0.5),
 }
 
 
@@ -90,7 +105,8 @@ def new_tracker(seed: int) -> Sam2VideoModel:
 
     Three things beyond the usual variances make a short training enough. Box corners are encoded with the
     same frequencies as image positions; queries and keys of the mask decoder start equal, so that a corner
-    attends to its place; and the memory attention starts with a bias that favours the same place.
+    attends to its place; and memories start out dominated by their mask and read at the same place (equal
+    biases of rotated queries and keys favour small distances).
     """
     generator = torch.Generator().manual_seed(seed)
     model = Sam2VideoModel(tracker_config())
@@ -106,12 +122,9 @@ def new_tracker(seed: int) -> Sam2VideoModel:
         last = name.rpartition(".")[2]
         if last in _UNSET:
             parameter.normal_(0, 0.1, generator=generator)
-        elif ".memory_fuser." in name and last == "scale":
-            parameter.fill_(0.3)
-        elif name.startswith("memory_attention.") and name.endswith(
-            ("cross_attn_image.q_proj.bias", "cross_attn_image.k_proj.bias")
-        ):
-            parameter.fill_(1.0)
+        for part, start in _STARTS.items():
+            if part in name:
+                start(parameter)
     frequencies = model.shared_image_embedding.positional_embedding
     frequencies.normal_(0, 1, generator=generator)
     model.prompt_encoder.shared_embedding.positional_embedding.copy_(frequencies)

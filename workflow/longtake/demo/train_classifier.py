@@ -1,8 +1,8 @@
 """Train the demo's species classifier from nothing: ``python -m longtake.demo.train_classifier --out FOLDER``.
 
 The clips are cut out of pond scenes by the functions with which the gradient job cuts them out of videos, with boxes as
-a tracker would give them: shifted, scaled, and known on some frames only. Scenes are rendered as they are needed. Two
-of the species differ in motion alone, so that a classifier of single frames cannot pass.
+a tracker would give them: shifted, scaled, and known on some frames only. Two of the species differ in motion alone,
+so that a classifier of single frames cannot pass.
 
 Everything is drawn from the seed; one thread on one machine gives the same weights again.
 """
@@ -44,27 +44,22 @@ class Stage:
 
     Attributes
     ----------
-    offsets : frames of a clip, counted from its first
-    most_animals : scenes hold 1 to this many
-    per_scene : places in time at which a scene is looked at
+    offsets : which frames of the clips are shown
     steps, batch : how many batches, of how many clips
     rate : peak of the learning rate
     """
 
     name: str
     offsets: tuple[int, ...]
-    most_animals: int
-    per_scene: int
     steps: int
     batch: int
     rate: float
 
 
-# Shapes first, from many pictures of one animal; then which animal is meant; then whole clips, for what motion tells.
+# Shapes first, from many pictures at little cost; then whole clips, for what only motion tells.
 STAGES = (
-    Stage("shapes", (0, 15, 30), most_animals=1, per_scene=3, steps=200, batch=48, rate=1.5e-3),
-    Stage("crowds", (0, 15, 30), most_animals=4, per_scene=3, steps=300, batch=48, rate=1.5e-3),
-    Stage("motion", tuple(range(31)), most_animals=4, per_scene=2, steps=1000, batch=16, rate=1e-3),
+    Stage("shapes", (0, 15, 30), steps=350, batch=64, rate=1.5e-3),
+    Stage("motion", tuple(range(31)), steps=1300, batch=16, rate=1e-3),
 )
 
 
@@ -136,33 +131,17 @@ def _jittered(boxes: np.ndarray, draw: np.random.Generator, jitter: float, heigh
 
 
 def varied(clip: LabelledClip, draw: np.random.Generator) -> LabelledClip:
-    """The clip as another camera and encoder would have given it: mirrored, of other light, compressed."""
-    frames = clip.frames
+    """The clip as it could also have been: turned, mirrored, of other colours and light, compressed."""
+    frames = np.rot90(clip.frames, int(draw.integers(4)), axes=(1, 2))
     if draw.random() < 0.5:
         frames = frames[:, :, ::-1]
+    frames = frames[..., draw.permutation(3)]
     gain, offset = draw.uniform(0.8, 1.2, 3), draw.uniform(-15, 15)
     frames = np.clip(frames * gain.astype(np.float32) + np.float32(offset), 0, 255).astype(np.uint8)
-    if draw.random() < 0.5:
+    if draw.random() < 0.3:
         quality = int(draw.integers(40, 95))
         frames = np.stack([_compressed(frame, quality) for frame in frames])
     return LabelledClip(np.ascontiguousarray(frames), clip.species)
-
-
-def shown_twice(
-    clips: Iterator[LabelledClip], draw: np.random.Generator, pool_size: int = 256
-) -> Iterator[LabelledClip]:
-    """Every clip, and after each an earlier one once more: rendering costs more than learning.
-
-    Memory: `pool_size` clips, 0.4 MB each for 31 frames of 64 x 64 pixels.
-    """
-    pool: list[LabelledClip] = []
-    for clip in clips:
-        yield clip
-        if len(pool) < pool_size:
-            pool.append(clip)
-        else:
-            pool[int(draw.integers(pool_size))] = clip
-        yield pool[int(draw.integers(len(pool)))]
 
 
 def _compressed(frame: np.ndarray, quality: int) -> np.ndarray:
@@ -191,39 +170,42 @@ def accuracy(table: np.ndarray) -> float:
     return float(np.trace(table) / table.sum())
 
 
-def train(stages: Sequence[Stage], *, seed: int, out: Path, every: int = 100) -> ClipClassifier:
+def train(stages: Sequence[Stage], *, n_clips: int, seed: int, out: Path, every: int = 100) -> ClipClassifier:
     """Train one stage after the other; saves and evaluates on held-out clips every `every` steps and after each stage.
 
-    Memory: one batch of clips and its activations, about 25 MB for a clip of 31 frames.
+    Memory: `n_clips` clips of 0.4 MB, and one batch with its activations, about 10 MB for a clip of 31 frames.
     """
     torch.manual_seed(seed)
     module = ClipClassifier(ClassifierConfig(SPECIES))
+    size, offsets = module.config.size, range(module.config.n_frames)
+    scenes = clips_of_scenes(_TRAINING + seed * 1_000_000, offsets, size=size, jitter=0.08, per_scene=2)
+    clips = list(islice(scenes, n_clips))
+    logger.info("%d clips are rendered", len(clips))
     checked = held_out_clips(120, module.config)
-    for number, stage in enumerate(stages):
-        _train_stage(module, stage, _TRAINING + (seed * 10 + number) * 1_000_000, checked, out=out, every=every)
+    for stage in stages:
+        draw = stream(seed, "classifier", stage.name)
+        _train_stage(module, stage, clips, checked, draw=draw, out=out, every=every)
     return module.eval()
 
 
 def _train_stage(
-    module: ClipClassifier, stage: Stage, first_seed: int, checked: list[LabelledClip], *, out: Path, every: int
+    module: ClipClassifier,
+    stage: Stage,
+    clips: list[LabelledClip],
+    checked: list[LabelledClip],
+    *,
+    draw: np.random.Generator,
+    out: Path,
+    every: int,
 ) -> None:
     optimiser = torch.optim.AdamW(module.parameters(), lr=stage.rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, stage.steps))
-    size = module.config.size
-    draw = stream(first_seed, "classifier", "variation")
-    fresh = clips_of_scenes(
-        first_seed,
-        stage.offsets,
-        size=size,
-        jitter=0.08,
-        most_animals=stage.most_animals,
-        per_scene=stage.per_scene,
-    )
-    clips = shown_twice(fresh, draw)
+    shown = list(stage.offsets)
     module.train()
     mean_loss = math.log(len(SPECIES))
     for step in range(stage.steps):
-        taken = [varied(clip, draw) for clip in islice(clips, stage.batch)]
+        chosen = [clips[number] for number in draw.choice(len(clips), stage.batch, replace=False)]
+        taken = [varied(LabelledClip(clip.frames[shown], clip.species), draw) for clip in chosen]
         frames = torch.from_numpy(np.stack([clip.frames for clip in taken])).permute(0, 1, 4, 2, 3).float() / 255
         loss = cross_entropy(module(frames), torch.tensor([clip.species for clip in taken]))
         optimiser.zero_grad()
@@ -258,12 +240,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json and model.safetensors")
     parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--clips", type=int, default=2600, help="clips to render, 0.4 MB each")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # More threads would sum in another order, and the weights would depend on the machine's load.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    module = train(STAGES, seed=options.seed, out=options.out)
+    module = train(STAGES, n_clips=options.clips, seed=options.seed, out=options.out)
     _report(ClipClassifierAdapter(module), held_out_clips(400, module.config))
 
 

@@ -1,7 +1,7 @@
 """Train the demo's small SAM 2 from nothing: ``python -m longtake.demo.train_tracker --out FOLDER``.
 
-First boxes are painted without pictures; then one frame and a box; short clips with memory; long unrolls with
-gaps, absences and crossings. Everything is drawn from the seed: the scenes, the boxes, the weights.
+First two exercises without pictures; then pairs of frames, short clips, and long unrolls with gaps, absences and
+crossings. Everything is drawn from the seed: the scenes, the boxes, the weights.
 """
 
 import argparse
@@ -17,21 +17,20 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Sam2VideoModel
 
+from longtake.demo.exercises import follow, paint
 from longtake.demo.lessons import Lesson, Stage, make_lesson
 from longtake.demo.losses import tracking_loss
-from longtake.demo.painting import paint
 from longtake.demo.tracker import IMAGE_MEAN, IMAGE_STD, new_tracker, save_tracker
 from longtake.demo.unroll import Step, encode, unroll
 from longtake.store.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 
-PAINTING_STEPS = 400
+PAINTING_STEPS, FOLLOWING_STEPS = 300, 220
 STAGES = (
-    Stage("box", 350, 5, 1, (2, 5), (0, 1), (3, 8), (1.0, 3.0), followed=4),
-    Stage("pairs", 350, 4, 3, (1, 4), (0, 2), (2, 5), (1.0, 4.0)),
-    Stage("clips", 500, 3, 5, (2, 5), (1, 3), (3, 7), (1.0, 4.0), gap=0.3),
-    Stage("unrolls", 700, 2, 9, (3, 5), (1, 3), (3, 8), (1.0, 4.0), gap=0.5, detach_every=4),
+    Stage("pairs", 400, 4, 2, (2, 5), (0, 1), (2, 6), (1.0, 3.0)),
+    Stage("clips", 450, 3, 4, (2, 5), (0, 3), (3, 7), (1.0, 4.0), gap=0.3),
+    Stage("unrolls", 550, 2, 8, (3, 5), (1, 3), (3, 8), (1.0, 4.0), gap=0.5, detach_every=4),
 )
 _PEAK_RATE, _LAST_RATE, _WARM_UP = 6e-4, 2e-5, 40
 _DECAY = 0.996  # of the running average of the weights, which is what is kept
@@ -82,9 +81,8 @@ def train(out: Path, checkpoint: Path, *, seed: int, stages: tuple[Stage, ...] =
     plan = [(stage, number) for stage in stages for number in range(stage.steps)]
     state = _state(seed, checkpoint)
     if state.step == 0:
-        reached = paint(state.model, seed=seed, steps=PAINTING_STEPS)
+        _exercise(state.model, seed)
         state.average.load_state_dict(state.model.state_dict())
-        logger.info("painting boxes: IoU %.3f over the last 50 of %d steps", np.mean(reached[-50:]), len(reached))
     remaining = plan[state.step :]
     lessons = DataLoader(_Lessons(seed, remaining), batch_size=None, num_workers=1, prefetch_factor=4)
     encoding = state.model.vision_encoder.neck.position_encoding
@@ -103,6 +101,13 @@ def train(out: Path, checkpoint: Path, *, seed: int, stages: tuple[Stage, ...] =
         if state.step % 100 == 0 or state.step == len(plan):
             _keep(state, checkpoint)
             save_tracker(state.average, out)
+
+
+def _exercise(model: Sam2VideoModel, seed: int) -> None:
+    painted = paint(model, seed=seed, steps=PAINTING_STEPS)
+    logger.info("painting what a box holds: IoU %.3f after %d steps", np.mean(painted[-30:]), len(painted))
+    followed = follow(model, seed=seed, steps=FOLLOWING_STEPS)
+    logger.info("following it by memory: IoU %.3f after %d steps", np.mean(followed[-30:]), len(followed))
 
 
 def _state(seed: int, checkpoint: Path) -> State:
