@@ -37,7 +37,7 @@ LOCAL_GPUS = int(local_gpus() > 0 and not settings.device.force_cpu)
 # How the report tells to redo a unit.
 COMMAND = " ".join(
     ["snakemake --profile profiles/laptop"]
-    + [f"--configfile={path}" for path in map(str, workflow.configfiles) if path != "config/config.yaml"]
+    + [f"--configfile={name}" for name in map(os.path.relpath, workflow.configfiles) if name != "config/config.yaml"]
 )
 
 
