@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,20 @@ log = logging.getLogger(__name__)
 VIDEO_COLUMNS = "video status reason windows frames duration_s fps variable_rate width height codec path".split()
 
 
-def probe(video: str, path: str, summary: str, index: str) -> dict[str, Any]:
+def probe(
+    video: str,
+    path: str,
+    summary: str | Path,
+    index: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
     """Write the facts of a video to `summary` (JSON) and its frame index to `index` (Parquet).
 
     A video that cannot be read is a fact too: its summary says ``unreadable`` and why, its index is an empty file,
     and the other videos go on without it.
     """
     try:
-        found = index_video(path)
+        found = index_video(path, progress)
         save_index(found, index)
         facts = probe_video(path, found)
     except (UnreadableVideo, OSError) as error:
@@ -39,14 +45,14 @@ def probe(video: str, path: str, summary: str, index: str) -> dict[str, Any]:
 
 
 def plan(
-    summaries: Iterable[str],
-    indexes: Iterable[str],
+    summaries: Iterable[str | Path],
+    indexes: Iterable[str | Path],
     *,
     duration: float,
     overlap: float,
     frame_interval: int,
-    windows_out: str,
-    videos_out: str,
+    windows_out: str | Path,
+    videos_out: str | Path,
 ) -> int:
     """Write the table of all windows of all readable videos, and the table of videos; return the window count.
 

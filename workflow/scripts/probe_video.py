@@ -2,5 +2,5 @@ from longtake.job import job
 from longtake.plan import probe
 
 with job(snakemake) as it:
-    facts = probe(it.wildcards["video"], it.input.video, it.output.summary, it.output.index)
+    facts = probe(it.wildcards["video"], it.input.video, it.output.summary, it.output.index, it.progress)
     it.record(status=facts["status"], reason=facts["reason"])

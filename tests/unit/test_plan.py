@@ -1,0 +1,79 @@
+"""Probe and plan: facts about each video, one table of windows, and bad videos left out."""
+
+import csv
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from longtake.media import write_video
+from longtake.plan import plan, probe
+from longtake.windows import read_windows
+
+
+@pytest.fixture
+def videos(tmp_path):
+    frames = ((number, np.full((32, 48, 3), number, np.uint8)) for number in range(50))
+    write_video(tmp_path / "good.mp4", frames, time_base=Fraction(1, 10), width=48, height=32)
+    (tmp_path / "bad.mp4").write_bytes(b"\tno\nvideo" * 99)
+    (tmp_path / "empty.mp4").touch()
+    names = ["good", "bad", "empty"]
+    facts = {
+        name: probe(name, str(tmp_path / f"{name}.mp4"), tmp_path / f"{name}.json", tmp_path / f"{name}.parquet")
+        for name in names
+    }
+    return tmp_path, names, facts
+
+
+def cut(folder, names, **settings):
+    options = {"duration": 2.0, "overlap": 0.5, "frame_interval": 3} | settings
+    outputs = {"windows_out": folder / "windows.tsv", "videos_out": folder / "videos.tsv"}
+    summaries = [folder / f"{name}.json" for name in names]
+    indexes = [folder / f"{name}.parquet" for name in names]
+    return plan(summaries, indexes, **options, **outputs)
+
+
+def test_a_bad_video_is_a_fact_and_no_error(videos):
+    folder, _, facts = videos
+    assert (facts["good"]["status"], facts["good"]["frames"]) == ("ok", 50)
+    for name in ("bad", "empty"):
+        assert facts[name]["status"] == "unreadable"
+        assert facts[name]["reason"]
+        assert json.loads((folder / f"{name}.json").read_text())["video"] == name
+        assert (folder / f"{name}.parquet").read_bytes() == b""
+
+
+def test_the_plan_holds_every_window_of_the_readable_videos(videos):
+    folder, names, _ = videos
+    assert cut(folder, names) == 3
+    windows = read_windows(folder / "windows.tsv")
+    assert list(windows) == ["good"]
+    assert [(w.emit_start, w.emit_stop) for w in windows["good"]] == [(0, 15), (15, 30), (30, 50)]
+    with (folder / "windows.tsv").open() as file:
+        assert [int(row["n_frames"]) for row in csv.DictReader(file, delimiter="\t")] == [5, 5, 7]
+
+
+def test_every_video_stands_in_the_table_with_its_reason_on_one_line(videos):
+    folder, names, _ = videos
+    cut(folder, names)
+    with (folder / "videos.tsv").open() as file:
+        rows = {row["video"]: row for row in csv.DictReader(file, delimiter="\t")}
+    assert list(rows) == names
+    assert (rows["good"]["status"], rows["good"]["windows"], rows["good"]["frames"]) == ("ok", "3", "50")
+    assert rows["bad"]["status"] == "unreadable"
+    assert rows["bad"]["reason"]
+
+
+def test_no_readable_video_still_makes_a_plan(videos):
+    folder, _, _ = videos
+    assert cut(folder, ["bad", "empty"]) == 0
+    assert read_windows(folder / "windows.tsv") == {}
+
+
+def test_the_plan_does_not_depend_on_the_order_of_other_videos(videos):
+    folder, names, _ = videos
+    cut(folder, names)
+    before = (folder / "windows.tsv").read_bytes()
+    cut(folder, names[::-1])
+    assert (folder / "windows.tsv").read_bytes() == before
