@@ -43,7 +43,8 @@ def test_an_absent_animal_costs_its_score_and_not_its_mask():
     right, _ = tracking_loss([step([20.0, -20.0])], lesson([1, 0]))
     wrong, _ = tracking_loss([step([20.0, 20.0])], lesson([1, 0]))
     assert float(right) < 0.01
-    assert float(wrong) == pytest.approx(10.0, abs=0.05)
+    # One absence of two animals claimed with a logit of 20, at three times the weight of a presence.
+    assert float(wrong) == pytest.approx(30.0, abs=0.05)
 
 
 def test_a_sliver_counts_neither_way():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from longtake.demo.scenes import MIN_VISIBLE_PIXELS, Scene, make_scene, render_frame
+from longtake.demo.scenes import MIN_VISIBLE_PIXELS, Scene, make_scene, pose, render_frame
 from longtake.demo.tracker import IMAGE_SIZE
 from longtake.masks import box
 from longtake.streams import stream
@@ -23,7 +23,8 @@ class Stage:
 
     `clips` per batch, `frames` per clip, `animals` and `occluders` per scene, `stride` in source frames
     between clip frames, `noise` of the sensor in grey levels, `followed` how many animals of a clip are tracked
-    at most, `gap` probability that the prompt lies far back.
+    at most, `gap` probability that the prompt lies far back, `eventful` probability that a clip is chosen in which a
+    followed animal leaves or meets another.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     noise: tuple[float, float]
     followed: int = 3
     gap: float = 0.0
+    eventful: float = 0.0
     detach_every: int = 0
 
 
@@ -76,27 +78,58 @@ def make_lesson(seed: int, number: int, stage: Stage) -> Lesson:
     )
 
 
+Opening = tuple[Scene, list[int], np.ndarray]
+
+
 def _clip(rng: np.random.Generator, stage: Stage, jump: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    opening = _opening(rng, stage, jump)
+    if rng.random() < stage.eventful:
+        happens = _leaves if rng.random() < 0.6 else _meets
+        for _ in range(8):
+            if happens(*opening):
+                break
+            opening = _opening(rng, stage, jump)
+    return _render_clip(rng, *opening)
+
+
+def _opening(rng: np.random.Generator, stage: Stage, jump: int) -> Opening:
+    """A new scene, the frames of a clip of it, and the numbers of the animals to follow: well seen at first."""
     stride = int(rng.integers(stage.stride[0], stage.stride[1] + 1))
     offsets = [stride * k + (jump if k else 0) for k in range(stage.frames)]
-    warm_up = int(rng.integers(0, 200))
-    scene = make_scene(
-        TRAINING_SEED + int(rng.integers(0, 2**40)),
-        duration_s=(warm_up + 60 + offsets[-1] + 1) / 20,
-        n_animals=int(rng.integers(stage.animals[0], stage.animals[1] + 1)),
-        n_occluders=int(rng.integers(stage.occluders[0], stage.occluders[1] + 1)),
-        noise=float(rng.uniform(*stage.noise)),
-    )
-    start = warm_up
-    while start < warm_up + 60:
-        counts = np.bincount(render_frame(scene, start).ids.ravel(), minlength=len(scene.animals) + 1)[1:]
-        if counts.max() >= _LEAST_PROMPT_PIXELS:
-            break
-        start += 15
-    else:
-        return _clip(rng, stage, jump)
-    chosen = 1 + rng.permutation(np.nonzero(counts >= _LEAST_PROMPT_PIXELS)[0])[: stage.followed]
-    return _render_clip(rng, scene, [start + offset for offset in offsets], chosen)
+    while True:
+        warm_up = int(rng.integers(0, 200))
+        scene = make_scene(
+            TRAINING_SEED + int(rng.integers(0, 2**40)),
+            duration_s=(warm_up + 60 + offsets[-1] + 1) / 20,
+            n_animals=int(rng.integers(stage.animals[0], stage.animals[1] + 1)),
+            n_occluders=int(rng.integers(stage.occluders[0], stage.occluders[1] + 1)),
+            noise=float(rng.uniform(*stage.noise)),
+        )
+        for start in range(warm_up, warm_up + 60, 15):
+            counts = np.bincount(render_frame(scene, start).ids.ravel(), minlength=len(scene.animals) + 1)[1:]
+            if counts.max() >= _LEAST_PROMPT_PIXELS:
+                chosen = 1 + rng.permutation(np.nonzero(counts >= _LEAST_PROMPT_PIXELS)[0])[: stage.followed]
+                return scene, [start + offset for offset in offsets], chosen
+
+
+def _leaves(scene: Scene, frames: list[int], chosen: np.ndarray) -> bool:
+    for number in chosen:
+        animal = scene.animals[number - 1]
+        places = np.array([pose(scene, number, frame).centre for frame in frames[1:]])
+        outside = np.maximum(-places, places - [scene.width, scene.height]).max(axis=1)
+        if (outside > 0.4 * animal.body.length).any():
+            return True
+    return False
+
+
+def _meets(scene: Scene, frames: list[int], chosen: np.ndarray) -> bool:
+    places = np.array([[animal.track.centre[frame] for animal in scene.animals] for frame in frames])
+    for number in chosen:
+        apart = np.hypot(*np.moveaxis(places - places[:, number - 1 : number], 2, 0))
+        apart[:, number - 1] = np.inf
+        if (apart[1:] < 0.1 * scene.width).any():
+            return True
+    return False
 
 
 def _render_clip(

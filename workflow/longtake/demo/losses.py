@@ -20,7 +20,9 @@ def tracking_loss(steps: list[Step], lesson: Lesson) -> tuple[torch.Tensor, dict
         visible = torch.from_numpy(lesson.visible[:, t])
         known, seen = visible >= 0, visible == 1
         presence = F.binary_cross_entropy_with_logits(step.score, seen.float(), reduction="none")
-        total = total + (presence * known).sum() / known.sum().clamp(min=1)
+        # Absences are rare and costly: a tracker that never lets go takes up with the next animal.
+        weight = known * torch.where(seen, 1.0, 3.0)
+        total = total + (presence * weight).sum() / known.sum().clamp(min=1)
         if not seen.any():
             continue
         size = [TARGET_SIZE, TARGET_SIZE]

@@ -58,8 +58,8 @@ class Stage:
 
 # Shapes first, from many pictures at little cost; then whole clips, for what only motion tells.
 STAGES = (
-    Stage("shapes", (0, 15, 30), steps=350, batch=64, rate=1.5e-3),
-    Stage("motion", tuple(range(31)), steps=1300, batch=16, rate=1e-3),
+    Stage("shapes", (0, 15, 30), steps=900, batch=64, rate=1e-3),
+    Stage("motion", tuple(range(31)), steps=900, batch=24, rate=4e-4),
 )
 
 
