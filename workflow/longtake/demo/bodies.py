@@ -1,8 +1,6 @@
 """The bodies of the demo animals: how an individual looks, and how it is drawn in a pose.
 
-A darter and a glider draw their bodies from one and the same distribution: no single frame tells them
-apart, only their way of swimming does. Colour and pattern are drawn per individual and say nothing about
-the species.
+Each species has its own outline. Colour and pattern are drawn per individual and say nothing about the species.
 """
 
 from dataclasses import dataclass
@@ -63,10 +61,13 @@ def hues(rng: np.random.Generator, n: int) -> list[float]:
 
 
 def make_body(rng: np.random.Generator, form: str, hue: float, scale: float) -> Body:
-    """Draw an individual of a form ("fish", "bell" or "ribbon"); `scale` is pixels per pixel at 512 wide."""
+    """Draw an individual of a form ("fish", "disc", "bell" or "ribbon"); `scale` is pixels per pixel at 512 wide."""
     if form == "fish":
         length = rng.uniform(80, 115)
-        half_width = length * rng.uniform(0.15, 0.2)
+        half_width = length * rng.uniform(0.13, 0.17)
+    elif form == "disc":
+        length = rng.uniform(80, 110)
+        half_width = length * rng.uniform(0.27, 0.32)
     elif form == "bell":
         length = rng.uniform(80, 110)
         half_width = length * rng.uniform(0.3, 0.38)
@@ -103,7 +104,7 @@ def _draw_spined(body: Body, pose: Pose, image: np.ndarray, ids: np.ndarray, num
     station, middle, normal, half = _spine(body, pose)
     outline = np.concatenate([middle + normal * half, (middle - normal * half)[::-1]])
     pieces = [_to_image(outline, pose)]
-    if body.form == "fish":
+    if body.form in ("fish", "disc"):
         pieces += [_to_image(fin, pose) for fin in _fins(body, middle, normal, half)]
     for piece in reversed(pieces):
         _fill(image, piece, body.colour)
@@ -142,6 +143,9 @@ def _spine(body: Body, pose: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     if body.form == "fish":
         growth, waves = 0.08 + 0.92 * station**2, 0.9
         half = np.sin(np.pi * np.clip(station, 0.0, 1.0) ** 0.62) ** 0.8 * (1 - 0.35 * station) + 0.14 * station
+    elif body.form == "disc":
+        growth, waves = 0.05 + 0.95 * station**3, 0.7
+        half = np.sin(np.pi * np.clip(station / 0.84, 0.0, 1.0) ** 0.8) ** 0.75 + 0.12 * station
     else:
         growth, waves = 0.35 + 0.65 * station, 1.25
         half = np.minimum(1.0, (station / 0.1) ** 0.6) * (1 - 0.75 * station**3)
@@ -159,11 +163,13 @@ def _fins(body: Body, middle: np.ndarray, normal: np.ndarray, half: np.ndarray) 
     back = middle[-1] - middle[-4]
     back /= np.linalg.norm(back)
     side, base = normal[-1], middle[-2]
+    # A darter's tail is deeply forked, a glider's is a rounded fan.
+    spread, notch = (0.16, 0.08) if body.form == "fish" else (0.13, 0.21)
     tail = [
         base + side * half[-1],
-        base + back * 0.2 * body.length + side * 0.16 * body.length,
-        base + back * 0.13 * body.length,
-        base + back * 0.2 * body.length - side * 0.16 * body.length,
+        base + back * 0.18 * body.length + side * spread * body.length,
+        base + back * notch * body.length,
+        base + back * 0.18 * body.length - side * spread * body.length,
         base - side * half[-1],
     ]
     fins = [np.array(tail)]

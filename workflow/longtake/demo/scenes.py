@@ -3,8 +3,8 @@
 A scene is made once (tracks, bodies, bed: a few megabytes whatever its length) and any frame of it is
 then rendered alone, in any order, always to the same bytes.
 
-Four species: a **darter** swims in bursts and coasts; a **glider** has a darter's body and swims steadily
-(only motion tells the two apart); a **jelly** pulses up and down; an **eel** swims by a travelling wave.
+Four species, each with its own outline and its own way to swim: a slender **darter** bursts and coasts; a deep
+**glider** swims steadily; a **jelly** pulses up and down; an **eel** swims by a travelling wave.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from longtake.streams import stream
 SPECIES: tuple[str, ...] = ("darter", "glider", "jelly", "eel")
 MIN_VISIBLE_PIXELS = 64
 """Fewer pixels than this (at 512 wide) of an animal, and the truth says it is not visible."""
-_FORM = {"darter": "fish", "glider": "fish", "jelly": "bell", "eel": "ribbon"}
+_FORM = {"darter": "fish", "glider": "disc", "jelly": "bell", "eel": "ribbon"}
 
 
 @dataclass(frozen=True)
