@@ -20,6 +20,7 @@ from transformers import Sam2VideoModel
 from longtake.demo.exercises import follow, paint
 from longtake.demo.lessons import Lesson, Stage, make_lesson
 from longtake.demo.losses import tracking_loss
+from longtake.demo.reading import readings, recognition_loss
 from longtake.demo.tracker import IMAGE_MEAN, IMAGE_STD, new_tracker, save_tracker
 from longtake.demo.unroll import Step, encode, unroll
 from longtake.store.atomic import atomic_path
@@ -33,6 +34,7 @@ STAGES = (
     Stage("unrolls", 800, 2, 8, (3, 5), (1, 3), (3, 10), (1.0, 4.0), gap=0.5, eventful=0.7, detach_every=4),
 )
 _PEAK_RATE, _LAST_RATE, _WARM_UP = 6e-4, 2e-5, 40
+_RECOGNITION = 0.5  # weight of the recognition loss
 _DECAY = 0.996  # of the running average of the weights, which is what is kept
 
 
@@ -147,8 +149,12 @@ def _rate(step: int, total: int) -> float:
 
 def _learn(state: State, lesson: Lesson, stage: Stage) -> dict[str, float]:
     """One optimiser step; returns the loss and what it is made of."""
-    steps = forward(state.model, lesson, detach_every=stage.detach_every)
+    with readings(state.model) as found:
+        steps = forward(state.model, lesson, detach_every=stage.detach_every)
     loss, figures = tracking_loss(steps, lesson)
+    recognition = recognition_loss(state.model, found, lesson)
+    loss = loss + _RECOGNITION * recognition
+    figures["recognition"] = float(recognition.detach())
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)

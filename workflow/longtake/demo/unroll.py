@@ -84,7 +84,7 @@ def unroll(
             conditioned = coarse + model.no_memory_embedding.reshape(1, -1, 1, 1)
             step, token = decode(model, features[t], conditioned, boxes)
         else:
-            conditioned = _attend(model, coarse, memories, indices[0], index)
+            conditioned = _attend(model, coarse, memories, indices, t)
             step, token = decode(model, features[t], conditioned, None)
         memories[index] = _remember(model, coarse, step, token, is_prompted=t == 0)
         steps.append(step)
@@ -134,19 +134,24 @@ def _remember(
     return Memory(features, pointer)
 
 
+def memory_frames(model: Sam2VideoModel, indices: Sequence[int], t: int) -> list[int]:
+    """The frame numbers whose memories are read at ``indices[t]``: the prompt's, then old to new."""
+    offsets = range(model.num_maskmem - 1, 0, -1)
+    return [indices[0], *(indices[t] - k for k in offsets if indices[t] - k in indices[1:t])]
+
+
 def _attend(
-    model: Sam2VideoModel, coarse: torch.Tensor, memories: dict[int, Memory], prompted: int, index: int
+    model: Sam2VideoModel, coarse: torch.Tensor, memories: dict[int, Memory], indices: Sequence[int], t: int
 ) -> torch.Tensor:
     n, channels, height, width = coarse.shape
+    prompted, index = indices[0], indices[t]
     spatial = model.memory_encoder.position_encoding((n, model.mem_dim, height, width), coarse.device, torch.float32)
     spatial = spatial.flatten(2).permute(2, 0, 1)
     temporal = model.memory_temporal_positional_encoding
-    keys, positions = [memories[prompted].features], [spatial + temporal[-1]]
-    for offset in range(model.num_maskmem - 1, 0, -1):
-        memory = memories.get(index - offset)
-        if memory is not None and index - offset != prompted:
-            keys.append(memory.features)
-            positions.append(spatial + temporal[offset - 1])
+    read = memory_frames(model, indices, t)
+    keys = [memories[frame].features for frame in read]
+    # The prompt's memory has the last temporal encoding, whatever its age.
+    positions = [spatial + temporal[-1], *(spatial + temporal[index - frame - 1] for frame in read[1:])]
     longest = model.config.max_object_pointers_in_encoder
     recent = [index - k for k in range(1, longest) if index - k in memories and index - k != prompted]
     pointers = torch.stack([memories[k].pointer for k in (prompted, *recent)])
