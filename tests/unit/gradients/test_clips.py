@@ -87,6 +87,18 @@ def test_too_short_fails_with_the_reason_and_absent_is_no_failure():
     assert choose(track_of(range(205, 240)), range(240), clips_per_window=1) == []
 
 
+def test_a_clip_without_company_goes_before_a_larger_one():
+    def near(frame):
+        return (50.0, 50, 70 + frame / 20, 70)
+
+    visitor = track_of(range(150, 200), lambda f: (60.0, 60, 80, 80), "cod-2")
+    far = track_of(range(240), lambda f: (160.0, 0, 200, 30), "ray-3")
+    (alone,) = choose(track_of(range(240), near), range(240), clips_per_window=1)
+    assert spans([alone]) == [(184, 214)]
+    (clip,) = choose(track_of(range(240), near), range(240), clips_per_window=1, others=[visitor, far])
+    assert spans([clip]) == [(119, 149)]
+
+
 def test_stride_spreads_the_frames():
     (clip,) = choose(track_of(range(240)), range(240), stride=4, clips_per_window=1)
     assert clip.frames[:3] == (0, 4, 8)

@@ -8,7 +8,7 @@ for long enough gives a failed clip with the reason.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +17,8 @@ import numpy as np
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
 from longtake.windows import Window
+
+MOST_CANDIDATES = 512
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,15 @@ def choose_clips(
     clips_per_window: int,
     aspect: float | None,
     margin: float,
+    others: Sequence[ObjectTrack] = (),
 ) -> list[Clip]:
     """Choose up to `clips_per_window` clips of an object.
 
-    The emitted range is cut into as many equal parts. In each part the clip is taken whose boxes are largest on
-    average (the animal is nearest and seen best), among those that do not overlap an earlier one; the earliest of
-    equals. A clip belongs to the part, and the window, in which its centre frame lies.
+    The emitted range is cut into as many equal parts. In each part the clip is taken into whose crop `others` intrude
+    least, to whole percents of the crop (a model cannot know which of two animals is meant); of equals the one whose
+    boxes are largest on average (the animal is nearest and seen best), then the earliest. Clips of an object do not
+    overlap. At most `MOST_CANDIDATES` evenly spaced starts are compared. A clip belongs to the part, and the window,
+    in which its centre frame lies.
 
     Parameters
     ----------
@@ -136,6 +141,7 @@ def choose_clips(
     n_frames, stride : length of a clip, and source frames from one of its frames to the next
     aspect : width / height of the crop; None takes the whole frame
     margin : added on each side of the object's region, as a fraction of its longer side
+    others : the window's other objects
 
     Returns
     -------
@@ -156,8 +162,12 @@ def choose_clips(
             return []
         short = f"visible for at most {longest} frames in a row around here; a clip needs {span}"
         return [Clip(track.object, track.label, 0, (), stride, None, "failed", short)]
-    shape = {"n_frames": n_frames, "stride": stride, "clips_per_window": clips_per_window}
-    chosen = _spread(np.concatenate(starts), np.concatenate(areas), window, **shape)
+    thinned = slice(None, None, -(-sum(map(len, starts)) // MOST_CANDIDATES))
+    candidates, sizes = np.concatenate(starts)[thinned], np.concatenate(areas)[thinned]
+    offsets = np.arange(0, span, stride)
+    company = _company(track, others, candidates, offsets, aspect=aspect, margin=margin)
+    ranking = np.lexsort((candidates, -sizes, np.round(company, 2)))
+    chosen = _spread(candidates, ranking, window, offsets, clips_per_window)
     clips = []
     for number, start in enumerate(chosen):
         frames = np.arange(start, start + span, stride)
@@ -233,19 +243,48 @@ def _mean_areas(track: ObjectTrack, low: int, high: int, n_frames: int, stride: 
     return np.asarray(np.lib.stride_tricks.sliding_window_view(area, span)[:, ::stride].mean(axis=1))
 
 
+def _company(
+    track: ObjectTrack,
+    others: Sequence[ObjectTrack],
+    starts: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    aspect: float | None,
+    margin: float,
+) -> np.ndarray:
+    """Largest share, over a clip's frames, of its crop that others' boxes cover: (n,), one for each of `starts`."""
+    found = np.zeros(len(starts))
+    if aspect is None or not others:
+        return found
+    for number, start in enumerate(starts):
+        frames = start + offsets
+        region, _ = clip_region(boxes_at(track, frames), aspect, margin, *track.size)
+        covered = np.zeros(len(frames))
+        for other in others:
+            there = (frames >= other.frames[0]) & (frames <= other.frames[-1])
+            if not there.any():
+                continue
+            box = boxes_at(other, frames)
+            wide = np.minimum(box[:, 2], region.x_max) - np.maximum(box[:, 0], region.x_min)
+            tall = np.minimum(box[:, 3], region.y_max) - np.maximum(box[:, 1], region.y_min)
+            covered += np.where(there, np.maximum(wide, 0) * np.maximum(tall, 0), 0)
+        found[number] = covered.max() / (region.width * region.height)
+    return found
+
+
 def _spread(
-    starts: np.ndarray, areas: np.ndarray, window: Window, *, n_frames: int, stride: int, clips_per_window: int
+    starts: np.ndarray, ranking: np.ndarray, window: Window, offsets: np.ndarray, clips_per_window: int
 ) -> list[int]:
-    """First frames of the chosen clips, ascending."""
-    span = (n_frames - 1) * stride + 1
-    centres = starts + n_frames // 2 * stride
+    """First frames of the chosen clips, ascending; `ranking` lists the places of `starts` from best to worst."""
+    centres = starts + offsets[len(offsets) // 2]
     length = window.emit_stop - window.emit_start
     part = (centres - window.emit_start) * clips_per_window // length
     chosen: list[int] = []
     for number in range(clips_per_window):
         free = part == number
         if chosen:
-            free &= starts >= chosen[-1] + span
-        if free.any():
-            chosen.append(int(starts[np.argmax(np.where(free, areas, -1.0))]))
+            free &= starts > chosen[-1] + offsets[-1]
+        best = ranking[free[ranking]]
+        if len(best):
+            chosen.append(int(starts[best[0]]))
     return chosen

@@ -146,7 +146,9 @@ def analyse_window(
         logger.warning("model %s has no encode and head: the graph of a whole clip is held in memory", model_spec)
     index = load_index(index_path, video_path)
     processed, tracks = read_tracks(detections_path, window)
-    clips = [clip for track in tracks for clip in _choose(processed, track, window, adapter, options)]
+    clips = [
+        clip for track in tracks for clip in _choose(processed, track, tracks, window, adapter=adapter, options=options)
+    ]
     usable = [clip for clip in clips if clip.status != "failed"]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
     rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
@@ -196,7 +198,13 @@ def _analyse_clip(
 
 
 def _choose(
-    processed: np.ndarray, track: ObjectTrack, window: Window, adapter: Adapter, options: GradientOptions
+    processed: np.ndarray,
+    track: ObjectTrack,
+    tracks: list[ObjectTrack],
+    window: Window,
+    *,
+    adapter: Adapter,
+    options: GradientOptions,
 ) -> list[Clip]:
     height, width = adapter.input_size(*track.size)
     return choose_clips(
@@ -208,6 +216,7 @@ def _choose(
         clips_per_window=options.clips_per_window,
         aspect=width / height if options.region == "object" else None,
         margin=options.margin,
+        others=[other for other in tracks if other.object != track.object],
     )
 
 
