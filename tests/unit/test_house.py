@@ -16,7 +16,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 FLOORS = [
     {"errors", "streams"},
     {"config", "sheets", "windows", "fingerprint", "document"},
-    {"memory", "store", "masks"},
+    {"memory", "store", "masks", "importers"},
     {"media"},
     {"plan", "models", "bounded"},
     {"annotate", "gradients", "statistics", "demo"},

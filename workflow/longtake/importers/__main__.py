@@ -1,0 +1,76 @@
+"""Write prompts.tsv from another tool's annotations: ``python -m longtake.importers FORMAT FILE > prompts.tsv``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from longtake.errors import LongtakeError
+from longtake.importers import Row, import_coco, import_cvat, import_hd_epic, import_ytvis, write_rows
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Import and write to standard output, all or nothing; return the exit status."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    given = _parser().parse_args(arguments)
+    whole = io.StringIO()
+    try:
+        count = write_rows(_rows(given), whole)
+    except LongtakeError as error:
+        log.error("%s", error)
+        return 1
+    sys.stdout.write(whole.getvalue())
+    log.info("%d boxes", count)
+    return 0
+
+
+def _rows(given: argparse.Namespace) -> Iterator[Row]:
+    if given.format == "hd-epic":
+        return import_hd_epic(
+            given.assoc_info, given.mask_info, videos=given.video, fps=given.fps, inclusive=given.inclusive
+        )
+    if given.format == "cvat":
+        return import_cvat(given.file, video=given.video, fps=given.fps, every_box=given.boxes == "all")
+    importer = {"coco": import_coco, "ytvis": import_ytvis}[given.format]
+    return importer(given.file, video=given.video, first=given.first_frame, every_box=given.boxes == "all")
+
+
+def _parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="python -m longtake.importers", description=__doc__)
+    formats = whole.add_subparsers(dest="format", required=True)
+    epic = formats.add_parser("hd-epic", help="HD-EPIC object movements")
+    epic.add_argument("assoc_info", type=Path)
+    epic.add_argument("mask_info", type=Path)
+    epic.add_argument("--video", action="append", default=[], help="only this video; may be repeated")
+    epic.add_argument("--fps", type=_rate, default=30.0, help="frames a second of the videos (default 30)")
+    epic.add_argument("--inclusive", action="store_true", help="maxima of boxes are the last pixel, not the edge")
+    for name, what in (("coco", "COCO instances"), ("ytvis", "YouTube-VIS")):
+        one = formats.add_parser(name, help=what)
+        one.add_argument("file", type=Path)
+        one.add_argument("--video", default="", help="the video of pictures that lie in no folder")
+        one.add_argument("--first-frame", type=int, default=0, help="number of the first frame in file names (0)")
+        one.add_argument("--boxes", choices=["first", "all"], default="first", help="of each object (default first)")
+    cvat = formats.add_parser("cvat", help="CVAT for video 1.1, annotations.xml")
+    cvat.add_argument("file", type=Path)
+    cvat.add_argument("--video", default="", help="the video's id (default: the stem of the task's file)")
+    cvat.add_argument("--fps", type=_rate, default=None, help="give until_s, from the frames where a track ends")
+    cvat.add_argument("--boxes", choices=["first", "all"], default="all", help="of each track (default all drawn)")
+    return whole
+
+
+def _rate(word: str) -> float:
+    rate = float(word)
+    if not 0 < rate < 1e6:
+        raise argparse.ArgumentTypeError(f"{word} is no number of frames a second")
+    return rate
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.exit(main())

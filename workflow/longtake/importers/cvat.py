@@ -1,0 +1,181 @@
+"""CVAT for video 1.1: XML with tracks of boxes.
+
+CVAT's coordinates are positions on the picture's plane, not pixel numbers: a box reaches from xtl to xbr, so xbr and
+ybr are exclusive maxima as they stand. Frames are those of the source, also where the task began late or took every
+n-th frame. A keyframe is a box that somebody drew; what CVAT interpolated between them is no prompt.
+
+The file may come from anyone. It is read by expat as a stream, and a document type declaration is refused before
+anything in it is looked at: without one there are no entities, so none can be expanded or fetched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+from xml.parsers import expat
+
+from longtake.importers.rows import Box, Ids, Row
+from longtake.importers.source import Place, checked, frame_number, number
+
+CHUNK_BYTES = 65_536
+_SHAPES = {"polygon", "polyline", "points", "mask", "cuboid", "skeleton", "ellipse"}
+
+
+@dataclass
+class Track:
+    """A track as it stands in the file: drawn boxes by frame, and the frames on which it is outside."""
+
+    number: str
+    label: str
+    name: str = ""
+    boxes: dict[int, Box] = field(default_factory=dict)
+    outside: list[int] = field(default_factory=list)
+
+
+class _Reader:
+    """Expat's callbacks; holds the tracks that are complete and not yet fetched."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.place = Place(path)
+        self.done: list[Track] = []
+        self.source = ""
+        self._open: list[str] = []
+        self._track: Track | None = None
+        self._attribute = ""
+        self._words: list[str] = []
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartDoctypeDeclHandler = self._doctype
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+
+    def _doctype(self, *_: object) -> NoReturn:
+        self.place.refuse("declares a document type", "CVAT writes none; export the file anew.")
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        self._open.append(tag)
+        self._words = []
+        if len(self._open) == 1 and tag != "annotations":
+            self.place.refuse(f"begins with <{tag}>", "Give a file of CVAT, exported as CVAT for video 1.1.")
+        if len(self._open) == 2 and tag == "image":
+            self.place.refuse("holds images, not tracks", "Export the task as CVAT for video 1.1.")
+        if tag == "track":
+            place = self.place / "track"
+            self._track = Track(_attribute(given, "id", place), _attribute(given, "label", place))
+        elif self._track is not None and tag == "box":
+            self._box(self._track, given)
+        elif self._track is not None and tag == "attribute":
+            self._attribute = given.get("name", "")
+        elif self._track is not None and tag in _SHAPES:
+            place = self.place / "track" / self._track.number
+            place.refuse(f"holds a <{tag}>", "Only boxes are prompts: make it a rectangle, or remove the track.")
+
+    def _box(self, track: Track, given: dict[str, str]) -> None:
+        place = self.place / "track" / track.number / "box"
+        frame = frame_number(_float(given, "frame", place), place / "frame")
+        if given.get("outside", "0") == "1":
+            track.outside.append(frame)
+        elif given.get("keyframe", "1") == "1":
+            place = place / frame
+            edges = [_float(given, name, place) for name in ("xtl", "ytl", "xbr", "ybr")]
+            turned = _float(given, "rotation", place) if "rotation" in given else 0.0
+            track.boxes[frame] = checked(_upright((edges[0], edges[1], edges[2], edges[3]), turned), place)
+
+    def _text(self, words: str) -> None:
+        self._words.append(words)
+
+    def _end(self, tag: str) -> None:
+        words = "".join(self._words).strip()
+        if tag == "track" and self._track is not None:
+            self.done.append(self._track)
+            self._track = None
+        elif tag == "attribute" and self._track is not None and self._attribute == "object" and words:
+            self._track.name = words
+        elif self._open in (["annotations", "meta", "source"], ["annotations", "meta", "task", "source"]):
+            self.source = words
+        self._open.pop()
+        self._words = []
+
+
+def read_tracks(path: Path) -> Iterator[tuple[Track, str]]:
+    """Yield (track, the video file that the task names, or an empty text); memory holds the tracks of 64 KiB of XML.
+
+    Raises
+    ------
+    SheetError
+        For XML that is broken or declares a document type, a task of images, or a track with other shapes.
+    """
+    reader = _Reader(path)
+    try:
+        with path.open("rb") as file:
+            while True:
+                chunk = file.read(CHUNK_BYTES)
+                reader.parser.Parse(chunk, not chunk)
+                for track in reader.done:
+                    yield track, reader.source
+                reader.done.clear()
+                if not chunk:
+                    return
+    except expat.ExpatError as error:
+        reader.place.refuse(f"is not XML ({error})", "Give annotations.xml as CVAT exported it, unpacked.")
+    except OSError as error:
+        reader.place.refuse(f"cannot be read ({error.strerror})", "Correct the path.")
+
+
+def import_cvat(path: Path, *, video: str = "", fps: float | None = None, every_box: bool = True) -> Iterator[Row]:
+    """Yield the drawn boxes of a CVAT file, by track and frame.
+
+    An object is called by its attribute ``object`` if the label has one (longtake writes it), else
+    ``track-<number>``.
+
+    Parameters
+    ----------
+    video
+        The video's id; empty takes the stem of the file that the task names.
+    fps
+        Frames a second. If given, a box gets the time at which its track next goes outside as ``until_s``.
+    every_box
+        Whether every drawn box is a prompt, or only the first of each track.
+    """
+    ids, inside = Ids(str(path)), Ids(str(path))
+    for track, source in read_tracks(path):
+        name = video or Path(source.replace("\\", "/")).stem
+        if not name:
+            Place(path).refuse("names no video", "Say whose tracks they are: --video ID.")
+        thing = track.name or f"track-{track.number}"
+        frames = sorted(track.boxes)
+        for frame in frames if every_box else frames[:1]:
+            gone = min((out for out in track.outside if out > frame), default=None)
+            until_s = None if fps is None or gone is None else round(gone / fps, 6)
+            yield Row(ids(name), inside(thing), track.label, frame, track.boxes[frame], until_s, source=(name, thing))
+
+
+def _upright(box: Box, degrees: float) -> Box:
+    """Give the upright box around one that is turned about its centre."""
+    if degrees % 360 == 0:
+        return box
+    turn = math.radians(degrees)
+    across, down = box[2] - box[0], box[3] - box[1]
+    half_x = (abs(across * math.cos(turn)) + abs(down * math.sin(turn))) / 2
+    half_y = (abs(across * math.sin(turn)) + abs(down * math.cos(turn))) / 2
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return x - half_x, y - half_y, x + half_x, y + half_y
+
+
+def _attribute(given: dict[str, str], name: str, place: Place) -> str:
+    if name not in given:
+        place.refuse(f"has no {name!r}", "Export the task as CVAT for video 1.1.")
+    return given[name]
+
+
+def _float(given: dict[str, str], name: str, place: Place) -> float:
+    words = _attribute(given, name, place)
+    try:
+        return number(float(words), place / name)
+    except ValueError:
+        (place / name).refuse(f"is {words[:60]!r}, not a number", "Export the file anew.")
