@@ -1,0 +1,109 @@
+"""A small project of its own: a copy of the checkout, two short ponds, a file that is no video, short windows."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROMPTS_HEADER = "video\tobject\tlabel\tframe\ttime_s\tx_min\ty_min\tx_max\ty_max\tuntil_s\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder in which Snakemake runs, the options it gets there, and what is added to its environment."""
+
+    path: Path
+    options: tuple[str, ...] = ("--cores=2", "--retries=0", "--nocolor")
+    variables: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def out(self):
+        return self.path / "results"
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "snakemake", *self.options, *arguments]
+
+    def environment(self):
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH",)}
+        return {**kept, "XDG_CACHE_HOME": str(self.path / ".cache"), **dict(self.variables)}
+
+    def run(self, *arguments, fails=False):
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.path, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        text = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, text[-6000:]
+        return text
+
+    def jobs(self, *arguments):
+        """What a dry run would do: rule -> number of jobs."""
+        return job_counts(self.run("-n", *arguments))
+
+    def copy(self, to):
+        shutil.copytree(self.path, to, symlinks=True)
+        return replace(self, path=to)
+
+
+def job_counts(text):
+    if "Nothing to be done" in text:
+        return Counter()
+    table = re.search(r"^Job stats:\njob +count\n[- ]+\n(.*?)^total", text, re.M | re.S)
+    assert table, text[-3000:]
+    found = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table[1], re.M)}
+    return Counter(found)
+
+
+def add_pond(project, video, seed, seconds, species):
+    """Render a pond into the project and add it to its sheets."""
+    from longtake.demo.prompting import first_prompts
+    from longtake.demo.scenes import make_scene, render_frame
+    from longtake.media import write_video
+
+    scene = make_scene(seed, duration_s=seconds, n_animals=len(species), species=species)
+    path = project / "media" / f"{video}.mp4"
+    path.parent.mkdir(exist_ok=True)
+    frames = ((frame, render_frame(scene, frame).image) for frame in range(scene.n_frames))
+    write_video(path, frames, time_base=Fraction(1, scene.fps), width=scene.width, height=scene.height)
+    with (project / "config/videos.tsv").open("a") as sheet:
+        sheet.write(f"{video}\tmedia/{video}.mp4\t\n")
+    with (project / "config/prompts.tsv").open("a") as sheet:
+        for prompt in first_prompts(scene, 5):
+            animal = scene.animals[prompt.number - 1]
+            box = "\t".join(f"{edge:g}" for edge in prompt.box)
+            sheet.write(f"{video}\t{animal.id}\t{animal.species}\t{prompt.frame}\t\t{box}\t\n")
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    """The project before its first run."""
+    path = tmp_path_factory.mktemp("project") / "checkout"
+    path.mkdir()
+    for name in ("Snakefile", "rules", "profiles", "envs", "config"):
+        source = ROOT / name
+        shutil.copytree(source, path / name) if source.is_dir() else shutil.copy(source, path / name)
+    (path / "workflow").mkdir()
+    (path / "workflow/models").symlink_to(ROOT / "workflow/models")
+    for name in ("longtake", "scripts"):
+        shutil.copytree(
+            ROOT / "workflow" / name, path / "workflow" / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    (path / "config/videos.tsv").write_text("video\tpath\tspecies\n")
+    (path / "config/prompts.tsv").write_text(PROMPTS_HEADER)
+    add_pond(path, "pond-a", 71, 8, ("darter", "eel"))
+    add_pond(path, "pond-b", 72, 5, ("jelly",))
+    (path / "media/broken.mp4").write_bytes(b"this is no video" * 100)
+    with (path / "config/videos.tsv").open("a") as sheet:
+        sheet.write("broken\tmedia/broken.mp4\t\n")
+    (path / "config/config.yaml").write_text(
+        "window_duration: 3\nwindow_overlap: 0.5\nframe_interval: 5\nvideo_scale_factor: 0.5\n"
+        "device: {force_cpu: true}\ngradients: {permutations: 100}\nstatistics: {bootstrap_samples: 200}\n"
+    )
+    return Project(path)

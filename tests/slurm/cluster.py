@@ -1,0 +1,218 @@
+"""A real SLURM of several nodes on this machine, in one folder, for as long as the tests take.
+
+munged, slurmctld and one slurmd a node run in the foreground as children of this process, with a key, a socket and
+ports of their own, so that they meet neither a SLURM of the system nor a second test run. Nodes claim more processors
+and memory than the machine has, and GPUs that are copies of /dev/null: enough for a scheduler, which never looks.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel", "setpriv")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as the scheduler sees it."""
+
+    name: str
+    gpus: int = 0
+    gpu_model: str = ""
+    features: str = "cpu"
+
+
+NODES = (
+    Node("small", gpus=2, gpu_model="t4", features="gpu_mem_16gb"),
+    Node("large", gpus=1, gpu_model="a100", features="gpu_mem_40gb"),
+    Node("plain"),
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running SLURM: `environment` is what a command needs to find it."""
+
+    path: Path
+
+    @property
+    def environment(self):
+        return {"SLURM_CONF": str(self.path / "slurm.conf"), "PATH": f"{self.path / 'bin'}:{os.environ['PATH']}"}
+
+    def ask(self, *command):
+        done = subprocess.run(
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False, timeout=30
+        )
+        return done.stdout
+
+    def jobs(self):
+        """Every job the controller remembers: comment -> its fields. The last of jobs with the same comment wins."""
+        records = (dict(FIELD.findall(line)) for line in self.ask("scontrol", "--oneliner", "show", "job").splitlines())
+        return {record["Comment"]: record for record in records if "Comment" in record}
+
+    def nodes(self):
+        lines = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
+        return dict(line.split() for line in lines)
+
+
+FIELD = re.compile(r"(\S+?)=(\S*)")
+
+
+def missing():
+    """Why no cluster can be started here, or nothing."""
+    if os.geteuid() != 0:
+        return "a SLURM of our own needs root"
+    absent = [name for name in COMMANDS if shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None]
+    if absent:
+        return f"{', '.join(absent)} not found: apt-get install slurmctld slurmd slurm-client munge"
+    return ""
+
+
+@contextmanager
+def running_cluster(nodes=NODES):
+    """Start a cluster; stop all of it at the end, and only it."""
+    path = Path(tempfile.mkdtemp(prefix="longtake-slurm-"))
+    cluster = Cluster(path)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        write_files(path, nodes)
+        stack.enter_context(daemon(cluster, "munged", *munge_options(path)))
+        wait_until((path / "munge.socket").exists, "munged made no socket", path)
+        stack.enter_context(daemon(cluster, "slurmctld", "-D"))
+        for node in nodes:
+            stack.enter_context(daemon(cluster, "slurmd", "-D", "-N", node.name, name=f"slurmd-{node.name}"))
+        stack.callback(cancel_everything, cluster)
+        ready = {node.name: "idle" for node in nodes}
+        wait_until(lambda: cluster.nodes() == ready, "the nodes did not come up", path)
+        yield cluster
+
+
+def cancel_everything(cluster):
+    """A slurmd leaves its jobs running when it ends: end them first."""
+    cluster.ask("scancel", "--user=root", "--full")
+    with suppress(TimeoutError):
+        wait_until(lambda: not cluster.ask("squeue", "--noheader"), "jobs do not end", cluster.path, seconds=20)
+
+
+@contextmanager
+def daemon(cluster, program, *options, name=None):
+    """A child that also ends when this process is killed."""
+    name = name or program
+    program = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    with (cluster.path / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", program, *options],
+            env={**os.environ, **cluster.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (cluster.path / f"{name}.pid").write_text(f"{process.pid}\n")
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until(condition, complaint, path, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            logs = "\n".join(f"== {log.name}\n{log.read_text()[-1500:]}" for log in sorted(path.glob("*.log")))
+            raise TimeoutError(f"{complaint}\n{logs}")
+        time.sleep(0.1)
+
+
+def munge_options(path):
+    # Forced: a folder of mode 0700 above the socket is refused otherwise, and everything here runs as root.
+    files = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munge.pid", "seed-file": "munge.seed"}
+    return ["--force", "--foreground", *(f"--{option}={path / name}" for option, name in files.items())]
+
+
+def write_files(path, nodes):
+    """Key, fake devices, slurm.conf, gres.conf, and a way to it for steps of jobs."""
+    path.chmod(0o755)
+    key = path / "munge.key"
+    key.touch(mode=0o600)
+    key.write_bytes(secrets.token_bytes(128))
+    (path / "state").mkdir()
+    devices = []
+    for node in nodes:
+        (path / f"spool-{node.name}").mkdir()
+        for number in range(node.gpus):
+            device = path / f"gpu-{node.name}-{number}"
+            os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+            devices.append(f"NodeName={node.name} Name=gpu Type={node.gpu_model} File={device}")
+    (path / "gres.conf").write_text("\n".join([*devices, ""]))
+    (path / "slurm.conf").write_text(slurm_conf(path, nodes))
+    # The plugin takes every SLURM_ variable from the environment of a job's own srun, SLURM_CONF with them, which
+    # then looks in /etc/slurm only.
+    srun = path / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={path}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+    srun.chmod(0o755)
+
+
+def slurm_conf(path, nodes):
+    controller, *ports = free_ports(1 + len(nodes))
+    lines = [
+        "ClusterName=longtake",
+        f"SlurmctldHost={socket.gethostname().split('.')[0]}(127.0.0.1)",
+        f"SlurmctldPort={controller}",
+        "SlurmUser=root",
+        "SlurmdUser=root",
+        "AuthType=auth/munge",
+        f"AuthInfo=socket={path}/munge.socket",
+        f"StateSaveLocation={path}/state",
+        f"SlurmdSpoolDir={path}/spool-%n",
+        f"SlurmctldPidFile={path}/slurmctld.own.pid",
+        f"SlurmdPidFile={path}/slurmd-%n.own.pid",
+        "ProctrackType=proctrack/linuxproc",
+        "TaskPlugin=task/none",
+        "MpiDefault=none",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_CPU_Memory",
+        "GresTypes=gpu",
+        "SlurmdParameters=config_overrides",
+        "ReturnToService=2",
+        # As where a site keeps no accounts: jobs are asked after with squeue.
+        "AccountingStorageType=accounting_storage/none",
+        "JobAcctGatherType=jobacct_gather/none",
+        # Finished jobs are remembered until the last test has asked.
+        "MinJobAge=3600",
+        "KillWait=2",
+        "SchedulerParameters=sched_interval=1,batch_sched_delay=0",
+    ]
+    for node, port in zip(nodes, ports, strict=True):
+        gres = f"Gres=gpu:{node.gpu_model}:{node.gpus}" if node.gpus else ""
+        lines.append(
+            f"NodeName={node.name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=64000"
+            f" Feature={node.features} {gres}"
+        )
+    lines.append("PartitionName=batch Nodes=ALL Default=YES MaxTime=1-0 State=UP")
+    lines.append(f"PartitionName=gpu Nodes={','.join(node.name for node in nodes if node.gpus)} MaxTime=1-0 State=UP")
+    return "\n".join([*lines, ""])
+
+
+def free_ports(number):
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

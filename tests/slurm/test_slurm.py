@@ -1,0 +1,78 @@
+"""profiles/slurm through a real scheduler: the same bytes, what each job asked for, and a job that is cancelled."""
+
+import hashlib
+import subprocess
+import time
+
+import pytest
+
+
+def digests(project):
+    """Every table and state that annotate leaves, by its place."""
+    paths = [*project.out.glob("annotate/*/*"), *project.out.glob("detections/*")]
+    return {str(path.relative_to(project.out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def window(video, number):
+    return f"rule_annotate_window_wildcards_{video}_{number:04d}"
+
+
+WINDOWS = [("pond-a", 0), ("pond-a", 1), ("pond-a", 2), ("pond-b", 0), ("pond-b", 1)]
+
+
+def test_the_same_bytes_as_on_one_machine(through_slurm, locally):
+    found = digests(through_slurm[0])
+    assert len(found) == 2 * len(WINDOWS) + 2
+    assert found == digests(locally)
+
+
+@pytest.mark.parametrize(("video", "number"), WINDOWS)
+def test_a_window_asks_for_one_gpu_and_its_memory(through_slurm, cluster, video, number):
+    job = cluster.jobs()[window(video, number)]
+    assert (job["JobState"], job["TresPerJob"]) == ("COMPLETED", "gres:gpu:1")
+    assert (job["MinMemoryNode"], job["CPUs/Task"], job["TimeLimit"]) == ("4000M", "1", "02:00:00")
+    assert job["NodeList"] in ("small", "large"), "where the GPUs are"
+
+
+@pytest.mark.parametrize("comment", ["rule_merge_detections_wildcards_pond-a", "rule_probe_video_wildcards_pond-b"])
+def test_other_steps_ask_for_no_gpu(through_slurm, cluster, comment):
+    job = cluster.jobs()[comment]
+    assert job["JobState"] == "COMPLETED"
+    assert "gpu" not in job.get("TresPerJob", "") + job["TRES"]
+    assert (job["MinMemoryNode"], job["TimeLimit"]) == ("1000M", "00:30:00")
+
+
+def test_a_cancelled_window_stops_its_video_alone_and_is_redone_alone(fresh, on, cluster, locally, tmp_path):
+    project = on(fresh.copy(tmp_path / "checkout"))
+    before = cluster.jobs()
+    with (tmp_path / "driver.log").open("w") as said:
+        run = subprocess.Popen(
+            project.command("annotate"), cwd=project.path, env=project.environment(), stdout=said, stderr=said
+        )
+    victim = wait_for_job(cluster, window("pond-a", 1), before, project)
+    cluster.ask("scancel", victim)
+    assert run.wait(timeout=240) != 0
+    text = (tmp_path / "driver.log").read_text()
+    assert f"SLURM-job '{victim}' failed, SLURM status is: 'CANCELLED'" in text
+    assert "results/logs/annotate_window/pond-a.0001.log" in text
+    assert cluster.jobs()[window("pond-a", 1)]["JobState"] == "CANCELLED"
+    assert (project.out / "annotate/pond-a/window-0000.parquet").exists()
+    assert not (project.out / "annotate/pond-a/window-0001.parquet").exists()
+    assert (project.out / "detections/pond-b.parquet").exists(), "the other video goes on"
+
+    assert project.jobs("annotate") == {"annotate_window": 2, "merge_detections": 1, "annotate": 1}
+    project.run("annotate")
+    assert digests(project) == digests(locally)
+
+
+def wait_for_job(cluster, comment, before, project, seconds=180):
+    """The id of a new job that has begun to work, so that there is something to lose."""
+    log = project.out / "logs/annotate_window/pond-a.0001.log"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        job = cluster.jobs().get(comment)
+        new = job is not None and job["JobId"] != before.get(comment, {}).get("JobId")
+        if new and job["JobState"] == "RUNNING" and log.exists() and log.stat().st_size:
+            return job["JobId"]
+        time.sleep(0.3)
+    raise TimeoutError(comment)
