@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/laptop
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 export PYTHONPATH := workflow
 
-.PHONY: demo test lint bench models readme constraints
+.PHONY: demo test test-slurm lint bench models readme constraints
 
 demo: .venv/run
 	$(SNAKEMAKE) --configfile config/demo/config.yaml
@@ -13,6 +14,13 @@ demo: .venv/run
 
 test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The workflow through a SLURM that the tests start and stop. As root on Debian or Ubuntu this installs its packages.
+test-slurm: .venv/dev
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(SLURM_PACKAGES) >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); fi
+	LONGTAKE_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: .venv/dev
 	$(BIN)/ruff check .
