@@ -104,6 +104,7 @@ def _opening(rng: np.random.Generator, stage: Stage, jump: int) -> Opening:
             n_animals=int(rng.integers(stage.animals[0], stage.animals[1] + 1)),
             n_occluders=int(rng.integers(stage.occluders[0], stage.occluders[1] + 1)),
             noise=float(rng.uniform(*stage.noise)),
+            roaming=float(rng.uniform(0.05, 0.8)),
         )
         for start in range(warm_up, warm_up + 60, 15):
             counts = np.bincount(render_frame(scene, start).ids.ravel(), minlength=len(scene.animals) + 1)[1:]

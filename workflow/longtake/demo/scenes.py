@@ -85,6 +85,7 @@ def make_scene(
     species: Sequence[str] | None = None,
     noise: float = 2.5,
     n_occluders: int = 2,
+    roaming: float = 0.15,
 ) -> Scene:
     """Make a scene from its seed.
 
@@ -102,6 +103,8 @@ def make_scene(
         Standard deviation of the sensor noise in grey levels.
     n_occluders
         How many plants and rocks stand in front of the animals.
+    roaming
+        How much of its time an animal spends outside its own waters, in [0, 1]: the more, the more they cross.
 
     Raises
     ------
@@ -131,7 +134,7 @@ def make_scene(
     for number, (name, hue) in enumerate(zip(names, hues(rng, n_animals), strict=True), start=1):
         body = make_body(rng, _FORM[name], hue, width / 512)
         steering = stream(seed, f"animal {number}", "swim")
-        track = swim(steering, name, time_s, places[number - 1], width=width, height=height)
+        track = swim(steering, name, time_s, places[number - 1], width=width, height=height, roaming=roaming)
         animals.append(Animal(f"{name}-{number}", name, body, track))
     return Scene(seed, width, height, fps, n_frames, tuple(animals), water)
 

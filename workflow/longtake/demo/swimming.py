@@ -85,31 +85,30 @@ def swim(
     *,
     width: int,
     height: int,
+    roaming: float,
 ) -> Track:
-    """Steer one animal from `start` (2,) px through drawn way points, some of them outside the frame."""
+    """Steer one animal from `start` (2,) px through drawn way points, some of them outside the frame.
+
+    `roaming` is the share of way points anywhere in the frame; the others lie in the animal's own waters,
+    around the column where it starts.
+    """
     scale = width / 512
     rhythm = gait(rng, species, time_s)
-    mean_speed = {"jelly": (26, 38), "ribbon": (34, 52)}.get("ribbon" if species == "eel" else species, (38, 58))
-    speed = rng.uniform(*mean_speed) * scale * rhythm.pace
-    agility = {"jelly": 0.9, "eel": 1.1}.get(species, 1.5)
+    speed = rng.uniform(*_MEAN_SPEED[species]) * scale * rhythm.pace
+    agility = _AGILITY[species]
     step = time_s[1] - time_s[0] if len(time_s) > 1 else 0.05
-    centre, heading, turning = (
-        np.empty((len(time_s), 2)),
-        np.empty(len(time_s)),
-        np.empty(len(time_s)),
-    )
-    at, goal = start.astype(float), _way_point(rng, species, start, width, height)
-    angle, turn, since = (
-        float(np.arctan2(*(goal - at)[::-1])) + rng.normal(0, 0.3),
-        0.0,
-        0.0,
-    )
-    for frame in range(len(time_s)):
+    n = len(time_s)
+    centre, heading, turning = np.empty((n, 2)), np.empty(n), np.empty(n)
+    waters = _Waters(width, height, float(np.clip(start[0], 0.12 * width, 0.88 * width)), roaming)
+    at, goal = start.astype(float), _way_point(rng, species, start, waters)
+    angle = float(np.arctan2(*(goal - at)[::-1])) + rng.normal(0, 0.3)
+    turn, since = 0.0, 0.0
+    for frame in range(n):
         centre[frame], heading[frame], turning[frame] = at, angle, turn
         away = goal - at
         since += step
         if np.hypot(*away) < 35 * scale or since > 9.0:
-            goal, since = _way_point(rng, species, at, width, height), 0.0
+            goal, since = _way_point(rng, species, at, waters), 0.0
             away = goal - at
         wanted = (np.arctan2(away[1], away[0]) - angle + np.pi) % (2 * np.pi) - np.pi
         turn += (np.clip(1.6 * wanted, -agility, agility) - turn) * min(1.0, step / 0.3)
@@ -119,18 +118,33 @@ def swim(
     return Track(centre, heading, rhythm.phase, rhythm.amplitude, bend, rhythm.squeeze, speed)
 
 
-def _way_point(rng: np.random.Generator, species: str, at: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The next place to swim to; one in seven lies outside the frame, so that animals leave and come back."""
+@dataclass(frozen=True)
+class _Waters:
+    """The frame in pixels, the column an animal calls its own, and how often it goes elsewhere."""
+
+    width: int
+    height: int
+    home: float
+    roaming: float
+
+
+def _way_point(rng: np.random.Generator, species: str, at: np.ndarray, waters: _Waters) -> np.ndarray:
+    """The next place to swim to; one in ten lies outside the frame, so that animals leave and come back."""
+    width, height = waters.width, waters.height
     inside = rng.uniform([0.12 * width, 0.18 * height], [0.88 * width, 0.82 * height])
+    if rng.random() > waters.roaming:
+        inside[0] = np.clip(waters.home + rng.uniform(-0.13, 0.13) * width, 0.12 * width, 0.88 * width)
     if species == "jelly":
         low = at[1] < height / 2
-        inside[0] = np.clip(at[0] + rng.uniform(-0.14, 0.14) * width, 0.12 * width, 0.88 * width)
+        inside[0] = np.clip(inside[0], at[0] - 0.14 * width, at[0] + 0.14 * width)
         inside[1] = height * (rng.uniform(0.72, 0.9) if low else rng.uniform(0.1, 0.28))
     is_outside = not (0 <= at[0] < width and 0 <= at[1] < height)
-    if is_outside or rng.random() > 1 / 7:
+    if is_outside or rng.random() > 0.1:
         return inside
     beyond = 0.2 * width
-    border = "vertical" if species == "jelly" else str(rng.choice(["left", "right", "vertical"], p=[0.4, 0.4, 0.2]))
+    border = "vertical"
+    if species != "jelly" and rng.random() < 0.8:
+        border = "left" if waters.home < width / 2 else "right"
     if border == "vertical":
         return np.array([inside[0], -beyond if at[1] < height / 2 else height + beyond])
     return np.array([-beyond if border == "left" else width + beyond, inside[1]])

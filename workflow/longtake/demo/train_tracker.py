@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 PAINTING_STEPS, FOLLOWING_STEPS = 300, 220
 STAGES = (
     Stage("pairs", 400, 4, 2, (2, 5), (0, 1), (2, 6), (1.0, 3.0)),
-    Stage("clips", 300, 3, 4, (2, 5), (0, 3), (3, 7), (1.0, 4.0), gap=0.3),
-    Stage("unrolls", 800, 2, 8, (3, 5), (1, 3), (3, 10), (1.0, 4.0), gap=0.5, eventful=0.7, detach_every=4),
+    Stage("clips", 800, 3, 4, (2, 4), (0, 3), (3, 7), (1.0, 4.0), gap=0.3),
+    Stage("unrolls", 220, 2, 8, (3, 4), (1, 3), (4, 8), (1.0, 4.0), gap=0.3, eventful=0.3, detach_every=4),
 )
 _PEAK_RATE, _LAST_RATE, _WARM_UP = 6e-4, 2e-5, 40
 _RECOGNITION = 0.5  # weight of the recognition loss
