@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import adaptive_avg_pool2d, scaled_dot_product_attention
 
 MODEL_TYPE = "longtake_clip_classifier"
 PLACE_GAIN = 4.0
@@ -28,7 +28,8 @@ class ClassifierConfig:
     n_frames : frames in a clip
     size : height and width of the input in pixels
     channels : of the five convolutions, the first four of stride 2
-    places : glances after the third convolution, of which the mean place is a feature
+    places : glances after the third convolution, of which the mean place is a feature; the first is trained to be where
+        the animal in question is
     glances : glances after the fifth convolution, over which responses are pooled
     width, depth, heads : of the transformer over frames
     mean, std : normalisation of RGB in [0, 1]
@@ -63,11 +64,11 @@ class Glances(nn.Module):
         logits = self.logits(responses) + self.prior
         return logits.flatten(2).softmax(2).view_as(logits)
 
-    def mean_place(self, responses: Tensor) -> Tensor:
-        """(n, channels, side, side) -> mean column and row of each glance in [-1, 1], (n, 2 * n_glances)."""
-        weights = self(responses)
-        along = torch.linspace(-1, 1, weights.shape[-1], dtype=weights.dtype, device=weights.device)
-        return torch.cat([weights.sum(2) @ along, weights.sum(3) @ along], dim=1)
+
+def mean_place(weights: Tensor) -> Tensor:
+    """Weights (n, k, side, side) -> mean column of each, then mean row of each, in [-1, 1]: (n, 2 k)."""
+    along = torch.linspace(-1, 1, weights.shape[-1], dtype=weights.dtype, device=weights.device)
+    return torch.cat([weights.sum(2) @ along, weights.sum(3) @ along], dim=1)
 
 
 class Block(nn.Module):
@@ -109,7 +110,7 @@ class ClipClassifier(nn.Module):
         self.to_fine, self.to_coarse = nn.Sequential(*layers[:9]), nn.Sequential(*layers[9:])
         self.places = Glances(config.channels[2], config.places, -(-config.size // 8))
         self.glances = Glances(config.channels[4], config.glances, -(-config.size // 16))
-        n_responses = (config.glances + 1) * config.channels[4]
+        n_responses = (config.glances + 2) * config.channels[4]
         self.norm_responses = nn.LayerNorm(n_responses)
         self.project = nn.Conv1d(n_responses + 2 * config.places, config.width, 3, padding=1, padding_mode="replicate")
         self.position = nn.Parameter(torch.zeros(config.n_frames, config.width))
@@ -121,12 +122,20 @@ class ClipClassifier(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (n, 3, size, size) -> features (n, (glances + 1) * channels[4] + 2 * places)."""
+        """Frames (n, 3, size, size) -> features (n, (glances + 2) * channels[4] + 2 * places)."""
         fine = self.to_fine((frames - self.mean) / self.std)
         coarse = self.to_coarse(fine)
-        looked = torch.einsum("nkhw,nchw->nkc", self.glances(coarse), coarse)
+        places = self.places(fine)
+        # The first place is that of the animal in question, so what is seen there is a glance of its own.
+        there = adaptive_avg_pool2d(places[:, :1], coarse.shape[-2:]) * (fine.shape[-1] / coarse.shape[-1]) ** 2
+        looked = torch.einsum("nkhw,nchw->nkc", torch.cat([there, self.glances(coarse)], dim=1), coarse)
         responses = torch.cat([looked.flatten(1), coarse.amax((2, 3))], dim=1)
-        return torch.cat([self.norm_responses(responses), PLACE_GAIN * self.places.mean_place(fine)], dim=1)
+        return torch.cat([self.norm_responses(responses), PLACE_GAIN * mean_place(places)], dim=1)
+
+    def animal_place(self, features: Tensor) -> Tensor:
+        """Column and row in [-1, 1] of the animal in question (..., 2), from features (..., F)."""
+        places = features[..., -2 * self.config.places :] / PLACE_GAIN
+        return places[..., [0, self.config.places]]
 
     def head(self, features: Tensor) -> Tensor:
         """Features of clips (B, T, F) with T <= n_frames -> class scores (B, classes)."""
