@@ -6,6 +6,7 @@ rule overlay:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
+        plan=lambda wildcards: planned() and [],  # inputs wait for the plan, params do not
     output:
         video=f"{OUT}/export/{{video}}.mp4",
     log:
@@ -29,35 +30,51 @@ rule overlay:
         "../workflow/scripts/overlay.py"
 
 
-rule coco:
+# What `export.formats` names, and how each file ends.
+FORMATS = {
+    "coco": "coco.json",
+    "ytvis": "ytvis.json",
+    "mot": "mot.txt",
+    "mots": "mots.txt",
+    "cvat": "cvat.xml",
+    "jsonl": "objects.jsonl",
+    "stationary": "stationary.tsv",
+}
+
+
+rule convert:
     input:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
+        plan=lambda wildcards: planned() and [],  # inputs wait for the plan, params do not
     output:
-        json=f"{OUT}/export/{{video}}.coco.json",
+        file=f"{OUT}/export/{{video}}.{{ending}}",
     log:
-        f"{OUT}/logs/coco/{{video}}.log",
+        f"{OUT}/logs/convert/{{video}}.{{ending}}.log",
     benchmark:
-        f"{OUT}/benchmarks/coco/{{video}}.tsv"
+        f"{OUT}/benchmarks/convert/{{video}}.{{ending}}.tsv"
+    wildcard_constraints:
+        ending="|".join(FORMATS.values()).replace(".", "[.]"),
     conda:
         "../envs/longtake.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
     params:
+        format=lambda wildcards: next(name for name, ending in FORMATS.items() if ending == wildcards.ending),
         windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
         frame_interval=settings.frame_interval,
         species=species_names(),
-        code=digest("longtake.export.coco"),
+        code=digest("longtake.export.formats"),
     message:
-        "Write {wildcards.video} as COCO"
+        "Write {wildcards.video} as {params.format}"
     script:
-        "../workflow/scripts/coco.py"
+        "../workflow/scripts/convert.py"
 
 
-# Annotated videos and COCO files.
+# Annotated videos, and the detections in every format that is asked for.
 rule export:
     input:
         per_video("export/{video}.mp4"),
-        per_video("export/{video}.coco.json"),
+        [per_video(f"export/{{video}}.{FORMATS[name]}") for name in settings.export.formats],

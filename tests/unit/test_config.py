@@ -77,6 +77,9 @@ def test_a_section_may_be_given_in_part():
         ({"annotate": 3}, ["annotate", "mapping"]),
         ({"device": {"force_cpu": "yes"}}, ["device.force_cpu", "'yes'"]),
         ({"gradients": {"target": "all"}}, ["gradients.target", "'all'"]),
+        ({"export": {"formats": ["coco", "mott"]}}, ["export.formats.1", "'mott'", "Did you mean 'mot'?"]),
+        ({"export": {"formats": ["mot", "mot"]}}, ["export.formats", "non-unique"]),
+        ({"export": {"formats": "mot"}}, ["export.formats", "'mot'", "array"]),
         ({"seed": None}, ["seed", "None"]),
     ],
 )

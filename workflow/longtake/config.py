@@ -57,6 +57,7 @@ class StatisticsOptions:
 class ExportOptions:
     """Section `export`."""
 
+    formats: list[str]
     overlay_width: int
 
 
@@ -145,7 +146,7 @@ def _explain(error: ValidationError, schema: Mapping[str, Any], source: str) -> 
     name = ".".join(str(step) for step in error.absolute_path)
     part: Mapping[str, Any] = schema
     for step in error.absolute_path:
-        part = part["properties"][step]
+        part = part["items"] if isinstance(step, int) else part["properties"][step]
     hint = ""
     if isinstance(error.instance, str) and "enum" not in part:
         hint = " Give a plain number, without a unit." if part.get("type") in ("number", "integer") else ""

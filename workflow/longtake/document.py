@@ -109,6 +109,8 @@ def _settings(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _allowed(part: Mapping[str, Any]) -> str:
     if "anyOf" in part:
         return " or ".join(_allowed(option) for option in part["anyOf"])
+    if "items" in part:
+        return f"a list of {_allowed(part['items'])}"
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
     words = {"minimum": "at least", "exclusiveMinimum": "over", "maximum": "at most", "exclusiveMaximum": "under"}

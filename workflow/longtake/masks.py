@@ -124,3 +124,18 @@ def box_iou(a: Box, b: Box) -> float:
         return 0.0
     overlap = overlap_width * overlap_height
     return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
+
+
+def overlap(a: str, b: str, height: int, width: int) -> int:
+    """Count the pixels that two encoded masks share, without decoding them."""
+    return int(coco.area(coco.merge([_rle(counts, height, width) for counts in (a, b)], intersect=True)))
+
+
+def union(a: str, b: str, height: int, width: int) -> str:
+    """Encode the union of two encoded masks, without decoding them."""
+    merged: dict[str, Any] = coco.merge([_rle(counts, height, width) for counts in (a, b)])
+    return str(merged["counts"].decode("ascii"))
+
+
+def _rle(counts: str, height: int, width: int) -> dict[str, Any]:
+    return {"size": [height, width], "counts": counts.encode("ascii")}

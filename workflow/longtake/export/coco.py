@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from longtake import masks
-from longtake.export.rows import by_frame, processed_frames
+from longtake.export.rows import Annotated, by_frame, processed_frames
 from longtake.media import VideoIndex, load_index
 from longtake.store.atomic import atomic_path
-from longtake.windows import Window
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """One video of an export: its id, file, index, detections and planned windows."""
-
-    video: str
-    video_path: Path
-    index_path: Path
-    detections: Path
-    windows: Sequence[Window]
 
 
 def write_coco(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from longtake.windows import Window
 
 Row = dict[str, Any]
 BATCH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """One video of an export: its id, file, index, detections and planned windows."""
+
+    video: str
+    video_path: Path
+    index_path: Path
+    detections: Path
+    windows: Sequence[Window]
 
 
 def processed_frames(windows: Sequence[Window], frame_interval: int) -> list[int]:

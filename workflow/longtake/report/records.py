@@ -32,6 +32,8 @@ _TARGETS = {
     "species_statistics": "statistics/species.parquet",
     "video_figures": "figures/{video}/timeline.png",
     "study_figures": "figures/species.png",
+    "overlay": "export/{video}.mp4",
+    "convert": "export/{video}.{ending}",
 }
 
 

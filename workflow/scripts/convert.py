@@ -1,16 +1,16 @@
 from pathlib import Path
 
-from longtake.export.coco import Annotated, write_coco
+from longtake.export import WRITERS, Annotated
 from longtake.job import job
 from longtake.windows import Window
 
 with job(snakemake) as it:
     windows = [Window(**window) for window in it.params.windows]
     files = [Path(it.input.video), Path(it.input.index), Path(it.input.detections)]
-    counts = write_coco(
-        [Annotated(it.wildcards["video"], *files, windows)],
+    facts = WRITERS[it.params.format](
+        Annotated(it.wildcards["video"], *files, windows),
         frame_interval=it.params.frame_interval,
         categories=it.params.species,
-        out=Path(it.output.json),
+        out=Path(it.output.file),
     )
-    it.record(**counts)
+    it.record(**facts)
