@@ -91,9 +91,9 @@ def relative(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def motion_of(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """Return the animal's motion where it is known, else the frame's."""
-    animal = _column(rows, "motion_object")
-    return np.where(np.isfinite(animal), animal, _column(rows, "motion_frame"))
+    """Return a clip's motion: the animal's if known on every frame but the first, else the crop's, else the frame's."""
+    series = [_column(rows, name) for name in ("motion_object", "motion_region", "motion_frame")]
+    return next((motion for motion in series if np.isfinite(motion[1:]).all()), series[-1])
 
 
 def _ragged(rows: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:

@@ -58,8 +58,9 @@ def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
     """Average a video's curves over clips, per species and offset in the clip.
 
     Each clip's importance is divided by its own mean first, so that 1 is "as important as the average frame
-    of this clip" and clips with large gradients do not drown the others. Motion is the animal's where it is
-    known, else the frame's, in source px per frame step.
+    of this clip" and clips with large gradients do not drown the others. Motion, in source px per frame step, is the
+    animal's if it is known on every frame of the clip, else the crop's, else the frame's: one series for one clip,
+    since a mix of them would show steps where nothing moved differently.
     """
     status = _read(clips, CLIPS).select("window", "object", "clip", "status")
     rows = _species(_read(curves, CURVES))
@@ -68,7 +69,7 @@ def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
     shaped = (
         rows.join(status.filter(pl.col("status").is_in(USED)), on=key, how="semi")
         .with_columns(importance=pl.when(mean > 0).then(pl.col("magnitude") / mean))
-        .with_columns(motion=pl.coalesce(_finite("motion_object"), _finite("motion_frame")))
+        .with_columns(motion=_motion(key))
         .group_by("species", "offset")
         .agg(pl.col("importance").mean(), pl.col("motion").mean(), pl.len().alias("n_clips"))
         .sort("species", "offset")
@@ -83,6 +84,18 @@ def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
 def _species(frame: pl.DataFrame) -> pl.DataFrame:
     label = pl.col("label").replace("", UNLABELLED).fill_null(UNLABELLED)
     return frame.with_columns(species=label)
+
+
+def _motion(clip: list[str]) -> pl.Expr:
+    """Each clip's most specific series of motion that has no gap; offset 0 has no step before it."""
+
+    def whole(column: str) -> pl.Expr:
+        return (_finite(column).is_not_null() | (pl.col("offset") == 0)).all().over(clip)
+
+    own, crop = "motion_object", "motion_region"
+    return (
+        pl.when(whole(own)).then(_finite(own)).when(whole(crop)).then(_finite(crop)).otherwise(_finite("motion_frame"))
+    )
 
 
 def _finite(column: str) -> pl.Expr:
