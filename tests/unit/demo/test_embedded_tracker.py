@@ -7,7 +7,7 @@ from transformers import Sam2VideoModel
 
 from longtake.demo.evaluate_tracker import HELD_OUT_SEED, evaluate_scene
 from longtake.demo.lessons import TRAINING_SEED
-from longtake.demo.render import PONDS
+from longtake.demo.render import PONDS, PROMPT_EVERY
 from longtake.demo.scenes import make_scene
 
 FOLDER = Path(__file__).parents[3] / "workflow" / "models" / "sam2-pond"
@@ -26,7 +26,7 @@ def test_the_embedded_tracker_is_small_and_loads_as_float32(tracker):
 
 def test_the_embedded_tracker_follows_held_out_animals(tracker):
     scene = make_scene(HELD_OUT_SEED + 1000, duration_s=12, n_animals=3, species=["darter", "jelly", "eel"])
-    followed = evaluate_scene(tracker, scene)
+    followed = evaluate_scene(tracker, scene, every=PROMPT_EVERY)
     assert len(followed) == 3
     assert np.concatenate([animal.iou for animal in followed]).mean() >= 0.6
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from longtake.demo import render
 from longtake.demo.lessons import TRAINING_SEED
-from longtake.demo.prompting import first_prompts
+from longtake.demo.prompting import first_prompts, regular_prompts
 from longtake.demo.render import PONDS, Pond, demo_scene, prompts_sheet, render_demo, videos_sheet
 from longtake.demo.scenes import SPECIES, render_frame
 from longtake.errors import SheetError
@@ -27,7 +28,8 @@ def test_every_species_swims_in_three_videos_and_every_animal_is_prompted():
     videos = Counter(species for pond in PONDS.values() for species in set(pond.species))
     assert set(videos) == set(SPECIES)
     assert min(videos.values()) >= 3
-    assert len(prompts_sheet().splitlines()) == 1 + sum(len(pond.species) for pond in PONDS.values())
+    rows = [line.split("\t")[:3] for line in prompts_sheet().splitlines()[1:]]
+    assert len({tuple(row) for row in rows}) == sum(len(pond.species) for pond in PONDS.values())
     assert all(pond.seed < TRAINING_SEED for pond in PONDS.values())
 
 
@@ -40,6 +42,16 @@ def test_prompts_hold_the_animal_whole():
         assert seen[y_min:y_max, x_min:x_max].sum() == seen.sum() > 0
         assert 0 < x_min < x_max < scene.width
         assert 0 < y_min < y_max < scene.height
+
+
+def test_an_animal_is_prompted_again_no_sooner_than_asked():
+    scene = demo_scene("pond-04")
+    once, again = first_prompts(scene, 5), regular_prompts(scene, 5, every=100)
+    assert len(again) > len(once) == len(scene.animals)
+    for number in range(1, 4):
+        frames = [prompt.frame for prompt in again if prompt.number == number]
+        assert frames[0] == next(prompt.frame for prompt in once if prompt.number == number)
+        assert all(late - early >= 100 for early, late in pairwise(frames))
 
 
 @pytest.fixture

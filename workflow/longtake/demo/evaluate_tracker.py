@@ -1,6 +1,6 @@
 """How well the small SAM 2 follows the animals of held-out scenes: ``python -m longtake.demo.evaluate_tracker``.
 
-The library's stock video session tracks whole scenes, prompted once per animal; the IoU is taken at source
+The library's stock video session tracks whole scenes, prompted by boxes; the IoU is taken at source
 size over every processed frame from the prompt on in which the animal is visible.
 """
 
@@ -16,7 +16,7 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from longtake.demo.lessons import compress, model_view
-from longtake.demo.prompting import Prompt, first_prompts
+from longtake.demo.prompting import Prompt, regular_prompts
 from longtake.demo.scenes import Scene, is_visible, make_scene, render_frame
 from longtake.demo.tracker import IMAGE_SIZE
 from longtake.demo.train_tracker import normalise
@@ -39,9 +39,14 @@ class Followed:
     false_alarms: int
 
 
-def evaluate_scene(model: Sam2VideoModel, scene: Scene, *, frame_interval: int = 5) -> list[Followed]:
-    """Track a scene through the stock session; memory grows with the scene, as the stock session's does."""
-    prompts = first_prompts(scene, frame_interval)
+def evaluate_scene(
+    model: Sam2VideoModel, scene: Scene, *, frame_interval: int = 5, every: int | None = None
+) -> list[Followed]:
+    """Track a scene through the stock session; memory grows with the scene, as the stock session's does.
+
+    An animal is prompted once, or again at its first good view `every` frames after its last prompt.
+    """
+    prompts = regular_prompts(scene, frame_interval, every=every or scene.n_frames)
     session = Sam2VideoInferenceSession(video_height=scene.height, video_width=scene.width, dtype=torch.float32)
     ious: dict[int, list[float]] = {prompt.number: [] for prompt in prompts}
     absences = {prompt.number: [0, 0] for prompt in prompts}
@@ -75,12 +80,12 @@ def _prompt(session: Sam2VideoInferenceSession, scene: Scene, due: list[Prompt],
         session.obj_with_new_inputs = [prompt.number for prompt in due]
 
 
-def evaluate(model: Sam2VideoModel, *, scenes: int, duration_s: float, frame_interval: int = 5) -> list[Followed]:
+def evaluate(model: Sam2VideoModel, *, scenes: int, duration_s: float, every: int | None = None) -> list[Followed]:
     """All animals of `scenes` held-out scenes with three or four animals each."""
     followed = []
     for k in range(scenes):
         scene = make_scene(HELD_OUT_SEED + k, duration_s=duration_s, n_animals=3 + k % 2)
-        found = evaluate_scene(model, scene, frame_interval=frame_interval)
+        found = evaluate_scene(model, scene, every=every)
         means = " ".join(f"{animal.species} {animal.iou.mean():.3f}" for animal in found)
         logger.info("scene %d: %s", scene.seed, means)
         followed += found
@@ -94,10 +99,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("workflow/models/sam2-pond"))
     parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--duration-s", type=float, default=60.0)
+    parser.add_argument("--every", type=int, help="source frames after which an animal is prompted again")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = Sam2VideoModel.from_pretrained(arguments.model).eval()
-    followed = evaluate(model, scenes=arguments.scenes, duration_s=arguments.duration_s)
+    followed = evaluate(model, scenes=arguments.scenes, duration_s=arguments.duration_s, every=arguments.every)
     everything = np.concatenate([animal.iou for animal in followed])
     per_animal = np.array([animal.iou.mean() for animal in followed])
     absent, alarms = sum(a.absent for a in followed), sum(a.false_alarms for a in followed)

@@ -25,12 +25,15 @@ def first_prompts(scene: Scene, frame_interval: int) -> list[Prompt]:
 
     Well visible: wholly inside the picture, and at least 85 % of it unhidden. Sorted by frame, then number.
     """
-    missing = set(range(1, len(scene.animals) + 1))
+    return regular_prompts(scene, frame_interval, every=scene.n_frames)
+
+
+def regular_prompts(scene: Scene, frame_interval: int, *, every: int) -> list[Prompt]:
+    """Each animal's first good view, and then its first good view `every` or more frames after its last prompt."""
+    due = dict.fromkeys(range(1, len(scene.animals) + 1), 0)
     prompts = []
     for frame in range(0, scene.n_frames, frame_interval):
-        if not missing:
-            break
-        candidates = [number for number in sorted(missing) if _is_inside(scene, number, frame)]
+        candidates = [number for number, since in due.items() if frame >= since and _is_inside(scene, number, frame)]
         ids = render_frame(scene, frame).ids if candidates else None
         for number in candidates:
             seen = np.asarray(ids == number)
@@ -39,7 +42,7 @@ def first_prompts(scene: Scene, frame_interval: int) -> list[Prompt]:
             if edges is not None and np.count_nonzero(seen) >= _SEEN_SHARE * whole:
                 x_min, y_min, x_max, y_max = (float(edge) for edge in edges)
                 prompts.append(Prompt(number, frame, (x_min, y_min, x_max, y_max)))
-                missing.discard(number)
+                due[number] = frame + every
     return prompts
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from longtake.demo.prompting import Prompt, first_prompts
+from longtake.demo.prompting import Prompt, regular_prompts
 from longtake.demo.scenes import Rendered, Scene, is_visible, make_scene, render_frame
 from longtake.errors import SheetError
 from longtake.masks import box, encode_crop
@@ -24,6 +24,8 @@ from longtake.store.tables import write_table
 
 FRAME_INTERVAL = 5
 """Prompts lie on this grid: the demo's `frame_interval`."""
+PROMPT_EVERY = 100
+"""Frames after which an animal is prompted again: the small tracker loses animals that meet."""
 MEDIA_FOLDER = "results/demo/media"
 
 
@@ -59,6 +61,11 @@ def demo_scene(video: str) -> Scene:
     return make_scene(pond.seed, duration_s=pond.duration_s, n_animals=len(pond.species), species=pond.species)
 
 
+def demo_prompts(scene: Scene) -> list[Prompt]:
+    """The boxes of a demo scene, sorted by frame: each animal's first good view, and one every five seconds."""
+    return regular_prompts(scene, FRAME_INTERVAL, every=PROMPT_EVERY)
+
+
 def render_demo(video: str, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Render a demo video to `path` (MP4) and its truth to ``{stem}.truth.parquet`` beside it.
 
@@ -66,7 +73,7 @@ def render_demo(video: str, path: Path, progress: Callable[[int, int], None] | N
     """
     path = Path(path)
     scene = demo_scene(video)
-    prompted = {(prompt.number, prompt.frame) for prompt in first_prompts(scene, FRAME_INTERVAL)}
+    prompted = {(prompt.number, prompt.frame) for prompt in demo_prompts(scene)}
     rows: list[dict[str, Any]] = []
 
     def frames() -> Iterator[tuple[int, np.ndarray]]:
@@ -119,11 +126,11 @@ def videos_sheet() -> str:
 
 
 def prompts_sheet() -> str:
-    """The text of config/demo/prompts.tsv: each animal's first good view."""
+    """The text of config/demo/prompts.tsv."""
     lines = ["video\tobject\tlabel\tframe\ttime_s\tx_min\ty_min\tx_max\ty_max\tuntil_s"]
     for video in PONDS:
         scene = demo_scene(video)
-        for prompt in first_prompts(scene, FRAME_INTERVAL):
+        for prompt in demo_prompts(scene):
             lines.append(_prompt_line(video, scene, prompt))
     return "\n".join(lines) + "\n"
 

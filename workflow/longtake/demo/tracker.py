@@ -48,8 +48,8 @@ _STARTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def tracker_config() -> Sam2VideoConfig:
     """The configuration: 192 x 192 input, a four-stage Hiera, 128 channels, five memories.
 
-    One mask per prompt and per tracked frame (no multimask output), so that training and inference take
-    the same path. The library fixes the memory's width at 64.
+    Of an animal's prompts the latest one is read. One mask per prompt and per tracked frame (no multimask
+    output), so that training and inference take the same path. The library fixes the memory's width at 64.
     """
     grid = IMAGE_SIZE // 16
     backbone = {
@@ -83,6 +83,7 @@ def tracker_config() -> Sam2VideoConfig:
         },
         image_size=IMAGE_SIZE,
         num_maskmem=5,
+        max_cond_frame_num=1,
         multimask_output_in_sam=False,
         multimask_output_for_tracking=False,
         memory_attention_hidden_size=_HIDDEN,

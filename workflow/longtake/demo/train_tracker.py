@@ -31,7 +31,7 @@ PAINTING_STEPS, FOLLOWING_STEPS = 300, 220
 STAGES = (
     Stage("pairs", 400, 4, 2, (2, 5), (0, 1), (2, 6), (1.0, 3.0)),
     Stage("clips", 800, 3, 4, (2, 4), (0, 3), (3, 7), (1.0, 4.0), gap=0.3),
-    Stage("unrolls", 220, 2, 8, (3, 4), (1, 3), (4, 8), (1.0, 4.0), gap=0.3, eventful=0.3, detach_every=4),
+    Stage("unrolls", 600, 2, 8, (3, 4), (1, 3), (4, 8), (1.0, 4.0), gap=0.3, eventful=0.3, detach_every=4),
 )
 _PEAK_RATE, _LAST_RATE, _WARM_UP = 6e-4, 2e-5, 40
 _RECOGNITION = 0.5  # weight of the recognition loss
@@ -100,7 +100,7 @@ def train(out: Path, checkpoint: Path, *, seed: int, stages: tuple[Stage, ...] =
             figures = " ".join(f"{name} {_mean_known(r[name] for r in recent):.3f}" for name in recent[0])
             logger.info("%s %d/%d %.0f s %s", stage.name, state.step, len(plan), time.monotonic() - started, figures)
             recent = []
-        if state.step % 100 == 0 or state.step == len(plan):
+        if state.step % 50 == 0 or state.step == len(plan):
             _keep(state, checkpoint)
             save_tracker(state.average, out)
 
