@@ -292,6 +292,21 @@ def test_jsonl_read_back(clip: Annotated, tmp_path: Path) -> None:
     ]
 
 
+def test_a_frame_without_rows_says_so(clip: Annotated, tmp_path: Path) -> None:
+    """Neither held from the frame before, nor left out: a window that failed, or no object that is followed."""
+    rows = [row for row in read_table(clip.detections, DETECTIONS).to_pylist() if row["frame"] != 10]
+    write_table(clip.detections, rows, DETECTIONS)
+    for name in ("jsonl", "cvat", "ytvis"):
+        export(name, clip, tmp_path / name)
+    lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    assert [(line["frame_number"], len(line["objects"])) for line in lines] == [
+        (0, 1), (5, 1), (10, 0), (15, 0), (20, 1), (25, 1),
+    ]  # fmt: skip
+    (track,) = ET.parse(tmp_path / "cvat").getroot().findall("track")
+    assert [box.get("frame") for box in track if box.get("outside") == "1"] == ["10"]
+    assert [box is None for box in YtVis(tmp_path / "ytvis").tracks[1]["bboxes"]] == [f in (10, 15) for f in FRAMES]
+
+
 def test_stationary(clip: Annotated, tmp_path: Path) -> None:
     still, nudged = [], []
     for k, frame in enumerate(SEEN):

@@ -186,6 +186,7 @@ def test_coco_of_videos(write: Any) -> None:
         ([{"id": 1, "file_name": "v/x.jpg"}], {}, ["names no frame"]),
         ([{"id": 1, "file_name": "v/0.jpg"}], {"image_id": 2}, ["annotations.0.image_id", "is 2"]),
         ([{"id": 1, "file_name": "v/0.jpg"}], {"category_id": 2}, ["annotations.0.category_id", "is 2"]),
+        ([{"id": 1, "file_name": "v/0.jpg"}], {"bbox": [1e308, 1, 1e308, 5]}, ["annotations.0.bbox", "beyond"]),
         ([{"id": 1, "file_name": "v/0.jpg"}], {"bbox": [1, 1, 0, 5]}, ["annotations.0.bbox", "empty"]),
         ([{"file_name": "v/0.jpg"}], {}, ["images.0 has no 'id'"]),
         ([{"id": 1, "video_id": 1, "frame_id": 0}], {}, ["images.0.video_id"]),

@@ -114,7 +114,9 @@ def sized(value: Any, place: Place) -> Box:
 
 
 def checked(box: Box, place: Place) -> Box:
-    """Return `box` if it holds any area."""
+    """Return `box` if it holds any area, and no more than a number can say."""
+    if not all(map(math.isfinite, box)):
+        place.refuse("reaches beyond all numbers", "Correct it, or remove the entry.")
     if not (box[0] < box[2] and box[1] < box[3]):
         spans = f"x {box[0]:g} to {box[2]:g}, y {box[1]:g} to {box[3]:g}"
         place.refuse(f"is an empty box ({spans})", "Correct it, or remove the entry.")

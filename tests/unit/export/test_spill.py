@@ -1,0 +1,43 @@
+"""Text by object from text by frame: all of it, in order, in the memory of a part."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from longtake.export.spill import Spill
+
+
+def test_all_comes_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longtake.export.spill.LIMIT_BYTES", 40)
+    with Spill(tmp_path) as spill:
+        for step in range(100):
+            spill.add("é", f"{step}ü,")
+            if step % 3 == 0:
+                spill.add("b", f"{step};")
+        assert "".join(spill.read("é")) == "".join(f"{step}ü," for step in range(100))
+        assert "".join(spill.read("b")) == "".join(f"{step};" for step in range(0, 100, 3))
+        spill.add("b", "end")
+        assert "".join(spill.read("b")).endswith("99;end")
+        assert list(spill.read("nobody")) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ten_times_the_text_takes_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longtake.export.spill.LIMIT_BYTES", 200_000)
+
+    def peak(entries: int) -> int:
+        tracemalloc.start()
+        try:
+            with Spill(tmp_path) as spill:
+                for step in range(entries):
+                    spill.add(f"object {step % 5}", "x" * 1000)
+                size = sum(len(text) for n in range(5) for text in spill.read(f"object {n}"))
+            assert size == entries * 1000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(5000) < 1.1 * peak(500)
