@@ -24,7 +24,7 @@ rule annotate_window:
     params:
         window=window_of,
         prompts=prompts_of,
-        model=str(locate(settings.annotate.model, BASE)),
+        model=lambda wildcards, input: str(Path(input.model[0]).parent),
         scale=settings.video_scale_factor,
         frame_interval=settings.frame_interval,
         precision=settings.annotate.precision,

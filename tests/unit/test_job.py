@@ -25,9 +25,7 @@ def snakemake(tmp_path):
         log=[str(tmp_path / "logs" / "v.0001.log")],
         input=SimpleNamespace(),
         output=SimpleNamespace(),
-        params=SimpleNamespace(
-            window=asdict(Window("v", 1, 0, 4, 0, 3, 0.0, 0.3))
-        ),
+        params=SimpleNamespace(window=asdict(Window("v", 1, 0, 4, 0, 3, 0.0, 0.3))),
         resources=SimpleNamespace(mem_mb=500),
         threads=1,
         scriptdir=str(SCRIPTS),
