@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel", "setpriv")
+CLIENTS = ("sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo", "sacct", "sacctmgr", "sshare")
+COMMANDS = ("munged", "slurmctld", "slurmd", *CLIENTS, "setpriv")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,15 @@ class Cluster:
         )
         return done.stdout
 
+    def submissions(self):
+        """Every job the controller remembers, as its fields, in the order of submission."""
+        lines = self.ask("scontrol", "--oneliner", "show", "job").splitlines()
+        records = [record for record in (dict(FIELD.findall(line)) for line in lines) if "Comment" in record]
+        return sorted(records, key=lambda record: int(record["JobId"]))
+
     def jobs(self):
-        """Every job the controller remembers: comment -> its fields. The last of jobs with the same comment wins."""
-        records = (dict(FIELD.findall(line)) for line in self.ask("scontrol", "--oneliner", "show", "job").splitlines())
-        return {record["Comment"]: record for record in records if "Comment" in record}
+        """Comment -> fields of the last job with that comment, which says the rule and the window."""
+        return {record["Comment"]: record for record in self.submissions()}
 
     def nodes(self):
         lines = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
@@ -161,12 +167,13 @@ def write_files(path, nodes):
             devices.append(f"NodeName={node.name} Name=gpu Type={node.gpu_model} File={device}")
     (path / "gres.conf").write_text("\n".join([*devices, ""]))
     (path / "slurm.conf").write_text(slurm_conf(path, nodes))
-    # The plugin takes every SLURM_ variable from the environment of a job's own srun, SLURM_CONF with them, which
-    # then looks in /etc/slurm only.
-    srun = path / "bin/srun"
-    srun.parent.mkdir()
-    srun.write_text(f'#!/bin/sh\nSLURM_CONF={path}/slurm.conf exec {shutil.which("srun")} "$@"\n')
-    srun.chmod(0o755)
+    # Snakemake's plugin takes every SLURM_ variable from the environment of a job's own srun, and of a driver that is a
+    # job itself: SLURM_CONF too, and without it these look in /etc/slurm only.
+    (path / "bin").mkdir()
+    for name in CLIENTS:
+        command = path / "bin" / name
+        command.write_text(f'#!/bin/sh\nSLURM_CONF={path}/slurm.conf exec {shutil.which(name)} "$@"\n')
+        command.chmod(0o755)
 
 
 def slurm_conf(path, nodes):

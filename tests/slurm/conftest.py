@@ -10,7 +10,6 @@ import pytest
 
 REQUIRED = os.environ.get("LONGTAKE_REQUIRE_SLURM") == "1"
 # What a test changes of the profile: it asks every 2 s instead of every 20, and a failed job is not tried again.
-# squeue, because the cluster keeps no accounts.
 FOR_TESTS = (
     "--profile=profiles/slurm",
     "--jobs=4",
@@ -18,7 +17,6 @@ FOR_TESTS = (
     "--nocolor",
     "--latency-wait=10",
     "--slurm-init-seconds-before-status-checks=2",
-    "--slurm-status-command=squeue",
 )
 
 

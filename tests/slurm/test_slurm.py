@@ -1,6 +1,7 @@
-"""profiles/slurm through a real scheduler: the same bytes, what each job asked for, and a job that is cancelled."""
+"""profiles/slurm through a real scheduler: the same bytes, what jobs asked for, one cancelled, one failing."""
 
 import hashlib
+import os
 import subprocess
 import time
 
@@ -63,6 +64,23 @@ def test_a_cancelled_window_stops_its_video_alone_and_is_redone_alone(fresh, on,
     assert project.jobs("annotate") == {"annotate_window": 2, "merge_detections": 1, "annotate": 1}
     project.run("annotate")
     assert digests(project) == digests(locally)
+
+
+def test_a_failed_window_is_tried_again_with_twice_the_memory(through_slurm, cluster, tmp_path):
+    project = through_slurm[0].copy(tmp_path / "checkout")
+    target = project.out / "annotate/pond-b/window-0000.parquet"
+    target.unlink()
+    media = project.path / "media/pond-b.mp4"
+    looked_at = media.stat()
+    media.write_bytes(b"no video any more")
+    os.utime(media, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
+    before = len(cluster.submissions())
+    text = project.run(str(target.relative_to(project.path)), "--retries=1", fails=True)
+    tries = cluster.submissions()[before:]
+    assert {job["Comment"] for job in tries} == {window("pond-b", 0)}
+    asked = [(job["JobState"], job["MinMemoryNode"], job["TimeLimit"], job["TresPerJob"]) for job in tries]
+    assert asked == [("FAILED", "4000M", "02:00:00", "gres:gpu:1"), ("FAILED", "8000M", "04:00:00", "gres:gpu:1")]
+    assert "media/pond-b.mp4" in text
 
 
 def wait_for_job(cluster, comment, before, project, seconds=180):
