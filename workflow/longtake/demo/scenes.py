@@ -85,7 +85,7 @@ def make_scene(
     species: Sequence[str] | None = None,
     noise: float = 2.5,
     n_occluders: int = 2,
-    roaming: float = 0.15,
+    roaming: float = 0.1,
 ) -> Scene:
     """Make a scene from its seed.
 

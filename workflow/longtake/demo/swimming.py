@@ -133,7 +133,7 @@ def _way_point(rng: np.random.Generator, species: str, at: np.ndarray, waters: _
     width, height = waters.width, waters.height
     inside = rng.uniform([0.12 * width, 0.18 * height], [0.88 * width, 0.82 * height])
     if rng.random() > waters.roaming:
-        inside[0] = np.clip(waters.home + rng.uniform(-0.13, 0.13) * width, 0.12 * width, 0.88 * width)
+        inside[0] = np.clip(waters.home + rng.uniform(-0.09, 0.09) * width, 0.12 * width, 0.88 * width)
     if species == "jelly":
         low = at[1] < height / 2
         inside[0] = np.clip(inside[0], at[0] - 0.14 * width, at[0] + 0.14 * width)

@@ -1,7 +1,7 @@
 """Train the demo's small SAM 2 from nothing: ``python -m longtake.demo.train_tracker --out FOLDER``.
 
-First two exercises without pictures; then pairs of frames, short clips, and long unrolls with gaps, absences and
-crossings. Everything is drawn from the seed: the scenes, the boxes, the weights.
+First two exercises without pictures; then pairs of frames, and short clips with gaps and
+absences. Everything is drawn from the seed: the scenes, the boxes, the weights.
 """
 
 import argparse
@@ -31,7 +31,6 @@ PAINTING_STEPS, FOLLOWING_STEPS = 300, 220
 STAGES = (
     Stage("pairs", 400, 4, 2, (2, 5), (0, 1), (2, 6), (1.0, 3.0)),
     Stage("clips", 800, 3, 4, (2, 4), (0, 3), (3, 7), (1.0, 4.0), gap=0.3),
-    Stage("unrolls", 600, 2, 8, (3, 4), (1, 3), (4, 8), (1.0, 4.0), gap=0.3, eventful=0.3, detach_every=4),
 )
 _PEAK_RATE, _LAST_RATE, _WARM_UP = 6e-4, 2e-5, 40
 _RECOGNITION = 0.5  # weight of the recognition loss
