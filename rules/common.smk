@@ -62,6 +62,11 @@ def window_of(wildcards):
     return asdict(planned()[wildcards.video][int(wildcards.window)])
 
 
+def all_windows_of(wildcards):
+    """All windows of a job's video, as plain values."""
+    return [asdict(window) for window in planned()[wildcards.video]]
+
+
 def state_before(wildcards):
     """The state that the window before hands over; none for the first."""
     window = window_of(wildcards)["window"]

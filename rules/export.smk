@@ -19,7 +19,7 @@ rule overlay:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=all_windows_of,
         frame_interval=settings.frame_interval,
         species=species_names(),
         width=settings.export.overlay_width,
@@ -63,7 +63,7 @@ rule convert:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
     params:
         format=lambda wildcards: next(name for name, ending in FORMATS.items() if ending == wildcards.ending),
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=all_windows_of,
         frame_interval=settings.frame_interval,
         species=species_names(),
         code=digest("longtake.export.formats"),

@@ -25,7 +25,7 @@ rule video_figures:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=all_windows_of,
         species=SPECIES,
         code=digest("longtake.report.draw"),
     message:
@@ -56,7 +56,7 @@ rule video_stills:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=all_windows_of,
         species=SPECIES,
         code=digest("longtake.report.stills"),
     message:

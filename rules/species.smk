@@ -25,7 +25,7 @@ rule video_statistics:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        windows=lambda wildcards: [asdict(window) for window in planned()[wildcards.video]],
+        windows=all_windows_of,
         frame_interval=settings.frame_interval,
         code=digest("longtake.statistics.video"),
     message:

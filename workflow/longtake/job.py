@@ -48,6 +48,11 @@ class Job:
         """The window of this job, from ``params.window``."""
         return Window(**self.params.window)
 
+    @property
+    def windows(self) -> list[Window]:
+        """All windows of this job's video, from ``params.windows``."""
+        return [Window(**window) for window in self.params.windows]
+
     def device(self, force_cpu: bool) -> str:
         """Return ``"cuda"`` if there is a GPU and `force_cpu` does not forbid it, else ``"cpu"``; logged."""
         import torch

@@ -2,7 +2,6 @@ from pathlib import Path
 
 from longtake.export.overlay import write_overlay
 from longtake.job import job
-from longtake.windows import Window
 
 with job(snakemake) as it:
     it.run(
@@ -10,7 +9,7 @@ with job(snakemake) as it:
         video_path=Path(it.input.video),
         index_path=Path(it.input.index),
         detections=Path(it.input.detections),
-        windows=[Window(**window) for window in it.params.windows],
+        windows=it.windows,
         frame_interval=it.params.frame_interval,
         species=it.params.species,
         width=it.params.width,

@@ -2,12 +2,11 @@ from pathlib import Path
 
 from longtake.job import job
 from longtake.report.draw import draw_video
-from longtake.windows import Window
 
 with job(snakemake) as it:
     facts = draw_video(
         video=it.wildcards["video"],
-        windows=[Window(**window) for window in it.params.windows],
+        windows=it.windows,
         detections=Path(it.input.detections),
         curves=Path(it.input.curves),
         statistics=Path(it.input.statistics[0]).parent,

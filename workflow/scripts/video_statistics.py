@@ -2,7 +2,6 @@ from pathlib import Path
 
 from longtake.job import job
 from longtake.statistics.video import video_statistics
-from longtake.windows import Window
 
 with job(snakemake) as it:
     video_statistics(
@@ -10,7 +9,7 @@ with job(snakemake) as it:
         detections=Path(it.input.detections),
         clips=Path(it.input.clips),
         curves=Path(it.input.curves),
-        windows=[Window(**window) for window in it.params.windows],
+        windows=it.windows,
         frame_interval=it.params.frame_interval,
         out=Path(it.output[0]).parent,
     )
