@@ -62,6 +62,11 @@ def window_of(wildcards):
     return asdict(planned()[wildcards.video][int(wildcards.window)])
 
 
+def wait_for_plan(wildcards):
+    """An input without files that waits for the plan; params that read it do not wait by themselves."""
+    return planned() and []
+
+
 def all_windows_of(wildcards):
     """All windows of a job's video, as plain values."""
     return [asdict(window) for window in planned()[wildcards.video]]

@@ -6,7 +6,7 @@ rule overlay:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
-        plan=lambda wildcards: planned() and [],  # inputs wait for the plan, params do not
+        plan=wait_for_plan,
     output:
         video=f"{OUT}/export/{{video}}.mp4",
     log:
@@ -47,7 +47,7 @@ rule convert:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
-        plan=lambda wildcards: planned() and [],  # inputs wait for the plan, params do not
+        plan=wait_for_plan,
     output:
         file=f"{OUT}/export/{{video}}.{{ending}}",
     log:

@@ -6,6 +6,7 @@ PAGES = {name: f"{OUT}/figures/species/{file_name(name)}.png" for name in SPECIE
 
 rule video_figures:
     input:
+        plan=wait_for_plan,
         detections=f"{OUT}/detections/{{video}}.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
         statistics=expand(
@@ -36,6 +37,7 @@ rule video_figures:
 
 rule video_stills:
     input:
+        plan=wait_for_plan,
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",

@@ -6,6 +6,7 @@ STATISTICS = ["videos", "objects", "species", "comparisons", "curves"]
 
 rule video_statistics:
     input:
+        plan=wait_for_plan,
         detections=f"{OUT}/detections/{{video}}.parquet",
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
