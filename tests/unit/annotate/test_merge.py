@@ -24,6 +24,7 @@ def row(frame, name="a", **changed):
         "prompted": frame == 0,
         "window": 0,
         "status": "ok",
+        "direction": "forward",
     }
     return base | changed
 

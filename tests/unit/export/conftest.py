@@ -47,6 +47,7 @@ def make_rows(video: str) -> list[dict[str, Any]]:
         key = {
             "video": video, "frame": frame, "time_s": PTS[frame] / 1000, "height": HEIGHT, "width": WIDTH,
             "score": 0.5, "prompted": frame == 0, "window": frame // 15, "status": "ok",
+            "direction": "forward",
         }  # fmt: skip
         mask = square(frame)
         x_min, y_min, x_max, y_max = map(float, masks.box(mask) or ())

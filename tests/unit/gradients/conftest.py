@@ -51,7 +51,7 @@ def rows_of(every):
             box = box_of(name, frame)
             row = {"video": "pond", "frame": frame, "time_s": frame / 20, "object": name, "label": name[:3]}
             row |= {"height": HEIGHT, "width": WIDTH, "score": 1.0, "visible": box is not None}
-            row |= {"prompted": frame == 0, "window": 0, "status": "ok"}
+            row |= {"prompted": frame == 0, "window": 0, "status": "ok", "direction": "forward"}
             if box is not None:
                 mask = np.zeros((HEIGHT, WIDTH), bool)
                 mask[box[1] : box[3], box[0] : box[2]] = True

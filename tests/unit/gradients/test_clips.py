@@ -169,7 +169,7 @@ def detections(tmp_path):
             rows.append(
                 {"video": "pond", "frame": frame, "time_s": frame / 20, "object": name, "label": name[:-2]}
                 | {"height": 100, "width": 200, "score": 1.0, "visible": visible, "prompted": False}
-                | {"window": 1, "status": "ok"}
+                | {"window": 1, "status": "ok", "direction": "forward"}
                 | box
             )
     write_table(tmp_path / "detections.parquet", rows, DETECTIONS)

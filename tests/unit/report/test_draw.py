@@ -37,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
             "video": "v", "frame": frame, "time_s": frame / 10, "object": "a", "label": "carp", **box,
             "mask": masks.encode(mask), "height": 96, "width": 160, "score": 1.0, "visible": True,
             "prompted": frame == 0, "window": frame // 10, "status": "tainted" if frame == 15 else "ok",
+            "direction": "forward",
         }
         for frame in range(0, 20, 5)
     ]  # fmt: skip

@@ -25,7 +25,7 @@ def detection(
     row: dict[str, Any] = {
         "video": "pond", "frame": frame, "time_s": frame / fps, "object": object_id, "label": label,
         "height": HEIGHT, "width": WIDTH, "score": 1.0, "visible": box is not None, "prompted": False,
-        "window": 0, "status": "ok",
+        "window": 0, "status": "ok", "direction": "forward",
     }  # fmt: skip
     if box is not None:
         mask = np.zeros((HEIGHT, WIDTH), dtype=bool)

@@ -29,7 +29,8 @@ def batches(n_rows: int) -> Iterator[pa.RecordBatch]:
             "x_max": np.full(ROWS, 20.0), "y_max": np.full(ROWS, 20.0), "mask": [counts] * ROWS,
             "height": np.full(ROWS, 64), "width": np.full(ROWS, 64), "score": np.ones(ROWS),
             "visible": np.ones(ROWS, dtype=bool), "prompted": np.zeros(ROWS, dtype=bool),
-            "window": np.zeros(ROWS), "status": ["ok"] * ROWS,
+            "window": np.zeros(ROWS), "status": ["ok"] * ROWS, "direction": ["forward"] * ROWS,
+            "agreement": [None] * ROWS,
         }  # fmt: skip
         arrays = [pa.array(columns[field.name]).cast(field.type) for field in DETECTIONS]
         yield pa.RecordBatch.from_arrays(arrays, schema=DETECTIONS)

@@ -197,6 +197,7 @@ def _row(job: _Job, frame: Frame, name: str, prediction: Prediction, prompted: b
         "prompted": prompted,
         "window": job.window.window,
         "status": "tainted" if frame.tainted else "ok",
+        "direction": "forward",
     }
     drawn = source_mask(prediction.logits, width, height) if prediction.score_logit > 0 else None
     if drawn is not None:

@@ -110,6 +110,7 @@ def truth_rows(
             "prompted": (number, frame) in prompted,
             "window": 0,
             "status": "ok",
+            "direction": "forward",
         }
         if edges is not None:
             x_min, y_min, x_max, y_max = edges

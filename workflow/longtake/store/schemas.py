@@ -29,7 +29,7 @@ def _reals(names: str) -> dict[str, pa.DataType]:
 
 DETECTIONS = _schema(
     "detections",
-    1,
+    2,
     {
         "video": _TEXT,
         "frame": _LONG,
@@ -45,11 +45,15 @@ DETECTIONS = _schema(
         "prompted": _FLAG,
         "window": _INT,
         "status": _TEXT,
+        "direction": _TEXT,
+        "agreement": _FLOAT,
     },
-    "video frame time_s object label height width score visible prompted window status",
+    "video frame time_s object label height width score visible prompted window status direction",
 )
 """One row per processed frame and object. Boxes and masks in source pixels (display orientation), maxima
-exclusive; `mask` holds COCO compressed RLE counts; box and mask are null where the object is not visible."""
+exclusive; `mask` holds COCO compressed RLE counts; box and mask are null where the object is not visible.
+`direction` is that of the pass which drew the row, "forward" or "backward"; where the other pass saw the object
+on the same frame, `agreement` is the IoU of the two masks, and null elsewhere."""
 
 CURVES = _schema(
     "curves",
