@@ -117,9 +117,9 @@ def stock_session(folder: Path) -> dict:
 
     session = Sam2VideoInferenceSession(video_height=HEIGHT, video_width=WIDTH, dtype=torch.float32)
 
-    def step(tracker: object, at: int, pixels: torch.Tensor, boxes: dict[str, torch.Tensor]) -> list[np.ndarray]:
-        for name, corners in boxes.items():
-            inputs = {"point_coords": corners.view(1, 1, 2, 2), "point_labels": torch.tensor([[[2, 3]]])}
+    def step(tracker: object, at: int, pixels: torch.Tensor, boxes: dict) -> list[np.ndarray]:
+        for name, box in boxes.items():
+            inputs = {"point_coords": box.points[None, None], "point_labels": box.labels[None, None]}
             session.add_point_inputs(session.obj_id_to_idx(name), at, inputs)
         session.obj_with_new_inputs = list(boxes)
         output = tracker.model(session, frame=pixels, frame_idx=at)
@@ -148,7 +148,10 @@ CHILDREN = {"window job": window_job, "stock session": stock_session, "bounded s
 
 
 def track_all(folder: Path, step: object) -> dict:
+    import torch
+
     from longtake.annotate.geometry import model_box, model_frame
+    from longtake.annotate.session import ModelPrompt
     from longtake.annotate.tracker import load_tracker
     from longtake.media import load_index, read_frames
 
@@ -156,7 +159,10 @@ def track_all(folder: Path, step: object) -> dict:
     index = load_index(folder / "index.parquet", folder / "video.mp4")
     side = tracker.preprocessing.image_size
     boxes = {
-        each.object: model_box((each.x_min, each.y_min, each.x_max, each.y_max), WIDTH, HEIGHT, side)
+        each.object: ModelPrompt(
+            model_box((each.x_min, each.y_min, each.x_max, each.y_max), WIDTH, HEIGHT, side),
+            torch.tensor([2, 3], dtype=torch.int32),
+        )
         for each in prompts()
     }
     meter, whole = Meter(), hashlib.sha256()

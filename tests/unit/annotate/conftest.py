@@ -83,7 +83,7 @@ def tracker(model_dir):
 def stock_logits(tracker, pixels, prompts, ends=None):
     """Track with one stock session that holds the whole video and forgets nothing.
 
-    pixels : (T, 3, S, S); prompts : {frame: {object: (2, 2) corners}}; ends : {object: last frame}.
+    pixels : (T, 3, S, S); prompts : {frame: {object: ModelPrompt}}; ends : {object: last frame}.
     Gives {(frame, object): ((h, w) logits, object-score logit)}.
 
     The library cannot end an object; where one ends, it is taken out of the stock session's tables, which keep all
@@ -94,9 +94,12 @@ def stock_logits(tracker, pixels, prompts, ends=None):
     for frame in range(len(pixels)):
         drop_ended(session, [name for name, last in (ends or {}).items() if last + 1 == frame])
         fresh = prompts.get(frame, {})
-        for name, corners in fresh.items():
-            inputs = {"point_coords": corners.reshape(1, 1, 2, 2), "point_labels": torch.tensor([[[2, 3]]])}
-            session.add_point_inputs(session.obj_id_to_idx(name), frame, inputs)
+        for name, given in fresh.items():
+            if given.mask is not None:
+                session.add_mask_inputs(session.obj_id_to_idx(name), frame, given.mask[None, None])
+            else:
+                inputs = {"point_coords": given.points[None, None], "point_labels": given.labels[None, None]}
+                session.add_point_inputs(session.obj_id_to_idx(name), frame, inputs)
         session.obj_with_new_inputs = list(fresh)
         if session.obj_ids:
             output = tracker.model(session, frame_idx=frame)
@@ -132,8 +135,11 @@ def stock():
 
 @pytest.fixture(scope="session")
 def square():
-    """A box in the model's square as the corners that a session takes."""
-    return lambda *values: torch.tensor(values, dtype=torch.float32).view(2, 2)
+    """A box in the model's square as the prompt that a session takes."""
+    from longtake.annotate.session import ModelPrompt
+
+    corners = torch.tensor([2, 3], dtype=torch.int32)
+    return lambda *values: ModelPrompt(torch.tensor(values, dtype=torch.float32).view(2, 2), corners)
 
 
 @pytest.fixture(scope="session")

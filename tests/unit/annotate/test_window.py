@@ -12,7 +12,7 @@ from torch.nn import functional
 from longtake import masks
 from longtake.annotate.geometry import model_frame
 from longtake.annotate.merge import merge_windows
-from longtake.annotate.session import Prediction
+from longtake.annotate.session import ModelPrompt, Prediction
 from longtake.annotate.window import annotate_window
 from longtake.errors import SheetError, StateError
 from longtake.media import read_frames
@@ -91,7 +91,7 @@ def in_square(box, index):
     corners = torch.tensor(box, dtype=torch.float32).view(2, 2)
     corners[:, 0] *= 64 / index.width
     corners[:, 1] *= 64 / index.height
-    return corners
+    return ModelPrompt(corners, torch.tensor([2, 3], dtype=torch.int32))
 
 
 BOUNDS = {"uncut": [0, FRAMES], "that do not divide": [0, 27, 31, 54, 55, FRAMES], "halves": [0, 35, FRAMES]}
@@ -279,7 +279,7 @@ def test_planted_logits_land_in_source_pixels(video, prompt, model_dir, tmp_path
     monkeypatch.setattr("longtake.annotate.window.track", planted)
     prompts = [prompt("a", 0, (24, 14, 48, 28))]
     rows, records = run(tmp_path / "it", video, prompts, model_dir, [0, FRAMES], scale=scale, frame_interval=30)
-    assert given["a"].tolist() == [[16, 16], [32, 32]]
+    assert given["a"].points.tolist() == [[16, 16], [32, 32]]
     for row in rows:
         assert (row["x_min"], row["y_min"], row["x_max"], row["y_max"]) == (24, 14, 48, 28)
         mask = masks.decode(row["mask"], HEIGHT, WIDTH)

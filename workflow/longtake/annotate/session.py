@@ -24,8 +24,20 @@ from longtake.annotate.tracker import Tracker
 
 CONDITIONING, TRACKED = "cond_frame_outputs", "non_cond_frame_outputs"
 FEATURES, POSITIONS, POINTER = "maskmem_features", "maskmem_pos_enc", "object_pointer"
-# SAM 2 tells the two corners of a box from clicks by these point labels.
-_BOX_LABELS = (2, 3)
+
+
+@dataclass(frozen=True)
+class ModelPrompt:
+    """A prompt as the model takes it: points, a box among them, or else a mask.
+
+    ``points``: (P, 2) float32, x and y in the model's square. ``labels``: (P,) int32: 1 inside the object, 0 outside
+    it, 2 and 3 the first and the last corner of its box, which come first. ``mask``: (side, side) float32 of 0 and 1
+    in the model's square, given alone, without points.
+    """
+
+    points: torch.Tensor
+    labels: torch.Tensor
+    mask: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -67,13 +79,16 @@ class BoundedSession(Sam2VideoInferenceSession):
         """The number of grid frames of the whole video."""
         return self._num_frames
 
-    def prompt(self, objects: Mapping[str, torch.Tensor], frame: int) -> None:
-        """Give boxes, (2, 2) float32 corners in the model's square, for the next call of the model on `frame`."""
-        for name, corners in objects.items():
+    def prompt(self, prompts: Mapping[str, ModelPrompt], frame: int) -> None:
+        """Give prompts, by object, for the next call of the model on `frame`."""
+        for name, given in prompts.items():
             index = self.obj_id_to_idx(name)  # type: ignore[arg-type]  # any hashable serves as an id
-            labels = torch.tensor(_BOX_LABELS, dtype=torch.int32).view(1, 1, 2)
-            self.add_point_inputs(index, frame, {"point_coords": corners.view(1, 1, 2, 2), "point_labels": labels})
-        self.obj_with_new_inputs = list(objects)
+            if given.mask is not None:
+                self.add_mask_inputs(index, frame, given.mask[None, None])
+            else:
+                inputs = {"point_coords": given.points[None, None], "point_labels": given.labels[None, None]}
+                self.add_point_inputs(index, frame, inputs)
+        self.obj_with_new_inputs = list(prompts)
 
     def end(self, ended: set[str]) -> None:
         """Forget objects, and close the gaps that they leave in the library's numbering."""
@@ -86,21 +101,23 @@ class BoundedSession(Sam2VideoInferenceSession):
             rows = getattr(self, table)
             setattr(self, table, {place: rows[index] for place, index in enumerate(kept)})
 
-    def prune(self, frame: int) -> None:
-        """Drop what no frame after `frame` reads; views are copied, or they would keep what they view."""
+    def prune(self, frame: int, reverse: bool = False) -> None:
+        """Drop what no frame that comes after `frame` reads; views are copied, or they would keep what they view."""
         self.processed_frames = {}
         self.cache.clear_all()
         for index in range(len(self.obj_ids)):
             self.point_inputs_per_obj[index].clear()
             self.mask_inputs_per_obj[index].clear()
-            # Only asked whether the frame at hand was tracked before, and time goes forward.
+            # Only asked whether the frame at hand was tracked before, and no frame comes twice.
             self.frames_tracked_per_obj[index].clear()
             outputs = self.output_dict_per_obj[index]
             outputs[CONDITIONING] = {at: self._kept(output, True) for at, output in outputs[CONDITIONING].items()}
+            # Ages as the next frame will count them.
+            ages = {at: (at - frame if reverse else frame - at) + 1 for at in outputs[TRACKED]}
             outputs[TRACKED] = {
-                at: self._kept(output, frame + 1 - at <= self._memories)
+                at: self._kept(output, ages[at] <= self._memories)
                 for at, output in outputs[TRACKED].items()
-                if frame + 1 - at <= max(self._memories, self._pointers)
+                if ages[at] <= max(self._memories, self._pointers)
             }
 
     def _kept(self, output: dict[str, torch.Tensor], with_memory: bool) -> dict[str, torch.Tensor]:
@@ -126,26 +143,34 @@ class BoundedSession(Sam2VideoInferenceSession):
 
 
 def track(
-    tracker: Tracker, session: BoundedSession, frame: int, pixels: torch.Tensor, boxes: Mapping[str, torch.Tensor]
+    tracker: Tracker,
+    session: BoundedSession,
+    frame: int,
+    pixels: torch.Tensor,
+    prompts: Mapping[str, ModelPrompt],
+    *,
+    reverse: bool = False,
 ) -> dict[str, Prediction]:
     """Advance every object of the session by one frame.
 
     Parameters
     ----------
     frame
-        The frame's place on the grid of the whole video; frames are given in ascending order, without gaps while any
-        object is tracked.
+        The frame's place on the grid of the whole video; frames are given in ascending order, descending where
+        `reverse`, without gaps while any object is tracked.
     pixels : (3, image_size, image_size) float32
         From `longtake.annotate.geometry.model_frame`.
-    boxes
-        Prompts that act on this frame, by object; corners in the model's square.
+    prompts
+        What acts on this frame, by object.
+    reverse
+        Time runs backward: memories are those of later frames. All frames of a session go the same way.
 
     Returns
     -------
     dict
         One prediction for every object of the session, in the order in which they began.
     """
-    session.prompt(boxes, frame)
+    session.prompt(prompts, frame)
     if not session.obj_ids:
         return {}
     session.add_new_frame(pixels, frame)
@@ -153,8 +178,8 @@ def track(
         torch.inference_mode(),
         torch.autocast(tracker.device.type, dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"),
     ):
-        output = tracker.model(session, frame_idx=frame)
-        session.prune(frame)
+        output = tracker.model(session, frame_idx=frame, reverse=reverse)
+        session.prune(frame, reverse)
         logits = output.pred_masks[:, 0].float().cpu().numpy()
         scores = output.object_score_logits.flatten().tolist()
     return {name: Prediction(logits[place], scores[place]) for place, name in enumerate(output.object_ids)}

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from longtake import masks
 from longtake.annotate.geometry import model_box, model_frame, source_mask
 from longtake.annotate.handover import load_state, save_state
 from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
-from longtake.annotate.session import BoundedSession, Prediction, track
+from longtake.annotate.session import BoundedSession, ModelPrompt, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
 from longtake.media import Frame, VideoIndex, load_index, read_frames
@@ -169,17 +171,22 @@ def _rows(job: _Job, session: BoundedSession, progress: Callable[[int, int], Non
         session.end(job.schedule.ended(session.obj_ids, at))
         fresh = job.schedule.starting(at)
         side = job.tracker.preprocessing.image_size
-        boxes = {name: model_box(it.box, job.index.width, job.index.height, side) for name, it in fresh.items()}
+        prompts = {name: _model_prompt(it, job.index, side) for name, it in fresh.items()}
         pixels = model_frame(frame.pixels, job.tracker.preprocessing).to(job.tracker.device)
         job.tally.frames += 1
         job.tally.tainted += frame.tainted
-        for name, prediction in track(job.tracker, session, at, pixels, boxes).items():
+        for name, prediction in track(job.tracker, session, at, pixels, prompts).items():
             row = _row(job, frame, name, prediction, name in fresh)
             if name in fresh:
                 job.tally.prompts.append(_prompt_record(job, fresh[name], row))
             yield row
         if progress is not None:
             progress(done, len(wanted))
+
+
+def _model_prompt(placed: Placed, index: VideoIndex, side: int) -> ModelPrompt:
+    corners = model_box(placed.box, index.width, index.height, side)
+    return ModelPrompt(points=corners, labels=torch.tensor((2, 3), dtype=torch.int32))
 
 
 def _row(job: _Job, frame: Frame, name: str, prediction: Prediction, prompted: bool) -> Row:
