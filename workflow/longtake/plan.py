@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from longtake.errors import UnreadableVideo
 from longtake.media import index_video, load_index, probe_video, save_index
-from longtake.store.atomic import write_json, write_text
+from longtake.store.atomic import write_json, write_text, write_tsv
 from longtake.windows import Window, plan_windows
 
 log = logging.getLogger(__name__)
@@ -81,18 +79,8 @@ def plan(
         windows += cut
         videos.append({**facts, "windows": len(cut)})
     rows = [{**asdict(window), "n_frames": len(window.frames(frame_interval))} for window in windows]
-    write_text(windows_out, _tsv([field.name for field in fields(Window)] + ["n_frames"], rows))
-    write_text(videos_out, _tsv(VIDEO_COLUMNS, videos))
+    write_tsv(windows_out, [*(field.name for field in fields(Window)), "n_frames"], rows)
+    write_tsv(videos_out, VIDEO_COLUMNS, videos)
     left_out = [video["video"] for video in videos if video["status"] != "ok"]
     log.info("%d windows of %d videos; left out: %s", len(windows), len(videos), ", ".join(left_out) or "none")
     return len(windows)
-
-
-def _tsv(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: str(row.get(name, "")).replace("\t", " ").replace("\n", " ") for name in columns} for row in rows
-    )
-    return text.getvalue()

@@ -7,7 +7,6 @@ from longtake.gradients.relation import (
     block_draws,
     block_length,
     block_permutations,
-    dependency_class,
     mutual_information,
     peak_alignment,
     pearson,
@@ -72,21 +71,6 @@ def test_phase_coherence():
     # An impulse delayed by 1 of 4 frames: phases pi/2 at k = 1 and pi at k = 2: |i - 1| / 2.
     assert phase_coherence(np.array([1.0, 0, 0, 0]), np.array([0.0, 1, 0, 0])) == pytest.approx(2**0.5 / 2)
     assert phase_coherence(np.ones(8), noise[:8]) is None
-
-
-@pytest.mark.parametrize(
-    ("pearson", "spearman", "expected"),
-    [
-        (0.71, -0.8, "motion-dependent"),
-        (0.9, 0.7, "moderate"),
-        (0.31, 0.0, "moderate"),
-        (0.1, -0.31, "moderate"),
-        (0.3, -0.3, "static"),
-        (None, 0.9, None),
-    ],
-)
-def test_dependency_class(pearson, spearman, expected):
-    assert dependency_class(pearson, spearman) == expected
 
 
 def test_permutations_keep_every_frame_once_and_most_neighbours():

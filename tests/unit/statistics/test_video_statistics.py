@@ -13,7 +13,6 @@ from longtake import masks
 from longtake.errors import SchemaError
 from longtake.statistics import tracks, video_statistics
 from longtake.statistics.moments import area_and_centroid
-from longtake.statistics.temporal import dependency_class
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, scan_batches, write_table
 
@@ -189,21 +188,6 @@ def test_clips_are_averaged_within_the_video(pond: dict[str, Path], write_clips:
     assert [row["n_clips"] for row in curve] == [3, 3, 3]
     flat = [row for row in found["curves"] if row["species"] == "bream"]
     assert [row["importance"] for row in flat] == [None, None, None]
-
-
-@pytest.mark.parametrize(
-    ("pearson", "spearman", "expected"),
-    [
-        (0.71, -0.9, "motion-dependent"),
-        (0.7, 0.9, "moderate"),
-        (0.1, 0.31, "moderate"),
-        (0.3, -0.3, "static"),
-        (None, 0.9, "moderate"),
-        (None, None, None),
-    ],
-)
-def test_dependency_classes(pearson: float | None, spearman: float | None, expected: str | None) -> None:
-    assert dependency_class(pearson, spearman) == expected
 
 
 def test_the_plan_must_reach_the_detections(pond: dict[str, Path]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from longtake.errors import SchemaError
 from longtake.store.arrays import read_arrays, write_arrays
-from longtake.store.atomic import atomic_path, write_json
+from longtake.store.atomic import atomic_path, write_json, write_tsv
 from longtake.store.schemas import CLIPS, DETECTIONS
 from longtake.store.tables import concatenate, read_metadata, read_table, scan_batches, write_table
 
@@ -93,6 +93,21 @@ def test_a_reader_refuses_what_it_did_not_declare(tmp_path):
     write_table(path, [], SMALL.with_metadata({"longtake.schema": "small", "longtake.version": "2"}))
     with pytest.raises(SchemaError, match="version"):
         read_table(path, SMALL)
+
+
+def test_the_same_arrays_and_metadata_give_the_same_bytes(tmp_path):
+    names = [f"key {k}" for k in range(20)]
+    write_arrays(tmp_path / "a", {"x": np.ones(2)}, dict.fromkeys(names, "1"))
+    write_arrays(tmp_path / "b", {"x": np.ones(2)}, dict.fromkeys(reversed(names), "1"))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    write_arrays(tmp_path / "c", {"x": np.ones(2)})
+    assert read_arrays(tmp_path / "c")[1] == {}
+
+
+def test_rows_as_tab_separated_text(tmp_path):
+    rows = [{"a": "one\ttwo\nthree", "b": None, "c": 3}, {"b": 0.5}]
+    write_tsv(tmp_path / "t.tsv", ["a", "b"], rows)
+    assert (tmp_path / "t.tsv").read_text() == "a\tb\none two three\t\n\t0.5\n"
 
 
 def test_arrays_read_back(tmp_path):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from longtake.figures import style
 from longtake.figures.style import GRID, INK, MUTED, Look, shorten
+from longtake.verdicts import CLASSES
 
 Rows = Sequence[Mapping[str, Any]]
 Table = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -32,7 +33,6 @@ COMPARED = (
     ("speed_bl_s", "Speed (body lengths/s)"),
     ("pearson", "Importance against motion (Pearson r)"),
 )
-CLASSES = ("motion-dependent", "moderate", "static")
 
 
 @style.styled

@@ -17,7 +17,6 @@ MIN_PAIRS = 8
 """Fewer pairs than this and no relation is computed."""
 MAX_LAG = 5
 PEAK_TOLERANCE = 2
-MOTION_DEPENDENT, MODERATE, STATIC = "motion-dependent", "moderate", "static"
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,6 @@ def relate(importance: np.ndarray, motion: np.ndarray, rng: np.random.Generator,
         peak_alignment=peak_alignment(x, y),
         phase_coherence=phase_coherence(x, y),
     )
-
-
-def dependency_class(pearson: float | None, spearman: float | None) -> str | None:
-    """Motion dependency of a clip or video from its two correlations of importance and motion.
-
-    Both |r| > 0.7: motion-dependent; either > 0.3: moderate; else static. None if a correlation is not defined.
-    """
-    if pearson is None or spearman is None:
-        return None
-    low, high = sorted((abs(pearson), abs(spearman)))
-    if low > 0.7:
-        return MOTION_DEPENDENT
-    return MODERATE if high > 0.3 else STATIC
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float | None:

@@ -18,13 +18,14 @@ from longtake.errors import ConfigError, ModelError
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_change, gradient_map, pattern
-from longtake.gradients.relation import dependency_class, relate
+from longtake.gradients.relation import relate
 from longtake.media import load_index
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import write_table
 from longtake.streams import stream
+from longtake.verdicts import dependency_class
 from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
@@ -168,7 +169,6 @@ def analyse_window(
             maps[name], geometry[name] = result.packed
     write_table(curves_out, sorted(curves, key=_order), CURVES)
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
-    # One metadata entry: several would be stored in an order that changes from run to run.
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
     counted = Counter(row["status"] for row in rows)
     return {"objects": len(tracks)} | {status: counted[status] for status in ("ok", "approximate", "failed")}

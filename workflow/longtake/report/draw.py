@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from longtake.figures import WindowState, band, correlation, heatmap, looks, species_comparison, species_page, timeline
+from longtake.figures import band, correlation, heatmap, looks, species_comparison, species_page, timeline
+from longtake.report.records import told_by_rows
 from longtake.statistics import tables
 from longtake.store.atomic import atomic_path
-from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
-from longtake.store.tables import read_table, scan_batches
+from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.tables import read_table
 from longtake.windows import Window
 
 DPI = 144
@@ -45,7 +46,7 @@ def draw_video(
         All species of the study, so that each looks the same in every figure.
     """
     known = looks(species)
-    states = window_states(windows, detections)
+    states = band(windows, told_by_rows(detections))
     visits = _rows(statistics / "visits.parquet", tables.VISITS)
     prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS)
     save(timeline(video, states, visits, prompts, known), timeline_out)
@@ -88,17 +89,6 @@ def draw_study(
         if progress is not None:
             progress(done, len(pages))
     return {"clips": len(all_clips)}
-
-
-def window_states(windows: Sequence[Window], detections: Path) -> list[WindowState]:
-    """What became of each window: ``approximate`` where a row says anything but ok."""
-    reasons: dict[int, set[str]] = {}
-    for batch in scan_batches(detections, DETECTIONS):
-        pairs = pa.table({"window": batch.column("window"), "status": batch.column("status")})
-        for row in pairs.group_by(["window", "status"]).aggregate([]).to_pylist():
-            if row["status"] != "ok":
-                reasons.setdefault(row["window"], set()).add(row["status"])
-    return band(windows, {window: ("approximate", ", ".join(sorted(odd))) for window, odd in reasons.items()})
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from longtake.report.records import read_run
-from longtake.store.atomic import write_text
+from longtake.store.atomic import write_tsv
 
 COLUMNS = "rule unit status reason wall_s cpu_s rss_mb requested_mem_mb gpu_allocated_mb gpu_reserved_mb host".split()
 
@@ -18,11 +16,5 @@ def write_memory(results: Path, out: Path) -> int:
     Memory in MiB, times in seconds; a job that failed keeps its row and its reason.
     """
     records = read_run(results, "snakemake").records
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in records:
-        cells = (getattr(record, name) for name in COLUMNS)
-        writer.writerow("" if cell is None else str(cell).replace("\t", " ").replace("\n", " ") for cell in cells)
-    write_text(out, text.getvalue())
+    write_tsv(out, COLUMNS, ({name: getattr(record, name) for name in COLUMNS} for record in records))
     return len(records)

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from longtake.errors import SchemaError
 from longtake.figures import WindowState, band
-from longtake.store.schemas import CLIPS
-from longtake.store.tables import read_table
+from longtake.store.schemas import CLIPS, DETECTIONS
+from longtake.store.tables import read_table, scan_batches
 from longtake.windows import Window, read_windows
 
 # Rule -> the file that asks Snakemake for this unit alone.
@@ -143,7 +145,7 @@ def _number(value: Any) -> float | None:
 
 
 def window_states(run: Run, video: str) -> list[WindowState]:
-    """What became of each planned window: by its job's record, else by its output, else missing."""
+    """What became of each planned window: by its job's record, else by the rows of its output, else missing."""
     windows = run.plan.get(video, ())
     told = {
         int(record.wildcards["window"]): record
@@ -161,8 +163,29 @@ def _window_status(run: Run, window: Window, record: Record | None) -> tuple[str
     if not exists and not (run.results / "detections" / f"{window.video}.parquet").is_file():
         return "missing", "the job has not run, or what it needs failed"
     if record is None:
-        return "ok", ""
+        return _told_by_output(target, window)
     return str(record.facts.get("status", "ok")), str(record.facts.get("reason", ""))
+
+
+def _told_by_output(target: str | None, window: Window) -> tuple[str, str]:
+    try:
+        return told_by_rows(Path(target or "")).get(window.window, ("ok", ""))
+    except SchemaError:
+        return "ok", ""
+
+
+def told_by_rows(detections: Path) -> dict[int, tuple[str, str]]:
+    """Windows of which a row of `detections` says anything but ok: approximate, with what the rows say.
+
+    Memory: one batch of the table.
+    """
+    reasons: dict[int, set[str]] = {}
+    for batch in scan_batches(detections, DETECTIONS):
+        pairs = pa.table({"window": batch.column("window"), "status": batch.column("status")})
+        for row in pairs.group_by(["window", "status"]).aggregate([]).to_pylist():
+            if row["status"] != "ok":
+                reasons.setdefault(row["window"], set()).add(row["status"])
+    return {window: ("approximate", ", ".join(sorted(odd))) for window, odd in reasons.items()}
 
 
 def troubles(run: Run) -> list[Trouble]:

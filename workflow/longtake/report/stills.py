@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from longtake.export import overlay_stills
-from longtake.figures import filmstrip, looks, overview
-from longtake.report.draw import save, window_states
+from longtake.figures import band, filmstrip, looks, overview
+from longtake.report.draw import save
+from longtake.report.records import told_by_rows
 from longtake.statistics import tables
 from longtake.store.tables import read_table
 from longtake.windows import Window
@@ -46,7 +47,7 @@ def draw_stills(
     if overview_out is not None:
         visits = read_table(statistics / "visits.parquet", tables.VISITS).to_pylist()
         prompts = read_table(statistics / "prompts.parquet", tables.PROMPTS).to_pylist()
-        states = window_states(windows, detections)
+        states = band(windows, told_by_rows(detections))
         made = overview(video, stills, states, visits=visits, prompts=prompts, known=looks(species))
         save(made, overview_out)
     return {"stills": [time_s for time_s, _ in stills]}

@@ -13,9 +13,9 @@ import numpy as np
 
 from longtake.statistics import inference, tables
 from longtake.statistics.results import write_results
-from longtake.statistics.temporal import CLASSES
 from longtake.store.tables import read_table
 from longtake.streams import stream
+from longtake.verdicts import CLASSES
 
 logger = logging.getLogger(__name__)
 

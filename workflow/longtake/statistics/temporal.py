@@ -16,23 +16,9 @@ from longtake.statistics.tables import CLIP_COLUMNS
 from longtake.statistics.tracks import UNLABELLED
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import read_table
+from longtake.verdicts import dependency_class
 
 USED = ("ok", "approximate")
-DEPENDENT, MODERATE, STATIC = "motion-dependent", "moderate", "static"
-CLASSES = (DEPENDENT, MODERATE, STATIC)
-
-
-def dependency_class(pearson: float | None, spearman: float | None) -> str | None:
-    """Class of a relation: both |r| > 0.7 is motion-dependent, either > 0.3 is moderate, else static.
-
-    None where neither correlation is known: a constant series is no evidence that motion is not used.
-    """
-    known = [abs(r) for r in (pearson, spearman) if r is not None]
-    if not known:
-        return None
-    if len(known) == 2 and min(known) > 0.7:
-        return DEPENDENT
-    return MODERATE if max(known) > 0.3 else STATIC
 
 
 def clip_means(path: Path) -> dict[str, dict[str, Any]]:
