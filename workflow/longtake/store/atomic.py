@@ -57,5 +57,5 @@ def write_tsv(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterab
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            cells = (row.get(name) for name in columns)
-            writer.writerow("" if cell is None else " ".join(str(cell).splitlines()).replace("\t", " ") for cell in cells)
+            cells = ("" if row.get(name) is None else str(row[name]) for name in columns)
+            writer.writerow(" ".join(cell.splitlines()).replace("\t", " ") for cell in cells)
