@@ -9,7 +9,8 @@ from torch import nn
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
-from longtake.gradients.window import ClipFrames, analyse_window, attribute_clip
+from longtake.gradients.attribution import ClipFrames, attribute_clip
+from longtake.gradients.window import analyse_window
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
 from longtake.models.loading import save_classifier
 from longtake.store.arrays import read_arrays

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass, plain_gradient
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
+from longtake.gradients.attribution import ClipAttribution, attribute_clip
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
-from longtake.gradients.importance import FrameImportance, frame_importance, gradient_change, gradient_map, pattern
+from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.relation import relate
 from longtake.media import load_index
 from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models.targets import FixedTarget, check_labels, class_of, class_scores, listed, predicted_class
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import write_table
@@ -30,75 +29,6 @@ from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
 PathLike = str | Path
-
-
-class ClipFrames:
-    """Pixels (T, h, w, 3) uint8 as a stack of frames (n, 3, h, w) float32 in [0, 1], made slice by slice."""
-
-    def __init__(self, pixels: np.ndarray, device: torch.device) -> None:
-        self.pixels = pixels
-        self.device = device
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return torch.from_numpy(self.pixels[index]).to(self.device).permute(0, 3, 1, 2).float().contiguous() / 255
-
-
-@dataclass(frozen=True)
-class ClipAttribution:
-    """The model's answer to one clip, and where it came from.
-
-    Attributes
-    ----------
-    scores : (classes,) float64
-    target : class whose score was differentiated
-    importance : one entry per frame
-    maps : (T, h, w) float32, gradient maps G_t
-    """
-
-    scores: np.ndarray
-    target: int
-    importance: list[FrameImportance]
-    maps: np.ndarray
-
-
-def attribute_clip(
-    adapter: Adapter, pixels: np.ndarray, inside: list[np.ndarray | None], *, target: int | None, chunk_size: int
-) -> ClipAttribution:
-    """Differentiate one score of a clip with respect to all its frames.
-
-    Parameters
-    ----------
-    pixels : (T, h, w, 3) uint8 RGB, at the model's size
-    inside : for each frame the animal's mask (h, w) bool, or None
-    target : class index; None takes the predicted class
-    chunk_size : frames encoded at a time, where the adapter splits; it changes no number
-
-    Memory: the encoder's graph of `chunk_size` frames where the adapter splits, else the graph of the whole clip; and
-    the maps.
-    """
-    frames = ClipFrames(pixels, next(adapter.module.parameters(), torch.empty(0)).device)
-    asked: list[int] = []
-
-    def score(scores: Tensor) -> Tensor:
-        asked.append(int(scores.argmax()) if target is None else target)
-        return scores[asked[-1]]
-
-    if isinstance(adapter, SplitAdapter):
-        first = head_pass(adapter.encode, adapter.head, frames, score, chunk_size, module=adapter.module)
-        scores, chunks = first.scores, gradient_chunks(adapter.encode, frames, first, chunk_size, module=adapter.module)
-    else:
-        gradient, scores = plain_gradient(adapter.scores, frames[:], score, module=adapter.module)
-        chunks = iter([GradientChunk(0, len(frames), gradient)])
-    importance: list[FrameImportance] = []
-    maps = np.empty(pixels.shape[:3], np.float32)
-    for chunk in chunks:
-        part = slice(chunk.start, chunk.stop)
-        importance += frame_importance(chunk.gradient, frames[part], inside[part])
-        maps[part] = gradient_map(chunk.gradient).cpu().numpy()
-    return ClipAttribution(scores.double().cpu().numpy(), asked[0], importance, maps)
 
 
 def analyse_window(
@@ -186,7 +116,7 @@ class _ClipResult:
 def _analyse_clip(
     entry: GatheredClip, adapter: Adapter, window: Window, species: str | None, *, options: GradientOptions, seed: int
 ) -> _ClipResult:
-    truth = _truth(adapter, entry.clip.label, species)
+    truth = _truth(adapter, entry.clip.label, species, options)
     entry = _answerable(entry, truth, options)
     if entry.clip.status == "failed":
         return _ClipResult(_failed_row(entry.clip, window), [], None)
@@ -234,26 +164,25 @@ def _check_model(adapter: Adapter, options: GradientOptions, model_spec: str) ->
     if target is not None and target >= len(adapter.class_names):
         raise ConfigError(
             f"gradients.target is {target}, but model {model_spec} has the classes "
-            f"0 to {len(adapter.class_names) - 1}: {', '.join(adapter.class_names)}."
+            f"0 to {len(adapter.class_names) - 1}: {listed(adapter.class_names)}."
         )
+    check_labels(options.labels, adapter.class_names)
 
 
 def _index(target: str | int) -> int | None:
     return target if isinstance(target, int) else None
 
 
-def _truth(adapter: Adapter, label: str, species: str | None) -> int | None:
+def _truth(adapter: Adapter, label: str, species: str | None, options: GradientOptions) -> int | None:
     """The class that the object's label names, else the one that the video's species names."""
-    for name in (label, species):
-        if name in adapter.class_names:
-            return adapter.class_names.index(name)
-    return None
+    found = (class_of(name, adapter.class_names, options.labels) for name in (label, species))
+    return next((index for index in found if index is not None), None)
 
 
 def _answerable(entry: GatheredClip, truth: int | None, options: GradientOptions) -> GatheredClip:
     if entry.clip.status == "failed" or options.target != "labelled" or truth is not None:
         return entry
-    reason = f"target is the labelled species, but {entry.clip.label!r} is no class of the model"
+    reason = f"target is the labelled species, but {entry.clip.label!r} is no class of the model (gradients.labels can say which)"
     return replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
 
 
@@ -275,17 +204,16 @@ def _span(clip: Clip) -> dict[str, Any]:
 def _clip_row(
     entry: GatheredClip, found: ClipAttribution, window: Window, adapter: Adapter, truth: int | None
 ) -> dict[str, Any]:
-    predicted = int(found.scores.argmax())
     region = {f"region_{side}": value for side, value in asdict(entry.region).items()}
     answer = {
         "status": entry.clip.status,
         "reason": entry.clip.reason,
         "target": found.target,
         "target_name": adapter.class_names[found.target],
-        "predicted": predicted,
-        "predicted_name": adapter.class_names[predicted],
+        "predicted": found.predicted,
+        "predicted_name": adapter.class_names[found.predicted],
         "score": float(found.scores[found.target]),
-        "correct": None if truth is None else predicted == truth,
+        "correct": None if truth is None else found.predicted == truth,
     }
     return _key(entry.clip, window) | _span(entry.clip) | answer | region
 
