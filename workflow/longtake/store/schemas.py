@@ -55,6 +55,31 @@ exclusive; `mask` holds COCO compressed RLE counts; box and mask are null where 
 `direction` is that of the pass which drew the row, "forward" or "backward"; where the other pass saw the object
 on the same frame, `agreement` is the IoU of the two masks, and null elsewhere."""
 
+AGREEMENT = _schema(
+    "agreement",
+    1,
+    {
+        "video": _TEXT,
+        "kind": _TEXT,
+        "window": _INT,
+        "object": _TEXT,
+        "other": _TEXT,
+        "identity": _TEXT,
+        "first_frame": _LONG,
+        "last_frame": _LONG,
+        "frames": _INT,
+        "mean_iou": _REAL,
+        "minimum_iou": _REAL,
+        "joined": _FLAG,
+    },
+    "video kind window frames joined",
+)
+"""How far two runs over the same frames agree. `kind` "seam": two neighbouring windows, `window` the earlier,
+`object` and `other` a track's id in the earlier and in the later window (one is null where a track has no counterpart),
+`identity` its name in the detections, null where it was dropped. "directions": the forward and the backward pass of one
+window over `object`. IoU of the masks over the `frames` (from first to last) on which both tracked the object and at
+least one saw it; null where there is none."""
+
 CURVES = _schema(
     "curves",
     1,
