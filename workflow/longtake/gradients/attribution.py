@@ -10,6 +10,7 @@ from torch import Tensor
 from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass, plain_gradient
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
 from longtake.models import Adapter, SplitAdapter
+from longtake.models.targets import FixedTarget, class_scores, predicted_class
 
 
 class ClipFrames:

@@ -19,7 +19,7 @@ from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.relation import relate
 from longtake.media import load_index
 from longtake.models import Adapter, SplitAdapter, load_model
-from longtake.models.targets import FixedTarget, check_labels, class_of, class_scores, listed, predicted_class
+from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import write_table
@@ -182,7 +182,10 @@ def _truth(adapter: Adapter, label: str, species: str | None, options: GradientO
 def _answerable(entry: GatheredClip, truth: int | None, options: GradientOptions) -> GatheredClip:
     if entry.clip.status == "failed" or options.target != "labelled" or truth is not None:
         return entry
-    reason = f"target is the labelled species, but {entry.clip.label!r} is no class of the model (gradients.labels can say which)"
+    reason = (
+        f"target is the labelled species, but {entry.clip.label!r} is no class of the model (gradients.labels can say "
+        "which)"
+    )
     return replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
 
 
