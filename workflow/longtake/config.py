@@ -7,7 +7,7 @@ the Snakefile in every job, so it imports the standard library, PyYAML and jsons
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -39,6 +39,7 @@ class GradientOptions:
     clips_per_window: int = 2
     chunk_size: int = 4
     target: str | int = "predicted"
+    labels: Mapping[str, str | int] = field(default_factory=dict)
     region: str = "object"
     margin: float = 0.25
     flow_width: int = 320
@@ -136,7 +137,7 @@ def _fill(given: Any, schema: Mapping[str, Any], prefix: str, source: str) -> di
             )
     return {
         key: _fill(given.get(key) or {}, part, f"{prefix}{key}.", source)
-        if part.get("type") == "object"
+        if "properties" in part
         else given.get(key, part["default"])
         for key, part in known.items()
     }
@@ -146,7 +147,7 @@ def _explain(error: ValidationError, schema: Mapping[str, Any], source: str) -> 
     name = ".".join(str(step) for step in error.absolute_path)
     part: Mapping[str, Any] = schema
     for step in error.absolute_path:
-        part = part["items"] if isinstance(step, int) else part["properties"][step]
+        part = part["items"] if isinstance(step, int) else part.get("properties", {}).get(step, part)
     hint = ""
     if isinstance(error.instance, str) and "enum" not in part:
         hint = " Give a plain number, without a unit." if part.get("type") in ("number", "integer") else ""
@@ -159,10 +160,10 @@ def _build(record: type[_Record], values: Mapping[str, Any]) -> _Record:
     kinds = get_type_hints(record)
     return record(
         **{
-            field.name: _build(kinds[field.name], values[field.name])
-            if is_dataclass(kinds[field.name])
-            else values[field.name]
-            for field in fields(record)  # type: ignore[arg-type]
+            part.name: _build(kinds[part.name], values[part.name])
+            if is_dataclass(kinds[part.name])
+            else values[part.name]
+            for part in fields(record)  # type: ignore[arg-type]
         }
     )
 

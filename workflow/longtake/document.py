@@ -90,7 +90,7 @@ def _yaml(properties: Mapping[str, Any], indent: str) -> Iterator[str]:
         yield ""
         for line in textwrap.wrap(part["description"], 116 - len(indent)):
             yield f"{indent}# {line}"
-        if part.get("type") == "object":
+        if "properties" in part:
             yield f"{indent}{name}:"
             yield from _yaml(part["properties"], indent + "  ")
         else:
@@ -99,7 +99,7 @@ def _yaml(properties: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 def _settings(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for name, part in schema["properties"].items():
-        if part.get("type") == "object":
+        if "properties" in part:
             yield from _settings(part, f"{prefix}{name}.")
         else:
             default = _plain(part["default"])
@@ -109,6 +109,8 @@ def _settings(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _allowed(part: Mapping[str, Any]) -> str:
     if "anyOf" in part:
         return " or ".join(_allowed(option) for option in part["anyOf"])
+    if part.get("type") == "object":
+        return f"a mapping to {_allowed(part['additionalProperties'])}"
     if "items" in part:
         return f"a list of {_allowed(part['items'])}"
     if "enum" in part:
