@@ -37,18 +37,17 @@ def test_items_keep_their_order(count, depth):
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_never_more_than_depth_items_wait(depth):
-    drawn, asked = 0, 0
+    drawn = 0
 
     def count():
         nonlocal drawn
         for item in range(30):
-            assert drawn - asked <= depth
             drawn += 1
             yield item
 
-    for _ in ahead(count(), depth):
-        asked += 1
+    for asked, _ in enumerate(ahead(count(), depth), start=1):
         time.sleep(0.001)
+        assert drawn - asked <= depth
     assert drawn == 30
 
 
