@@ -54,6 +54,7 @@ constraints: .venv/dev
 	$(PIP) --requirement envs/requirements.txt
 	@touch $@
 
-.venv/dev: envs/requirements-dev.txt envs/requirements.txt envs/constraints.txt | .venv/bin/python
+.venv/dev: envs/requirements-dev.txt envs/requirements-nodeps.txt envs/requirements.txt envs/constraints.txt | .venv/bin/python
 	$(PIP) --requirement envs/requirements-dev.txt
+	$(PIP) --no-deps --requirement envs/requirements-nodeps.txt
 	@touch .venv/run $@

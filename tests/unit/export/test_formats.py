@@ -1,4 +1,4 @@
-"""Every other format, read back by a reader of its own; MOT and MOTS by TrackEval too, where it is installed."""
+"""Every other format, read back by a reader of its own; MOT and MOTS by TrackEval too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trackeval
 from pycocotools import mask as coco
 
 from longtake import masks
@@ -215,8 +216,6 @@ def test_mots_has_no_number_for_a_thousandth_object(clip: Annotated, tmp_path: P
 
 @pytest.mark.parametrize("name", ["mot", "mots"])
 def test_trackeval_reads_it(name: str, clip: Annotated, tmp_path: Path) -> None:
-    """TrackEval brings an OpenCV that would overwrite the headless one, so it is no requirement of ours."""
-    trackeval = pytest.importorskip("trackeval", reason="pip install --no-deps trackeval")
     # Class 2 is the only one that MOTSChallenge scores; truth in its format has nine columns, as MOT's.
     overlapping(clip)
     folder = tmp_path / "trackers" / "longtake" / "data"
