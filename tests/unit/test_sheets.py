@@ -1,9 +1,12 @@
 """Sheets: what is wrong is said with row, value and remedy, before any job."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 from longtake.errors import SheetError
-from longtake.sheets import read_prompts, read_videos
+from longtake.sheets import Prompt, read_prompts, read_videos
 
 
 @pytest.fixture
@@ -75,42 +78,94 @@ def test_rendered_videos_may_be_missing(sheet):
     assert read_videos(sheet("video|path", "x|later.mp4"), rendered=True)
 
 
-HEADER = "video|object|label|frame|time_s|x_min|y_min|x_max|y_max|until_s"
+HEADER = "video|object|label|frame|time_s|x_min|y_min|x_max|y_max|points|negative_points|mask|until_s"
 
 
 def test_prompts_read(sheet):
-    found = read_prompts(sheet(HEADER, "v|o1|eel|12||1|2|3.5|4|", "v|o2|||0.5|1|2|3|4|9"), ["v", "w"])
+    found = read_prompts(sheet(HEADER, "v|o1|eel|12||1|2|3.5|4||||", "v|o2|||0.5|1|2|3|4||||9"), ["v", "w"])
     first, second = found["v"]
-    assert (first.frame, first.time_s, first.x_max, first.label) == (12, None, 3.5, "eel")
+    assert (first.frame, first.time_s, first.box, first.label) == (12, None, (1, 2, 3.5, 4), "eel")
     assert (second.frame, second.time_s, second.until_s, second.row) == (None, 0.5, 9.0, 3)
+    assert first.kind == "box"
     assert found["w"] == []
 
 
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ("u|o|||0.5|1|2|3|4|", ["row 2", "'u'"]),
-        ("v|o|||| 1|2|3|4|", ["row 2", "either frame or time_s"]),
-        ("v|o||3|0.5|1|2|3|4|", ["either frame or time_s"]),
-        ("v|o||3||3|2|3|4|", ["empty", "'o'"]),
-        ("v|o||3||1|4|3|2|", ["empty"]),
-        ("v|o||3||a|2|3|4|", ["x_min is 'a'"]),
-        ("v|o||3||nan|2|3|4|", ["x_min is 'nan'"]),
-        ("v|o||3||inf|2|3|4|", ["x_min is 'inf'"]),
-        ("v|o||-3||1|2|3|4|", ["frame is '-3'"]),
-        ("v|o||3.5||1|2|3|4|", ["frame is '3.5'"]),
-        ("v|o||3|||2|3|4|", ["x_min is empty"]),
-        ("v|a/b||3||1|2|3|4|", ["object is 'a/b'"]),
-        ("v|o|||8|1|2|3|4|7", ["until_s 7", "before"]),
-    ],
-)
+def test_points_and_masks_read(sheet, tmp_path):
+    (tmp_path / "it.png").touch()
+    lines = [
+        "v|a||0|||||| 4,5  6.5,-7e0 |||",
+        "v|b||0||1|2|3|4||2,2||",
+        "v|c||0|||||||| PPYo0Z1 |",
+        "v|d||0||||||||it.png|",
+        "v|e||0||1|2|3|4|2,3|0,0||",
+    ]
+    points, box, run_lengths, file, both = read_prompts(sheet(HEADER, *lines), ["v"])["v"]
+    assert (points.kind, points.points, points.box) == ("points", ((4, 5), (6.5, -7)), None)
+    assert (box.kind, box.negative_points) == ("box and points", ((2, 2),))
+    assert (run_lengths.kind, run_lengths.mask, run_lengths.mask_file) == ("mask", "PPYo0Z1", "")
+    assert (file.kind, file.mask_file) == ("mask", "it.png")
+    assert both.kind == "box and points"
+
+
+def test_prompts_are_plain_values(sheet):
+    """They travel through the workflow's params: as JSON, and as keys."""
+    (one,) = read_prompts(sheet(HEADER, "v|a||0||||||4,5 6,7|8,9||"), ["v"])["v"]
+    again = json.loads(json.dumps(asdict(one)))
+    assert again["points"] == [[4, 5], [6, 7]]
+    assert hash(one) == hash(Prompt(**asdict(one)))
+
+
+def test_a_sheet_needs_the_columns_that_it_uses_alone(sheet):
+    (one,) = read_prompts(sheet("video|object|time_s|points", "v|a|0.5|3,4"), ["v"])["v"]
+    assert (one.points, one.box, one.mask, one.until_s) == (((3, 4),), None, "", None)
+
+
+def test_a_long_mask(sheet):
+    (one,) = read_prompts(sheet("video|object|frame|mask", f"v|a|0|{'P1' * 200_000}"), ["v"])["v"]
+    assert len(one.mask) == 400_000
+
+
+BAD_PROMPTS = {
+    "unknown video": ("u|o|||0.5|1|2|3|4||||", ["row 2", "'u'"]),
+    "neither frame nor time": ("v|o|||| 1|2|3|4||||", ["row 2", "either frame or time_s"]),
+    "frame and time": ("v|o||3|0.5|1|2|3|4||||", ["either frame or time_s"]),
+    "box without width": ("v|o||3||3|2|3|4||||", ["x 3 to 3", "empty", "'o'"]),
+    "box upside down": ("v|o||3||1|4|3|2||||", ["y 4 to 2", "empty"]),
+    "no number": ("v|o||3||a|2|3|4||||", ["x_min is 'a'"]),
+    "not a number": ("v|o||3||nan|2|3|4||||", ["x_min is 'nan'"]),
+    "infinite": ("v|o||3||inf|2|3|4||||", ["x_min is 'inf'"]),
+    "negative frame": ("v|o||-3||1|2|3|4||||", ["frame is '-3'"]),
+    "broken frame": ("v|o||3.5||1|2|3|4||||", ["frame is '3.5'"]),
+    "box with three edges": ("v|o||3|||2|3|4||||", ["x_min is empty", "all four"]),
+    "unsafe id": ("v|a/b||3||1|2|3|4||||", ["object is 'a/b'"]),
+    "id of a seed": ("v|auto-0001-02||3||1|2|3|4||||", ["'auto-0001-02'", "give another"]),
+    "end before prompt": ("v|o|||8|1|2|3|4||||7", ["until_s 7", "before"]),
+    "nothing": ("v|o||3|||||||||", ["nothing shows object 'o'", "points, both, or a mask"]),
+    "point of one number": ("v|o||3||||||4,5 6||| ", ["'6' in points", "x,y"]),
+    "point of three numbers": ("v|o||3||||||4,5,6|||", ["'4,5,6' in points"]),
+    "point with a blank": ("v|o||3||||||4, 5|||", ["'4,' in points"]),
+    "points by semicolon": ("v|o||3||||||4,5;6,7|||", ["'4,5;6,7' in points"]),
+    "point that is no number": ("v|o||3||||||4,nan|||", ["'4,nan' in points"]),
+    "point at infinity": ("v|o||3||1|2|3|4||1e999,0||", ["'1e999,0' in negative_points"]),
+    "points beside alone": ("v|o||3|||||||4,5||", ["none on it", "'o'"]),
+    "mask and box": ("v|o||3||1|2|3|4|||PP1|", ["a mask and", "keep one"]),
+    "mask and points": ("v|o||3||||||1,1||PP1|", ["a mask and", "keep one"]),
+    "mask that is no run length": ("v|o||3|||||||| 12 34|", ["mask '12 34'", "RLE counts", "PNG"]),
+    "mask that breaks off": ("v|o||3||||||||0P|", ["mask '0P'"]),
+    "mask of JSON": ("v|o||3||||||||[3,4]|", ["mask '[3,4]'"]),
+    "mask of another format": ("v|o||3||||||||a.jpg|", ["'a.jpg' is no PNG"]),
+    "mask that is not there": ("v|o||3||||||||no/a.png|", ["'no/a.png'", "does not exist", "'o'"]),
+}
+
+
+@pytest.mark.parametrize(("row", "words"), BAD_PROMPTS.values(), ids=BAD_PROMPTS)
 def test_bad_prompts(sheet, row, words):
     with pytest.raises(SheetError) as caught:
         read_prompts(sheet(HEADER, row), ["v"])
-    for word in words:
+    for word in ["row 2", *words]:
         assert word in str(caught.value)
 
 
 def test_one_object_has_one_label(sheet):
     with pytest.raises(SheetError, match="'eel' here and 'darter' above"):
-        read_prompts(sheet(HEADER, "v|o|darter|1||1|2|3|4|", "v|o|eel|9||1|2|3|4|"), ["v"])
+        read_prompts(sheet(HEADER, "v|o|darter|1||1|2|3|4||||", "v|o|eel|9||1|2|3|4||||"), ["v"])

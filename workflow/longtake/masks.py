@@ -9,10 +9,13 @@ Boxes are ``(x_min, y_min, x_max, y_max)`` in pixels, minima inclusive and maxim
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pycocotools import mask as coco
 
 Box = tuple[float, float, float, float]
@@ -99,6 +102,78 @@ def decode(counts: str, height: int, width: int) -> BoolMask:
 def area(counts: str, height: int, width: int) -> int:
     """Count the pixels of an encoded mask without decoding it."""
     return int(coco.area({"size": [height, width], "counts": counts.encode("ascii")}))
+
+
+def checked_area(counts: str, height: int, width: int) -> int:
+    """Count the pixels of an encoded mask from a stranger, which the C code behind `decode` would trust blindly.
+
+    Raises
+    ------
+    ValueError
+        The counts are no run lengths, or those of a frame with another number of pixels.
+    """
+    total = area = 0
+    for order, run in enumerate(_runs(counts)):
+        if run < 0:
+            raise ValueError(f"its run {order} is {run} pixels long")
+        total += run
+        area += run if order % 2 else 0
+    if total != height * width:
+        raise ValueError(f"its run lengths cover {total} pixels, the frame of {width} x {height} has {height * width}")
+    return area
+
+
+def _runs(counts: str) -> Iterator[int]:
+    """Yield the run lengths of COCO's compressed counts.
+
+    Five bits a character, the lowest first, plus a bit that announces another character; signed; from the fourth run
+    on, a run is written as its difference to the last but one. ``rleFrString`` in pycocotools' maskApi.c.
+    """
+    value = shift = order = older = newer = 0
+    for place, character in enumerate(counts):
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 40:
+            raise ValueError(f"its character {place}, {character!r}, is none of COCO's run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        if order > 2:
+            value += older
+        yield value
+        older, newer, order = newer, value, order + 1
+        value = shift = 0
+    if shift:
+        raise ValueError("its run lengths break off")
+
+
+def read_png(path: str | os.PathLike[str], height: int, width: int) -> BoolMask:
+    """Read a mask of a frame from a PNG: true where any colour, grey level or palette index is not 0.
+
+    Where the picture has an alpha channel, what is wholly transparent is not the object.
+
+    Returns
+    -------
+    (height, width) bool
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read, is no whole PNG, or has another size. The size is looked at before the pixels.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.size != (width, height):
+                raise ValueError(f"{path} has {image.size[0]} x {image.size[1]} pixels")
+            levels = np.asarray(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is no whole PNG ({error})") from None
+    if levels.ndim == 2:
+        return levels != 0
+    colours = levels.shape[2] - (levels.shape[2] in (2, 4))
+    return np.asarray((levels != 0)[..., :colours].any(axis=2) & (levels != 0)[..., colours:].all(axis=2))
 
 
 def box(mask: BoolMask) -> tuple[int, int, int, int] | None:

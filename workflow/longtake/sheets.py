@@ -6,16 +6,20 @@ and patterns come from ``config/videos.schema.yaml`` and ``config/prompts.schema
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longtake.config import SCHEMA, load_schema
 from longtake.errors import SheetError, nearest
+
+# Ids of objects that nobody prompted: the window that found them, and a number in it.
+SEEDED = re.compile(r"auto-[0-9]{4,}-[0-9]{2,}")
+# COCO's compressed counts: six bits a character from 0 to o, of which the upper half announces another.
+_RUNS = re.compile(r"(?:[P-o]{0,8}[0-O])+")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,12 @@ class Video:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A row of prompts.tsv: a box (source pixels, maxima exclusive) at a frame or a time, never both."""
+    """A row of prompts.tsv: what shows an object at a frame or a time, never both.
+
+    A box, points, both, or a mask alone, in source pixels as displayed. Box: maxima exclusive. Points: (x, y), those
+    in `points` on the object and those in `negative_points` beside it. `mask`: COCO compressed RLE counts of the source
+    frame, or the path of a PNG of its size, non-zero on the object; `mask_digest` is the PNG's, where a job needs it.
+    """
 
     row: int
     video: str
@@ -38,11 +47,35 @@ class Prompt:
     label: str
     frame: int | None
     time_s: float | None
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
+    x_min: float | None
+    y_min: float | None
+    x_max: float | None
+    y_max: float | None
     until_s: float | None
+    points: tuple[tuple[float, float], ...] = ()
+    negative_points: tuple[tuple[float, float], ...] = ()
+    mask: str = ""
+    mask_digest: str = ""
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """The box as (x_min, y_min, x_max, y_max); None for a row without one."""
+        edges = (self.x_min, self.y_min, self.x_max, self.y_max)
+        return None if None in edges else edges  # type: ignore[return-value]
+
+    @property
+    def kind(self) -> str:
+        """What the row gives: ``box``, ``points``, ``box and points``, or ``mask``."""
+        if self.mask:
+            return "mask"
+        parts = ["box"] * (self.box is not None) + ["points"] * bool(self.points or self.negative_points)
+        return " and ".join(parts)
+
+    @property
+    def mask_file(self) -> str:
+        """The path of the mask's PNG; empty where the mask is run lengths, or there is none."""
+        # Run lengths are written with the characters 0 to o, and a dot is none of them.
+        return self.mask if "." in self.mask else ""
 
 
 def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
@@ -84,30 +117,32 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
     Raises
     ------
     SheetError
-        For an unknown video, a row with both or neither of `frame` and `time_s`, an empty box, an object with two
-        labels, or an object that ends before its prompt. Whether a box lies in the picture is known only to the
-        job, which reads the video's size.
+        For an unknown video, a row with both or neither of `frame` and `time_s`, a box that is empty or lacks an edge,
+        points or run lengths that are none, a mask's file that does not exist, a row that shows nothing or gives a
+        mask and something else, an object with two labels, or an object that ends before its prompt. Whether a box,
+        a point or a mask fits the picture is known only to the job, which reads the video's size.
     """
     found: dict[str, list[Prompt]] = {video: [] for video in videos}
     labels: dict[tuple[str, str], str] = {}
     for row in _rows(Path(path), "prompts.schema.yaml"):
+        where = f"{path}, row {row['row']}"
+        for column in ("points", "negative_points"):
+            row[column] = tuple(_points(row[column], column, where))
         prompt = Prompt(**row)
-        where = f"{path}, row {prompt.row}"
         if prompt.video not in found:
             raise SheetError(
                 f"{where}: video {prompt.video!r} is not in the sheet of videos.{nearest(prompt.video, found)}"
             )
         if (prompt.frame is None) == (prompt.time_s is None):
-            raise SheetError(f"{where}: give either frame or time_s of the box, not both and not neither.")
-        if prompt.x_max <= prompt.x_min or prompt.y_max <= prompt.y_min:
+            raise SheetError(f"{where}: give either frame or time_s of the prompt, not both and not neither.")
+        if SEEDED.fullmatch(prompt.object):
             raise SheetError(
-                f"{where}: the box x {prompt.x_min:g} to {prompt.x_max:g}, y {prompt.y_min:g} to "
-                f"{prompt.y_max:g} of object {prompt.object!r} is empty. Maxima are exclusive and lie right of and "
-                "below the minima."
+                f"{where}: the id {prompt.object!r} is kept for objects that longtake finds by itself; give another."
             )
+        _check_shape(prompt, where)
         if None not in (prompt.until_s, prompt.time_s) and prompt.until_s < prompt.time_s:  # type: ignore[operator]
             raise SheetError(
-                f"{where}: object {prompt.object!r} ends at until_s {prompt.until_s:g}, before its box at "
+                f"{where}: object {prompt.object!r} ends at until_s {prompt.until_s:g}, before its prompt at "
                 f"{prompt.time_s:g} s."
             )
         label = labels.setdefault((prompt.video, prompt.object), prompt.label)
@@ -120,6 +155,68 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
     return found
 
 
+def _points(cell: str, column: str, where: str) -> Iterator[tuple[float, float]]:
+    for word in cell.split():
+        try:
+            x, y = map(float, word.split(","))
+        except ValueError:
+            x = y = math.nan
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise SheetError(
+                f"{where}: {word!r} in {column} is no point. Write x,y in source pixels with a decimal point, and a "
+                "blank between points: 410,220 455.5,260."
+            )
+        yield x, y
+
+
+def _check_shape(prompt: Prompt, where: str) -> None:
+    """Refuse what cannot show an object whatever the size of the picture."""
+    edges = {name: getattr(prompt, name) for name in ("x_min", "y_min", "x_max", "y_max")}
+    missing = [name for name, value in edges.items() if value is None]
+    if 0 < len(missing) < 4:
+        raise SheetError(f"{where}: {missing[0]} is empty. A box needs all four edges; a row without a box, none.")
+    if not prompt.kind:
+        raise SheetError(
+            f"{where}: nothing shows object {prompt.object!r}. Give a box, points, both, or a mask; remove the row to "
+            "leave the object alone."
+        )
+    if prompt.box is not None and not (prompt.box[0] < prompt.box[2] and prompt.box[1] < prompt.box[3]):
+        spans = "x {:g} to {:g}, y {:g} to {:g}".format(*(prompt.box[k] for k in (0, 2, 1, 3)))
+        raise SheetError(
+            f"{where}: the box {spans} of object {prompt.object!r} is empty. Maxima are exclusive and lie right of and "
+            "below the minima."
+        )
+    if prompt.negative_points and not (prompt.points or prompt.box):
+        raise SheetError(
+            f"{where}: object {prompt.object!r} has points beside it and none on it. Give points or a box as well."
+        )
+    if prompt.mask:
+        _check_mask(prompt, where)
+
+
+def _check_mask(prompt: Prompt, where: str) -> None:
+    if prompt.box or prompt.points or prompt.negative_points:
+        raise SheetError(
+            f"{where}: object {prompt.object!r} is given by a mask and by a box or points. A mask says all of it: keep "
+            "one of them."
+        )
+    if prompt.mask_file:
+        if not prompt.mask_file.lower().endswith(".png"):
+            raise SheetError(
+                f"{where}: the mask {prompt.mask!r} is no PNG. Give the path of a PNG, or COCO's RLE counts."
+            )
+        if not Path(prompt.mask_file).is_file():
+            raise SheetError(
+                f"{where}: the mask {prompt.mask!r} of object {prompt.object!r} does not exist (looked in "
+                f"{Path.cwd()}). Correct the path, or remove the row."
+            )
+    elif not _RUNS.fullmatch(prompt.mask):
+        shown = prompt.mask if len(prompt.mask) <= 40 else prompt.mask[:37] + "..."
+        raise SheetError(
+            f"{where}: the mask {shown!r} is neither COCO's compressed RLE counts nor the path of a PNG (name.png)."
+        )
+
+
 def _rows(path: Path, schema_name: str) -> Iterable[dict[str, Any]]:
     schema = load_schema(SCHEMA.parent / schema_name)
     columns: Mapping[str, Any] = schema["properties"]
@@ -130,7 +227,7 @@ def _rows(path: Path, schema_name: str) -> Iterable[dict[str, Any]]:
         raise SheetError(f"The sheet {path} does not exist (looked in {Path.cwd()}).") from None
     except UnicodeDecodeError as error:
         raise SheetError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8, tab separated.") from None
-    lines = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = (line.split("\t") for line in text.splitlines())
     header = [name.strip() for name in next(lines, [])]
     _check_header(path, header, columns, schema["required"])
     for number, cells in enumerate(lines, start=2):

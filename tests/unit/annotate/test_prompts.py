@@ -71,7 +71,7 @@ def test_a_box_that_reaches_out_is_clipped_with_a_warning(prompt, caplog):
 
 
 def test_an_end_before_its_prompt(prompt):
-    with pytest.raises(SheetError, match=r"row 7: object 'a' ends at until_s 4, before its box at 5 s"):
+    with pytest.raises(SheetError, match=r"row 7: object 'a' ends at until_s 4, before its prompt at 5 s"):
         place_prompts([prompt(row=7, frame=50, until_s=4.0)], CLOCK, 30)
 
 

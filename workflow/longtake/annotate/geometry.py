@@ -1,12 +1,13 @@
 """The way from source pixels into the model's square frame, and back.
 
 SAM 2 sees every frame squashed to a square. Whatever size a frame was decoded at, the square stands for the whole
-source frame; so boxes go from *source* pixels straight to the square, and masks from the square straight to source
+source frame; so prompts go from *source* pixels straight to the square, and masks from the square straight to source
 pixels. The decoded size never enters, and a box cannot be scaled differently from the frame that it belongs to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from longtake import masks
+from longtake.annotate.prompts import Placed
+from longtake.errors import SheetError
 from longtake.masks import BoolMask, Box
 
 FloatArray = npt.NDArray[np.float32]
@@ -27,6 +31,20 @@ class Preprocessing:
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ModelPrompt:
+    """A prompt as the model takes it: points, a box among them, or else a mask.
+
+    ``points``: (P, 2) float32, x and y in the model's square. ``labels``: (P,) int32: 1 inside the object, 0 outside
+    it, 2 and 3 the first and the last corner of its box, which come first. ``mask``: (side, side) float32 of 0 and 1
+    in the model's square, given alone, without points.
+    """
+
+    points: torch.Tensor
+    labels: torch.Tensor
+    mask: torch.Tensor | None = None
 
 
 def model_frame(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
@@ -61,8 +79,42 @@ def model_box(box: Box, width: int, height: int, image_size: int) -> torch.Tenso
     (2, 2) float32
         Upper left and lower right corner, (x, y) each.
     """
-    corners = torch.tensor(box, dtype=torch.float32).view(2, 2)
-    return corners * torch.tensor([image_size / width, image_size / height], dtype=torch.float32)
+    return _in_square([box[:2], box[2:]], width, height, image_size)
+
+
+def _in_square(points: Sequence[tuple[float, ...]], width: int, height: int, image_size: int) -> torch.Tensor:
+    scale = torch.tensor([image_size / width, image_size / height], dtype=torch.float32)
+    return torch.tensor(points, dtype=torch.float32).view(-1, 2) * scale
+
+
+def model_prompt(placed: Placed, width: int, height: int, image_size: int) -> ModelPrompt:
+    """Scale a prompt of source pixels into the model's square.
+
+    Boxes and points by the two sides' ratios. Masks as the published processor does it: bilinear with antialiasing,
+    then a pixel is the object's from one half on.
+
+    Raises
+    ------
+    SheetError
+        A mask so small or thin that no pixel of the square is half full; the model would take the object as absent.
+    """
+    corners = [] if placed.box is None else [placed.box[:2], placed.box[2:]]
+    positive, negative = placed.prompt.points, placed.prompt.negative_points
+    points = _in_square([*corners, *positive, *negative], width, height, image_size)
+    given = ([2, 3] if corners else []) + [1] * len(positive) + [0] * len(negative)
+    labels = torch.tensor(given, dtype=torch.int32)
+    if not placed.mask:
+        return ModelPrompt(points, labels)
+    whole = torch.from_numpy(masks.decode(placed.mask, height, width))[None, None].float()
+    size = (image_size, image_size)
+    share = functional.interpolate(whole, size, mode="bilinear", align_corners=False, antialias=True)
+    mask = (share[0, 0] >= 0.5).float()
+    if not mask.any():
+        raise SheetError(
+            f"row {placed.prompt.row}: the mask of object {placed.prompt.object!r} vanishes in the model's square of "
+            f"{image_size} x {image_size} pixels; give a box or a point instead."
+        )
+    return ModelPrompt(points, labels, mask)
 
 
 @lru_cache(maxsize=16)

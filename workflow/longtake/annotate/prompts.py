@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
+from longtake import masks
 from longtake.errors import FrameUnavailable, SheetError
 from longtake.masks import Box
 from longtake.sheets import Prompt
@@ -40,17 +41,19 @@ class Timeline(Protocol):
 
 @dataclass(frozen=True)
 class Placed:
-    """A prompt on the grid: `grid_frame` counts processed frames over the whole video, `box` lies in the frame.
+    """A prompt on the grid: `grid_frame` counts processed frames over the whole video.
 
-    `frame` is the source frame that the prompt names; `reason` says why a prompt is not used, or is empty.
+    `frame` is the source frame that the prompt names. `box` lies in the frame (None without one), `mask` holds COCO
+    compressed RLE counts of the source frame (empty without one). `reason` says why a prompt is not used, or is empty.
     """
 
     prompt: Prompt
     frame: int
     grid_frame: int
-    box: Box
+    box: Box | None
     clipped: bool
     reason: str = ""
+    mask: str = ""
 
 
 def place_prompts(
@@ -61,7 +64,8 @@ def place_prompts(
     Raises
     ------
     SheetError
-        A prompt lies outside the video in time, or its box is empty, not a number, or outside the frame.
+        A prompt lies outside the video in time; its box is empty, not a number, or outside the frame; a point lies
+        outside the frame; its mask is empty, broken, or of another size.
     """
     placed = [_place(prompt, timeline, frame_interval, f"{sheet}, row {prompt.row}") for prompt in prompts]
     closest: dict[tuple[int, str], Placed] = {}
@@ -109,8 +113,11 @@ class Schedule:
         return any(self._reaches(name, frame + 1) >= frame for name in self._spans)
 
     def ended(self, names: Iterable[str], frame: int) -> set[str]:
-        """Return which of the objects tracked before a grid frame are over by then; a prompt on it begins them anew."""
-        return {name for name in names if self._reaches(name, frame) < frame}
+        """Return which of the objects tracked before a grid frame are over by then; a prompt on it begins them anew.
+
+        An object that no prompt names, because the model found it, is over at no time.
+        """
+        return {name for name in names if name in self._spans and self._reaches(name, frame) < frame}
 
     def _reaches(self, name: str, before: int) -> int:
         """Give the last grid frame of an object by its latest prompt that acts before `before`; -1 if there is none."""
@@ -118,7 +125,12 @@ class Schedule:
 
     def digest(self, before: int) -> str:
         """Digest the prompts that act before a grid frame: those that a state at that frame has already taken in."""
-        seen = [asdict(it.prompt) | {"row": 0} for it in self.placed if it.grid_frame < before and not it.reason]
+        seen = [
+            # A mask counts by its pixels, wherever its file lies.
+            asdict(it.prompt) | {"row": 0, "mask": it.mask, "mask_digest": ""}
+            for it in self.placed
+            if it.grid_frame < before and not it.reason
+        ]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
@@ -135,13 +147,15 @@ def _place(prompt: Prompt, timeline: Timeline, frame_interval: int, where: str) 
     below, rest = divmod(frame, frame_interval)
     nearest = below + (2 * rest > frame_interval)
     box, clipped = _inside(prompt, timeline, where)
+    _check_points(prompt, timeline, where)
+    mask = _mask(prompt, timeline, where) if prompt.mask else ""
     grid_frame = min(nearest, (timeline.n_frames - 1) // frame_interval)
     if prompt.until_s is not None and prompt.until_s < timeline.time_s(frame):
         raise SheetError(
-            f"{where}: object {prompt.object!r} ends at until_s {prompt.until_s:g}, before its box at "
+            f"{where}: object {prompt.object!r} ends at until_s {prompt.until_s:g}, before its prompt at "
             f"{timeline.time_s(frame):g} s; give a later until_s, or leave it empty."
         )
-    return Placed(prompt, frame, grid_frame, box, clipped)
+    return Placed(prompt, frame, grid_frame, box, clipped, mask=mask)
 
 
 def _frame(prompt: Prompt, timeline: Timeline, where: str) -> int:
@@ -162,8 +176,10 @@ def _frame(prompt: Prompt, timeline: Timeline, where: str) -> int:
     return prompt.frame
 
 
-def _inside(prompt: Prompt, timeline: Timeline, where: str) -> tuple[Box, bool]:
-    given = (prompt.x_min, prompt.y_min, prompt.x_max, prompt.y_max)
+def _inside(prompt: Prompt, timeline: Timeline, where: str) -> tuple[Box | None, bool]:
+    given = prompt.box
+    if given is None:
+        return None, False
     said = f"the box x {given[0]:g} to {given[2]:g}, y {given[1]:g} to {given[3]:g} of object {prompt.object!r}"
     if not (given[0] < given[2] and given[1] < given[3]):
         raise SheetError(f"{where}: {said} is empty; maxima are exclusive and must exceed the minima.")
@@ -175,6 +191,34 @@ def _inside(prompt: Prompt, timeline: Timeline, where: str) -> tuple[Box, bool]:
             "not scaled)."
         )
     return box, box != given
+
+
+def _check_points(prompt: Prompt, timeline: Timeline, where: str) -> None:
+    width, height = timeline.width, timeline.height
+    for x, y in (*prompt.points, *prompt.negative_points):
+        if not (0 <= x < width and 0 <= y < height):
+            raise SheetError(
+                f"{where}: the point {x:g},{y:g} of object {prompt.object!r} lies outside the frame of {width} x "
+                f"{height} pixels; give source pixels (as displayed, not scaled), counted from 0."
+            )
+
+
+def _mask(prompt: Prompt, timeline: Timeline, where: str) -> str:
+    """Return the prompt's mask as run lengths of the source frame."""
+    width, height = timeline.width, timeline.height
+    try:
+        counts = prompt.mask
+        if prompt.mask_file:
+            counts = masks.encode(masks.read_png(prompt.mask_file, height, width))
+        area = masks.checked_area(counts, height, width)
+    except ValueError as error:
+        raise SheetError(
+            f"{where}: the mask of object {prompt.object!r} cannot be used: {error}. Give it at the size of the "
+            f"source, {width} x {height} pixels as displayed."
+        ) from None
+    if area == 0:
+        raise SheetError(f"{where}: the mask of object {prompt.object!r} is empty; draw it, or remove the row.")
+    return counts
 
 
 def _rank(placed: Placed, frame_interval: int) -> tuple[int, int]:

@@ -19,25 +19,11 @@ from typing import Any
 import torch
 from transformers import Sam2VideoInferenceSession
 
-from longtake.annotate.geometry import FloatArray
+from longtake.annotate.geometry import FloatArray, ModelPrompt
 from longtake.annotate.tracker import Tracker
 
 CONDITIONING, TRACKED = "cond_frame_outputs", "non_cond_frame_outputs"
 FEATURES, POSITIONS, POINTER = "maskmem_features", "maskmem_pos_enc", "object_pointer"
-
-
-@dataclass(frozen=True)
-class ModelPrompt:
-    """A prompt as the model takes it: points, a box among them, or else a mask.
-
-    ``points``: (P, 2) float32, x and y in the model's square. ``labels``: (P,) int32: 1 inside the object, 0 outside
-    it, 2 and 3 the first and the last corner of its box, which come first. ``mask``: (side, side) float32 of 0 and 1
-    in the model's square, given alone, without points.
-    """
-
-    points: torch.Tensor
-    labels: torch.Tensor
-    mask: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from longtake import masks
-from longtake.annotate.geometry import model_box, model_frame, source_mask
+from longtake.annotate.geometry import model_frame, model_prompt, source_mask
 from longtake.annotate.handover import load_state, save_state
 from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
-from longtake.annotate.session import BoundedSession, ModelPrompt, Prediction, track
+from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
 from longtake.media import Frame, VideoIndex, load_index, read_frames
@@ -171,7 +169,7 @@ def _rows(job: _Job, session: BoundedSession, progress: Callable[[int, int], Non
         session.end(job.schedule.ended(session.obj_ids, at))
         fresh = job.schedule.starting(at)
         side = job.tracker.preprocessing.image_size
-        prompts = {name: _model_prompt(it, job.index, side) for name, it in fresh.items()}
+        prompts = {name: model_prompt(it, job.index.width, job.index.height, side) for name, it in fresh.items()}
         pixels = model_frame(frame.pixels, job.tracker.preprocessing).to(job.tracker.device)
         job.tally.frames += 1
         job.tally.tainted += frame.tainted
@@ -182,11 +180,6 @@ def _rows(job: _Job, session: BoundedSession, progress: Callable[[int, int], Non
             yield row
         if progress is not None:
             progress(done, len(wanted))
-
-
-def _model_prompt(placed: Placed, index: VideoIndex, side: int) -> ModelPrompt:
-    corners = model_box(placed.box, index.width, index.height, side)
-    return ModelPrompt(points=corners, labels=torch.tensor((2, 3), dtype=torch.int32))
 
 
 def _row(job: _Job, frame: Frame, name: str, prediction: Prediction, prompted: bool) -> Row:
@@ -226,7 +219,7 @@ def _prompt_record(job: _Job, placed: Placed, row: Row) -> Row:
     return _prompt_facts(job, placed) | {
         "visible": row["visible"],
         "score": row["score"],
-        "box_iou": masks.box_iou(drawn, placed.box) if drawn else 0.0,
+        "box_iou": (masks.box_iou(drawn, placed.box) if drawn else 0.0) if placed.box else None,
         "mask_area": masks.area(row["mask"], row["height"], row["width"]) if drawn else 0,
         "status": "ok",
         "reason": "",
@@ -240,7 +233,7 @@ def _prompt_facts(job: _Job, placed: Placed) -> Row:
         "label": placed.prompt.label,
         "frame": placed.frame,
         "acts_on_frame": placed.grid_frame * job.frame_interval,
-        "box": list(placed.box),
+        "box": list(placed.box) if placed.box else None,
         "clipped": placed.clipped,
     }
 
