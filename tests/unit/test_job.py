@@ -48,6 +48,8 @@ def test_a_job_that_ends_well(snakemake):
     assert record["facts"] == {"frames": 3, "odd": None}
     assert record["rss_mb"] > 1
     assert record["requested_mem_mb"] == 500
+    assert (record["budget_mb"], record["budget_by"]) == (500, "mem_mb of this job")
+    assert "host memory: 0.5 GiB (mem_mb of this job)" in Path(snakemake.log[0]).read_text()
     assert "hello" in Path(snakemake.log[0]).read_text()
 
 
@@ -108,3 +110,12 @@ def test_the_meter_logs_while_it_runs(caplog):
         while not caplog.records:
             pass
     assert "RSS" in caplog.text
+
+
+def test_the_meter_warns_once_when_memory_comes_close_to_the_budget(caplog):
+    with caplog.at_level(logging.INFO, "longtake"), Meter(interval=0.01, budget=2**20):
+        while len(caplog.records) < 6:
+            pass
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("MiB used of the 1 this job may use")

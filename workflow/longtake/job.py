@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import LongtakeError
+from longtake.memory.budget import MIB, gpu_budget, host_budget
 from longtake.memory.meter import Meter
 from longtake.store.atomic import write_json
 from longtake.windows import Window
@@ -62,7 +63,11 @@ class Job:
         device = "cuda" if available and not force_cpu else "cpu"
         why = "force_cpu is set" if force_cpu else ("a GPU was found" if available else "no GPU was found")
         log.info("device %s: %s; %d threads", device, why, self.threads)
-        self.facts["device"] = device
+        budget = gpu_budget() if device == "cuda" else None
+        if budget is not None:
+            log.info("%s", budget.describe())
+            self.record(gpu_budget_mb=budget.nbytes // MIB, gpu_budget_by=budget.limits[0].source)
+        self.record(device=device)
         return device
 
     def record(self, **facts: Any) -> None:
@@ -110,7 +115,10 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
     it = Job(snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name)
     failure: BaseException | None = None
     log.info("%s on %s, process %d", name, platform.node(), os.getpid())
-    with Meter(interval) as meter:
+    requested_mb = getattr(snakemake.resources, "mem_mb", None)
+    budget = host_budget(requested_mb)
+    log.info("%s", budget.describe())
+    with Meter(interval, budget.nbytes) as meter:
         try:
             _refuse_other_longtake(Path(snakemake.scriptdir))
             yield it
@@ -124,7 +132,9 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
         "status": status,
         "reason": reason,
         "threads": it.threads,
-        "requested_mem_mb": getattr(snakemake.resources, "mem_mb", None),
+        "requested_mem_mb": requested_mb,
+        "budget_mb": budget.nbytes // MIB,
+        "budget_by": budget.limits[0].source,
         "host": platform.node(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         **meter.peaks(),

@@ -14,6 +14,7 @@ import psutil
 
 log = logging.getLogger(__name__)
 _MIB = 2**20
+_CLOSE = 0.9
 
 
 def peak_rss_mb() -> float:
@@ -46,6 +47,9 @@ def gpu_peaks_mb() -> tuple[float, float]:
 class Meter:
     """Log memory every `interval` seconds while the block runs, and know the peaks at its end.
 
+    Once, it warns that resident memory has passed nine tenths of `budget` bytes: whoever sets that limit kills without
+    a word.
+
     Examples
     --------
     >>> with Meter(interval=30) as meter:
@@ -53,8 +57,10 @@ class Meter:
     >>> meter.peaks()["rss_mb"]
     """
 
-    def __init__(self, interval: float = 30.0) -> None:
+    def __init__(self, interval: float = 30.0, budget: int | None = None) -> None:
         self.interval = interval
+        self.budget = budget
+        self._warned = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
         self._wall = time.monotonic()
@@ -93,3 +99,10 @@ class Meter:
                 peaks["gpu_reserved_mb"],
                 peaks["wall_s"],
             )
+            self._watch(peaks["rss_mb"])
+
+    def _watch(self, rss_mb: float) -> None:
+        if self.budget is None or self._warned or rss_mb * _MIB < _CLOSE * self.budget:
+            return
+        self._warned = True
+        log.warning("memory: %.0f MiB used of the %.0f this job may use", rss_mb, self.budget / _MIB)
