@@ -133,13 +133,11 @@ def _cgroups(root: Path) -> Iterator[Limit]:
     """Limits of this process's control groups and of all above them; version 2 is one tree, version 1 has its own."""
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
-        trees, name = (("sys/fs/cgroup/memory",), "memory.limit_in_bytes")
         if not controllers:
-            trees, name = ("sys/fs/cgroup", "sys/fs/cgroup/unified"), "memory.max"
-        elif "memory" not in controllers.split(","):
-            continue
-        for tree in trees:
-            yield from _ancestors(root / tree, path.strip("/"), name)
+            yield from _ancestors(root / "sys/fs/cgroup", path.strip("/"), "memory.max")
+            yield from _ancestors(root / "sys/fs/cgroup/unified", path.strip("/"), "memory.max")
+        elif "memory" in controllers.split(","):
+            yield from _ancestors(root / "sys/fs/cgroup/memory", path.strip("/"), "memory.limit_in_bytes")
 
 
 def _ancestors(tree: Path, path: str, name: str) -> Iterator[Limit]:
