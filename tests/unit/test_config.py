@@ -1,6 +1,6 @@
 """Settings: one schema, and files that agree with it; bad ones named with file, value and remedy."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import get_type_hints
 
@@ -24,7 +24,7 @@ def test_the_dataclasses_have_the_schemas_keys():
         assert {field.name for field in fields(record)} == set(schema["properties"])
         for name, kind in get_type_hints(record).items():
             part = schema["properties"][name]
-            assert is_dataclass(kind) == (part.get("type") == "object"), name
+            assert is_dataclass(kind) == ("properties" in part), name
             if is_dataclass(kind):
                 compare(kind, part)
 
@@ -33,9 +33,7 @@ def test_the_dataclasses_have_the_schemas_keys():
 
 def test_defaults_in_code_are_the_schemas():
     parts = load_schema()["properties"]["gradients"]["properties"]
-    assert {f.name: f.default for f in fields(GradientOptions)} == {
-        name: part["default"] for name, part in parts.items()
-    }
+    assert asdict(GradientOptions()) == {name: part["default"] for name, part in parts.items()}
 
 
 def test_every_setting_is_used_by_a_rule():
@@ -56,6 +54,11 @@ def test_nothing_given_means_the_defaults():
     assert config == read_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
 
 
+def test_what_species_are_called_in_the_model():
+    labels = {"cod": 3, "Chaetodon auriga": "butterflyfish"}
+    assert read_config({"gradients": {"labels": labels}}).gradients.labels == labels
+
+
 def test_a_section_may_be_given_in_part():
     assert read_config({"gradients": {"chunk_size": 2}}).gradients.max_frames == 31
 
@@ -65,6 +68,8 @@ def test_a_section_may_be_given_in_part():
     [
         ({"window_duraton": 3}, ["window_duraton", "Did you mean 'window_duration'?", "my.yaml"]),
         ({"gradients": {"chunk": 3}}, ["gradients.chunk", "chunk_size"]),
+        ({"gradients": {"labels": {"cod": 1.5}}}, ["gradients.labels.cod", "1.5"]),
+        ({"gradients": {"labels": "cod"}}, ["gradients.labels", "'cod'", "object"]),
         ({"window_duration": "300 s"}, ["window_duration", "'300 s'", "without a unit"]),
         ({"window_duration": "5min"}, ["window_duration", "'5min'"]),
         ({"window_overlap": 300}, ["window_overlap", "300", "smaller than the window"]),
