@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from longtake.config import locate, model_files, read_config
 from longtake.errors import LongtakeError
 from longtake.fingerprint import digest
 from longtake.memory.budget import local_gpus
-from longtake.sheets import read_prompts, read_videos
+from longtake.sheets import mask_digest, read_prompts, read_videos
 from longtake.windows import read_windows
 
 # glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.
@@ -101,7 +101,6 @@ def file_name(name):
 
 
 def prompts_of(wildcards):
-    """The boxes of a video, as plain values; a changed box reruns that video alone."""
-    species = VIDEOS[wildcards.video].species
-    rows = [asdict(prompt) for prompt in PROMPTS[wildcards.video]]
-    return [{**row, "label": row["label"] or species} for row in rows]
+    """The prompts of a video, as plain values; a changed one, or the picture of a mask, reruns that video alone."""
+    species, prompts = VIDEOS[wildcards.video].species, PROMPTS[wildcards.video]
+    return [asdict(replace(each, label=each.label or species, mask_digest=mask_digest(each))) for each in prompts]

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco
 
 from longtake import masks
@@ -80,3 +81,66 @@ def test_import_loads_no_torch():
     code = "import sys, longtake.masks; sys.exit('torch' in sys.modules)"
     path = str(__import__("pathlib").Path(masks.__file__).parents[1])
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["empty", "blob", "speckle", "full", "full columns", "last pixel", "first pixel"])
+def test_the_checked_area_is_the_area(kind):
+    for size in [(12, 20), (31, 13), (300, 400)]:
+        mask = planted(*size, kind)
+        assert masks.checked_area(masks.encode(mask), *size) == mask.sum()
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ("", "cover 0 pixels, the frame of 20 x 12 has 240"),
+        ("12 34", r"character 2, ' '"),
+        ("0P", "break off"),
+        ("o" * 40, "none of COCO's run lengths"),
+        ("é1", "character 0"),
+        ("0O", "run 1 is -1 pixels long"),
+    ],
+)
+def test_run_lengths_from_strangers(counts, words):
+    """The C code writes beyond its memory for some of these."""
+    with pytest.raises(ValueError, match=words):
+        masks.checked_area(counts, 12, 20)
+
+
+def test_run_lengths_of_another_size():
+    with pytest.raises(ValueError, match="cover 240 pixels, the frame of 20 x 13 has 260"):
+        masks.checked_area(masks.encode(planted(12, 20, "blob")), 13, 20)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "P", "LA", "RGB", "RGBA"])
+def test_a_mask_from_a_picture(mode, tmp_path):
+    mask = planted(12, 20, "blob")
+    if mode == "P":
+        picture = Image.fromarray(mask.astype(np.uint8)).convert("P")
+        picture.putpalette([9, 9, 9, 0, 0, 0])  # colours say nothing: the object is index 1
+    elif mode == "I;16":
+        picture = Image.fromarray(mask.astype(np.uint16) * 256)
+    else:
+        picture = Image.fromarray(mask.astype(np.uint8) * 255).convert(mode)
+    picture.save(tmp_path / "it.png")
+    assert np.array_equal(masks.read_png(tmp_path / "it.png", 12, 20), mask)
+
+
+def test_what_is_transparent_is_no_object(tmp_path):
+    picture = np.zeros((12, 20, 4), dtype=np.uint8)
+    picture[..., :3] = 200
+    picture[3:5, 6:9, 3] = 255
+    Image.fromarray(picture).save(tmp_path / "it.png")
+    assert masks.box(masks.read_png(tmp_path / "it.png", 12, 20)) == (6, 3, 9, 5)
+
+
+def test_pictures_that_are_no_mask(tmp_path):
+    mask = Image.fromarray(planted(12, 20, "blob"))
+    mask.save(tmp_path / "it.png")
+    with pytest.raises(ValueError, match=r"it\.png has 20 x 12 pixels"):
+        masks.read_png(tmp_path / "it.png", 20, 12)
+    (tmp_path / "torn.png").write_bytes((tmp_path / "it.png").read_bytes()[:-30])
+    mask.save(tmp_path / "other.png", format="BMP")
+    for name in ("torn.png", "other.png", "nowhere.png"):
+        with pytest.raises(ValueError, match=rf"{name} is no whole PNG"):
+            masks.read_png(tmp_path / name, 12, 20)

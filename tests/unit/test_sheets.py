@@ -1,12 +1,13 @@
 """Sheets: what is wrong is said with row, value and remedy, before any job."""
 
 import json
+import os
 from dataclasses import asdict
 
 import pytest
 
 from longtake.errors import SheetError
-from longtake.sheets import Prompt, read_prompts, read_videos
+from longtake.sheets import Prompt, mask_digest, read_prompts, read_videos
 
 
 @pytest.fixture
@@ -169,3 +170,16 @@ def test_bad_prompts(sheet, row, words):
 def test_one_object_has_one_label(sheet):
     with pytest.raises(SheetError, match="'eel' here and 'darter' above"):
         read_prompts(sheet(HEADER, "v|o|darter|1||1|2|3|4||||", "v|o|eel|9||1|2|3|4||||"), ["v"])
+
+
+def test_an_edited_picture_of_a_mask_is_another_prompt(sheet, tmp_path):
+    picture = tmp_path / "it.png"
+    picture.write_bytes(b"one")
+    lines = [HEADER, "v|a||0||||||||it.png|", "v|b||0||1|2|3|4||||"]
+    drawn, boxed = read_prompts(sheet(*lines), ["v"])["v"]
+    before = mask_digest(drawn)
+    assert mask_digest(boxed) == ""
+    assert mask_digest(drawn) == before
+    picture.write_bytes(b"two")
+    os.utime(picture, ns=(5, 5))
+    assert mask_digest(drawn) != before

@@ -6,10 +6,12 @@ and patterns come from ``config/videos.schema.yaml`` and ``config/prompts.schema
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,19 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
             )
         found[prompt.video].append(prompt)
     return found
+
+
+def mask_digest(prompt: Prompt) -> str:
+    """Digest the contents of the prompt's PNG, so that an edited mask is another prompt; empty where there is none."""
+    if not prompt.mask_file:
+        return ""
+    return _file_digest(prompt.mask_file, Path(prompt.mask_file).stat().st_mtime_ns)
+
+
+@cache
+def _file_digest(path: str, modified: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _points(cell: str, column: str, where: str) -> Iterator[tuple[float, float]]:
