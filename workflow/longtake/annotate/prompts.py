@@ -5,6 +5,9 @@ processed frame, the earlier one in a tie (and the last one, where the nearest w
 latest prompt of an object decides when it ends: the object is tracked up to the last processed frame whose time is not
 later than that prompt's `until_s`, and on the prompted frame in any case. A prompt after the end begins the object
 anew, with nothing remembered.
+
+A backward pass tracks an object from its last prompt down to its first and on to the video's first frame. Where
+forward the object begins anew, backward it ends: nothing is tracked in what `until_s` leaves out.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
@@ -87,10 +91,17 @@ def warn(placed: Iterable[Placed], frames: range, sheet: str = "prompts.tsv") ->
 
 
 class Schedule:
-    """Which objects are tracked on which grid frame, from the prompts of a whole video; grid frames inclusive."""
+    """Which objects are tracked on which grid frame, from the prompts of a whole video; grid frames inclusive.
 
-    def __init__(self, placed: Sequence[Placed], timeline: Timeline, frame_interval: int) -> None:
+    One of a backward pass is `reverse`; "before", "latest" and "last" are then meant in the order of that pass.
+    """
+
+    def __init__(
+        self, placed: Sequence[Placed], timeline: Timeline, frame_interval: int, *, reverse: bool = False
+    ) -> None:
         self.placed = placed
+        # Spans are kept as positions in the pass: frames forward, and their negatives backward.
+        self._sign = -1 if reverse else 1
         self._boxes: dict[int, dict[str, Placed]] = {}
         self._spans: dict[str, list[tuple[int, int]]] = {}
         self._labels = {each.prompt.object: each.prompt.label for each in placed}
@@ -99,6 +110,8 @@ class Schedule:
                 self._boxes.setdefault(each.grid_frame, {})[each.prompt.object] = each
                 span = (each.grid_frame, _last(each, timeline, frame_interval))
                 self._spans.setdefault(each.prompt.object, []).append(span)
+        if reverse:
+            self._spans = {name: _mirrored(spans) for name, spans in self._spans.items()}
 
     def starting(self, frame: int) -> dict[str, Placed]:
         """Return the prompts that act on a grid frame, by object."""
@@ -110,28 +123,51 @@ class Schedule:
 
     def busy(self, frame: int) -> bool:
         """Return whether any object is tracked on a grid frame."""
-        return any(self._reaches(name, frame + 1) >= frame for name in self._spans)
+        return any(self.tracks(name, frame) for name in self._spans)
+
+    def tracks(self, name: str, frame: int) -> bool:
+        """Return whether an object that a prompt names is tracked on a grid frame."""
+        at = self._sign * frame
+        return self._reaches(name, at + 1) >= at
 
     def ended(self, names: Iterable[str], frame: int) -> set[str]:
         """Return which of the objects tracked before a grid frame are over by then; a prompt on it begins them anew.
 
         An object that no prompt names, because the model found it, is over at no time.
         """
-        return {name for name in names if name in self._spans and self._reaches(name, frame) < frame}
+        at = self._sign * frame
+        return {name for name in names if name in self._spans and self._reaches(name, at) < at}
 
     def _reaches(self, name: str, before: int) -> int:
-        """Give the last grid frame of an object by its latest prompt that acts before `before`; -1 if there is none."""
-        return next((last for start, last in reversed(self._spans.get(name, [])) if start < before), -1)
+        """Give the last position of an object by its latest prompt that acts before position `before`."""
+        spans = reversed(self._spans.get(name, []))
+        return next((last for start, last in spans if start < before), -sys.maxsize)
 
     def digest(self, before: int) -> str:
         """Digest the prompts that act before a grid frame: those that a state at that frame has already taken in."""
+        at = self._sign * before
         seen = [
             # A mask counts by its pixels, wherever its file lies.
             asdict(it.prompt) | {"row": 0, "mask": it.mask, "mask_digest": ""}
             for it in self.placed
-            if it.grid_frame < before and not it.reason
+            if self._sign * it.grid_frame < at and not it.reason
         ]
-        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+        # Where an object ends, an earlier prompt can decide for the backward pass, which has not come to it.
+        ends = {name: [span for span in spans if span[0] < at] for name, spans in self._spans.items()}
+        known = [seen, {name: spans for name, spans in ends.items() if spans}]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _mirrored(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Turn an object's spans (prompt, last frame) into those of the backward pass, as positions in it."""
+    mirrored: list[tuple[int, int]] = []
+    reached, begin = spans[0][0], 0
+    for start, last in spans:
+        if reached < start:  # forgotten by then
+            begin = start
+        mirrored.append((-start, -begin))
+        reached = last
+    return mirrored[::-1]
 
 
 def _last(placed: Placed, timeline: Timeline, frame_interval: int) -> int:
