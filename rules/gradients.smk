@@ -11,6 +11,7 @@ rule gradients_window:
         curves=f"{OUT}/gradients/{{video}}/window-{{window}}.curves.parquet",
         clips=f"{OUT}/gradients/{{video}}/window-{{window}}.clips.parquet",
         maps=f"{OUT}/gradients/{{video}}/window-{{window}}.maps.safetensors",
+        perturbations=f"{OUT}/gradients/{{video}}/window-{{window}}.perturbations.parquet",
     log:
         f"{OUT}/logs/gradients_window/{{video}}.{{window}}.log",
     benchmark:

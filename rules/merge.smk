@@ -27,9 +27,13 @@ rule merge_gradients:
     input:
         curves=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.curves.parquet"),
         clips=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.clips.parquet"),
+        perturbations=lambda wildcards: windows_of(
+            wildcards.video, "gradients/{video}/window-{window}.perturbations.parquet"
+        ),
     output:
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
+        perturbations=f"{OUT}/gradients/{{video}}.perturbations.parquet",
     log:
         f"{OUT}/logs/merge_gradients/{{video}}.log",
     benchmark:

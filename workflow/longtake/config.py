@@ -6,7 +6,7 @@ the Snakefile in every job, so it imports the standard library, PyYAML and jsons
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -44,6 +44,11 @@ class GradientOptions:
     margin: float = 0.25
     flow_width: int = 320
     permutations: int = 1000
+    perturbations: Sequence[str] = field(
+        default_factory=lambda: ["shuffle", "drop-50", "drop-75", "reverse", "static", "middle"]
+    )
+    shuffles: int = 5
+    short_windows: int = 5
 
 
 @dataclass(frozen=True)

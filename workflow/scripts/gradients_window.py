@@ -10,11 +10,11 @@ with job(snakemake) as it:
         window=it.window,
         detections_path=it.input.detections,
         species=it.params.species,
-        model_spec=it.params.options["model"],
         options=GradientOptions(**it.params.options),
         seed=it.params.seed,
         curves_out=it.output.curves,
         clips_out=it.output.clips,
         maps_out=it.output.maps,
+        perturbations_out=it.output.perturbations,
         device=it.device(it.params.force_cpu),
     )

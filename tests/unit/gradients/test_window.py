@@ -17,7 +17,7 @@ from longtake.store.arrays import read_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import read_table
 
-OPTIONS = GradientOptions(max_frames=9, clips_per_window=2, chunk_size=4, flow_width=80, permutations=100)
+OPTIONS = GradientOptions(max_frames=9, clips_per_window=2, chunk_size=4, flow_width=80, permutations=100, perturbations=())
 LOOKED_AT = 6
 
 
@@ -78,8 +78,8 @@ def analyse(pond, out, model, options=OPTIONS, **changes):
         **changes,
     }
     out.mkdir(exist_ok=True)
-    paths = {f"{name}_out": out / name for name in ("curves", "clips", "maps")}
-    summary = analyse_window(model_spec=str(model), options=options, **given, **paths)
+    paths = {f"{name}_out": out / name for name in ("curves", "clips", "maps", "perturbations")}
+    summary = analyse_window(options=replace(options, model=str(model)), **given, **paths)
     maps, metadata = read_arrays(out / "maps")
     geometry = json.loads(metadata["clips"])
     curves, clips = read_table(out / "curves", CURVES).to_pylist(), read_table(out / "clips", CLIPS).to_pylist()
@@ -154,7 +154,7 @@ def test_chunk_size_changes_no_number(pond, tmp_path, monkeypatch):
 def test_the_same_bytes_again(pond, folder, tmp_path):
     analyse(pond, tmp_path / "a", folder)
     analyse(pond, tmp_path / "b", folder)
-    for name in ("curves", "clips", "maps"):
+    for name in ("curves", "clips", "maps", "perturbations"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

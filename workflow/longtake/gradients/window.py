@@ -4,7 +4,8 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from longtake.gradients.attribution import ClipAttribution, attribute_clip
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
+from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
 from longtake.media import load_index
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
-from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import write_table
 from longtake.streams import stream
 from longtake.verdicts import dependency_class
@@ -38,22 +40,22 @@ def analyse_window(
     window: Window,
     detections_path: PathLike,
     species: str | None,
-    model_spec: str,
     options: GradientOptions,
     seed: int,
     curves_out: PathLike,
     clips_out: PathLike,
     maps_out: PathLike,
+    perturbations_out: PathLike,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Ask the model about the clips of a window and write curves, clips and gradient maps.
+    """Ask the model about the clips of a window and write curves, clips, gradient maps and perturbations.
 
     Parameters
     ----------
     detections_path : detections of the window's frames, by which clips are chosen and crops placed
     species : the video's species from the sheet; the truth of objects whose label is no class of the model
-    curves_out, clips_out : tables CURVES and CLIPS
+    curves_out, clips_out, perturbations_out : tables CURVES, CLIPS and PERTURBATIONS
     maps_out : arrays ``{object}.{clip}`` (T, h, w) float16, each divided by its own maximum. The metadata's one entry
         ``clips`` is JSON with, for each of these names, `scale` (that maximum), `region` in source pixels, `frames`
         (first, last, stride), `video` and `window`
@@ -71,10 +73,10 @@ def analyse_window(
     ModelError : the model cannot be loaded or was trained on clips of another length.
     ConfigError : the target index is no class of the model.
     """
-    adapter = load_model(model_spec, device)
-    _check_model(adapter, options, model_spec)
+    adapter = load_model(options.model, device)
+    _check_model(adapter, options)
     if not isinstance(adapter, SplitAdapter):
-        logger.warning("model %s has no encode and head: the graph of a whole clip is held in memory", model_spec)
+        logger.warning("model %s has no encode and head: the graph of a whole clip is held in memory", options.model)
     index = load_index(index_path, video_path)
     processed, tracks = read_tracks(detections_path, window)
     clips = [
@@ -84,6 +86,7 @@ def analyse_window(
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
     rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
     curves: list[dict[str, Any]] = []
+    disturbed: list[dict[str, Any]] = []
     maps: dict[str, np.ndarray] = {}
     geometry: dict[str, dict[str, Any]] = {}
     by_name = {track.object: track for track in tracks}
@@ -94,11 +97,13 @@ def analyse_window(
         result = _analyse_clip(entry, adapter, window, species, options=options, seed=seed)
         rows.append(result.row)
         curves += result.curves
+        disturbed += result.perturbations
         if result.packed is not None:
             name = f"{entry.clip.object}.{entry.clip.clip}"
             maps[name], geometry[name] = result.packed
     write_table(curves_out, sorted(curves, key=_order), CURVES)
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
+    write_table(perturbations_out, sorted(disturbed, key=_order), PERTURBATIONS)
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
     counted = Counter(row["status"] for row in rows)
     return {"objects": len(tracks)} | {status: counted[status] for status in ("ok", "approximate", "failed")}
@@ -106,11 +111,12 @@ def analyse_window(
 
 @dataclass(frozen=True)
 class _ClipResult:
-    """A row of CLIPS, the rows of CURVES, and maps with their record; no curves and maps if the clip failed."""
+    """A row of CLIPS; where the clip did not fail also rows of CURVES and PERTURBATIONS, and maps with their record."""
 
     row: dict[str, Any]
-    curves: list[dict[str, Any]]
-    packed: tuple[np.ndarray, dict[str, Any]] | None
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    perturbations: list[dict[str, Any]] = field(default_factory=list)
+    packed: tuple[np.ndarray, dict[str, Any]] | None = None
 
 
 def _analyse_clip(
@@ -119,12 +125,23 @@ def _analyse_clip(
     truth = _truth(adapter, entry.clip.label, species, options)
     entry = _answerable(entry, truth, options)
     if entry.clip.status == "failed":
-        return _ClipResult(_failed_row(entry.clip, window), [], None)
+        return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
     found = attribute_clip(adapter, entry.pixels, entry.inside, target=target, chunk_size=options.chunk_size)
-    rng = stream(seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}", "relation")
-    row = _clip_row(entry, found, window, adapter, truth) | _series_columns(entry, found, rng, options)
-    return _ClipResult(row, _curve_rows(entry, found, window), _packed(entry, found, window))
+    draws = partial(stream, seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}")
+    row = _clip_row(entry, found, window, adapter, truth) | _series_columns(entry, found, draws("relation"), options)
+    disturbed = perturbation_rows(
+        adapter,
+        entry.pixels,
+        found,
+        names=options.perturbations,
+        shuffles=options.shuffles,
+        short=options.short_windows,
+        draws=draws,
+        chunk_size=options.chunk_size,
+    )
+    disturbed = [_key(entry.clip, window) | columns for columns in disturbed]
+    return _ClipResult(row, _curve_rows(entry, found, window), disturbed, _packed(entry, found, window))
 
 
 def _choose(
@@ -154,16 +171,16 @@ def _order(row: dict[str, Any]) -> tuple[str, int, int]:
     return row["object"], row["clip"], row.get("offset", 0)
 
 
-def _check_model(adapter: Adapter, options: GradientOptions, model_spec: str) -> None:
+def _check_model(adapter: Adapter, options: GradientOptions) -> None:
     if adapter.n_frames is not None and adapter.n_frames != options.max_frames:
         raise ModelError(
-            f"model {model_spec} was trained on clips of {adapter.n_frames} frames, but gradients.max_frames is "
+            f"model {options.model} was trained on clips of {adapter.n_frames} frames, but gradients.max_frames is "
             f"{options.max_frames}. Set it to {adapter.n_frames}."
         )
     target = _index(options.target)
     if target is not None and target >= len(adapter.class_names):
         raise ConfigError(
-            f"gradients.target is {target}, but model {model_spec} has the classes "
+            f"gradients.target is {target}, but model {options.model} has the classes "
             f"0 to {len(adapter.class_names) - 1}: {listed(adapter.class_names)}."
         )
     check_labels(options.labels, adapter.class_names)

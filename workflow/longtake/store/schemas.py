@@ -138,3 +138,28 @@ CLIPS = _schema(
 )
 """One row per clip: what was asked of the model, the pattern of I_t, and its relation to motion, which is
 that of the object where its mask is known on every frame of the clip, else that of the crop (`motion`)."""
+
+PERTURBATIONS = _schema(
+    "perturbations",
+    1,
+    {
+        "video": _TEXT,
+        "window": _INT,
+        "object": _TEXT,
+        "label": _TEXT,
+        "clip": _INT,
+        "perturbation": _TEXT,
+        "repeat": _INT,
+        "status": _TEXT,
+        "reason": _TEXT,
+        "n_frames": _INT,
+        "score": _REAL,
+        "predicted": _INT,
+        "predicted_name": _TEXT,
+        **_reals("agrees logit_cosine ratio importance_r kept"),
+        "band": _TEXT,
+    },
+    "video window object label clip perturbation repeat status n_frames",
+)
+"""One row per clip, perturbation and draw of it: the score of the clip's target for the disturbed clip, how far its
+answer and gradient are those of the clip, and what that speaks for. `short` is the clip seen in windows of `n_frames`."""

@@ -1,0 +1,198 @@
+"""What a model does with a clip whose frames are shuffled, dropped, reversed or frozen.
+
+A disturbed clip has as many frames as the clip; each of its places shows one of the clip's frames:
+
+=========  =======================================================================================================
+shuffle    all frames in random order, several times over
+drop-50    half of the frames, drawn at random, are lost: the last one that was kept is shown instead, as when a
+drop-75    recording stalls; or three quarters of them. The first frame is always kept
+reverse    the last frame first
+static     the first frame at every place
+middle     the middle frame at every place: one frame against the sequence
+=========  =======================================================================================================
+
+The score of the same class is differentiated again, by the whole disturbed clip. Frames that have moved are compared
+where they stand now, all others at their own place: with |g_t| the magnitude of the clip and |h_t| that of frame t in
+the disturbed one, the ratio is median_t |h_t| / |g_t|. Frames that do not count (|g_t| below a millionth of the
+largest) have no ratio.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from longtake.errors import LongtakeError
+from longtake.gradients.attribution import ClipAttribution, attribute_clip
+from longtake.gradients.relation import pearson
+from longtake.models import Adapter
+from longtake.verdicts import band, kept
+
+STATIC, MIDDLE, REVERSE, SHUFFLE, SHORT = "static", "middle", "reverse", "shuffle", "short"
+DROPPED = {"drop-50": 0.5, "drop-75": 0.75}
+NEGLIGIBLE = 1e-6
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """A disturbed clip.
+
+    Attributes
+    ----------
+    name, repeat : which perturbation, and which draw of it
+    shown : (T,) int64, the frame of the clip at each place
+    placed : (T,) int64, the place at which each frame of the clip is compared
+    """
+
+    name: str
+    repeat: int
+    shown: np.ndarray
+    placed: np.ndarray
+
+
+def disturb(
+    n_frames: int, names: Sequence[str], shuffles: int, draws: Callable[[str], np.random.Generator]
+) -> Iterator[Disturbed]:
+    """Disturb a clip of `n_frames` in each way of `names`.
+
+    Parameters
+    ----------
+    shuffles : how often the frames are shuffled
+    draws : purpose -> the generator for it, so that a draw depends on nothing that was drawn before
+    """
+    own = np.arange(n_frames)
+    for name in names:
+        if name == SHUFFLE:
+            for repeat in range(shuffles):
+                order = draws(f"{SHUFFLE} {repeat}").permutation(n_frames)
+                yield Disturbed(name, repeat, order, np.argsort(order))
+        elif name == REVERSE:
+            yield Disturbed(name, 0, own[::-1], own[::-1])
+        elif name in DROPPED:
+            yield Disturbed(name, 0, stalled(n_frames, DROPPED[name], draws(name)), own)
+        else:
+            yield Disturbed(name, 0, np.full(n_frames, 0 if name == STATIC else n_frames // 2), own)
+
+
+def stalled(n_frames: int, lost: float, rng: np.random.Generator) -> np.ndarray:
+    """The frame shown at each place (T,) when a share `lost` of the frames is lost; see the module."""
+    n_kept = n_frames - round(lost * n_frames)
+    held = np.zeros(n_frames, dtype=np.int64)
+    others = 1 + rng.permutation(n_frames - 1)[: max(0, n_kept - 1)]
+    held[others] = others
+    return np.maximum.accumulate(held)
+
+
+def perturbation_rows(
+    adapter: Adapter,
+    pixels: np.ndarray,
+    found: ClipAttribution,
+    *,
+    names: Sequence[str],
+    shuffles: int,
+    short: int,
+    draws: Callable[[str], np.random.Generator],
+    chunk_size: int,
+) -> list[dict[str, Any]]:
+    """Disturb a clip in every asked way, differentiate it again, and compare: columns of PERTURBATIONS.
+
+    Parameters
+    ----------
+    pixels : (T, h, w, 3) uint8 RGB, at the model's size
+    found : of the clip itself
+    short : frames of the windows that the clip is cut into for the comparison `short`; 0 leaves it out
+
+    Memory: one more copy of the pixels, and what one clip's gradient needs.
+    """
+    rows = []
+    for clip in disturb(len(pixels), names, shuffles, draws):
+        again = _again(adapter, pixels[clip.shown], found, chunk_size)
+        rows.append(_row(adapter, clip, found, again))
+    if short:
+        rows.append(_short_row(adapter, pixels, found, short, chunk_size))
+    return rows
+
+
+def _again(adapter: Adapter, pixels: np.ndarray, found: ClipAttribution, chunk_size: int) -> ClipAttribution:
+    return attribute_clip(adapter, pixels, [None] * len(pixels), target=found.target, chunk_size=chunk_size)
+
+
+def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:
+    before, after = magnitudes(found), magnitudes(again)[clip.placed]
+    ratio, cosine = median_ratio(after, before), cosine_similarity(found.scores, again.scores)
+    return {
+        "perturbation": clip.name,
+        "repeat": clip.repeat,
+        "status": "ok",
+        "n_frames": len(before),
+        "score": float(again.scores[found.target]),
+        "predicted": again.predicted,
+        "predicted_name": adapter.class_names[again.predicted],
+        "agrees": float(again.predicted == found.predicted),
+        "logit_cosine": cosine,
+        "ratio": ratio,
+        "importance_r": pearson(after, before),
+        "kept": kept(ratio, cosine),
+        "band": band(kept(ratio)),
+    }
+
+
+def short_windows(n_frames: int, length: int) -> list[tuple[int, int]]:
+    """[start, stop) of consecutive windows of `length` that cover a clip; the last begins early enough to be whole."""
+    starts = range(0, n_frames, length)
+    return [(min(start, n_frames - length), min(start, n_frames - length) + length) for start in starts]
+
+
+def _short_row(
+    adapter: Adapter, pixels: np.ndarray, found: ClipAttribution, length: int, chunk_size: int
+) -> dict[str, Any]:
+    """The same clip seen in short windows: mean score and cosine, share that agree, importance of each frame once.
+
+    Magnitudes of a shorter clip are on another scale (a mean over fewer frames), so there is no ratio.
+    """
+    row = {"perturbation": SHORT, "repeat": 0, "n_frames": length}
+    if length >= len(pixels):
+        return row | {"status": "failed", "reason": f"{length} frames are no shorter than the clip"}
+    importance = np.empty(len(pixels))
+    answers = []
+    # From the last to the first, so that where two windows meet the earlier one counts.
+    for start, stop in reversed(short_windows(len(pixels), length)):
+        try:
+            answers.append(_again(adapter, pixels[start:stop], found, chunk_size))
+        except torch.OutOfMemoryError:
+            raise
+        except (LongtakeError, RuntimeError, ValueError, IndexError) as error:
+            # Whether a model takes another length is its own affair, and told by its own kind of error.
+            return row | {"status": "failed", "reason": f"the model does not take {length} frames: {error}"}
+        importance[start:stop] = magnitudes(answers[-1])
+    cosines = [cosine_similarity(found.scores, again.scores) for again in answers]
+    known = [cosine for cosine in cosines if cosine is not None]
+    return row | {
+        "status": "ok",
+        "score": float(np.mean([again.scores[found.target] for again in answers])),
+        "agrees": float(np.mean([again.predicted == found.predicted for again in answers])),
+        "logit_cosine": float(np.mean(known)) if known else None,
+        "importance_r": pearson(importance, magnitudes(found)),
+    }
+
+
+def magnitudes(found: ClipAttribution) -> np.ndarray:
+    """Magnitude of every frame: (T,) float64."""
+    return np.array([frame.magnitude for frame in found.importance])
+
+
+def median_ratio(after: np.ndarray, before: np.ndarray) -> float | None:
+    """median_t after_t / before_t over the frames that count; None if none does."""
+    counts = before > NEGLIGIBLE * before.max()
+    return float(np.median(after[counts] / before[counts])) if counts.any() else None
+
+
+def cosine_similarity(before: np.ndarray, after: np.ndarray) -> float | None:
+    """Cosine of two answers (classes,); 0 if only the disturbed one is zero throughout, None if the first is."""
+    length = math.sqrt(float(before @ before) * float(after @ after))
+    if length == 0:
+        return 0.0 if np.any(before) else None
+    return float(np.clip(before @ after / length, -1.0, 1.0))
