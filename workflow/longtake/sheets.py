@@ -165,7 +165,7 @@ def mask_digest(prompt: Prompt) -> str:
 
 
 @cache
-def _file_digest(path: str, modified: int) -> str:
+def _file_digest(path: str, modified: int) -> str:  # noqa: ARG001 - part of the key
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

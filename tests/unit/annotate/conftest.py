@@ -179,11 +179,12 @@ def pattern(number, width, height):
 
 @pytest.fixture(scope="session")
 def prompt():
-    """A row of the prompts sheet with a box of source pixels."""
+    """A row of the prompts sheet in source pixels: with a box, unless it says otherwise."""
     from longtake.sheets import Prompt
 
-    def make(name="a", frame=0, box=(8, 8, 40, 40), *, row=2, time_s=None, until_s=None, label="fish"):
+    def make(name="a", frame=0, box=(8, 8, 40, 40), *, row=2, time_s=None, until_s=None, label="fish", **shape):
         frame = None if time_s is not None else frame
-        return Prompt(row, "pond", name, label, frame, time_s, *map(float, box), until_s)
+        edges = (None,) * 4 if box is None else map(float, box)
+        return Prompt(row, "pond", name, label, frame, time_s, *edges, until_s, **shape)
 
     return make

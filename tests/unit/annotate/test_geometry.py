@@ -7,7 +7,10 @@ from PIL import Image
 from torch.nn import functional
 
 from longtake import masks
-from longtake.annotate.geometry import Preprocessing, model_box, model_frame, source_mask
+from longtake.annotate.geometry import Preprocessing, model_box, model_frame, model_prompt, source_mask
+from longtake.annotate.prompts import Placed
+from longtake.annotate.session import BoundedSession, track
+from longtake.errors import SheetError
 
 PLAIN = Preprocessing(64, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 DOCUMENTED = Preprocessing(64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -47,6 +50,68 @@ def test_box_and_frame_share_one_geometry_at_any_decoded_size(scale):
     (x_min, y_min), (x_max, y_max) = model_box(box, width, height, 64).tolist()
     assert (x_min, y_min, x_max, y_max) == (16, 16, 48, 48)
     assert masks.box(bright) == (16, 16, 48, 48)
+
+
+def placed(prompt, mask=None, **shape):
+    made = prompt(box=None, **shape) if "box" not in shape else prompt(**shape)
+    return Placed(made, 0, 0, made.box, False, mask="" if mask is None else masks.encode(mask))
+
+
+def test_a_box_with_points_has_its_corners_first(prompt):
+    it = placed(prompt, box=(80, 32, 240, 96), points=((160.0, 64.0), (100.0, 40.0)), negative_points=((0.0, 0.0),))
+    made = model_prompt(it, 320, 128, 64)
+    assert made.points.tolist() == [[16, 16], [48, 48], [32, 32], [20, 20], [0, 0]]
+    assert made.labels.tolist() == [2, 3, 1, 1, 0]
+    assert (made.points.dtype, made.labels.dtype, made.mask) == (torch.float32, torch.int32, None)
+
+
+def test_points_alone(prompt):
+    made = model_prompt(placed(prompt, points=((160.0, 64.0),)), 320, 128, 64)
+    assert (made.points.tolist(), made.labels.tolist()) == ([[32, 32]], [1])
+
+
+def rectangle(height, width, x_min, y_min, x_max, y_max):
+    mask = np.zeros((height, width), dtype=bool)
+    mask[y_min:y_max, x_min:x_max] = True
+    return mask
+
+
+def test_a_mask_falls_on_its_place_in_the_square(prompt):
+    """A pixel of the square is 4 x 2 of the source; the one that is half full, at the lower edge, is the object's."""
+    made = model_prompt(placed(prompt, rectangle(128, 256, 80, 32, 200, 97)), 256, 128, 64)
+    assert made.points.shape == (0, 2)
+    assert made.mask.shape == (64, 64)
+    assert made.mask.dtype == torch.float32
+    assert set(made.mask.unique().tolist()) == {0, 1}
+    assert masks.box(made.mask.numpy() > 0) == (20, 16, 50, 49)
+
+
+def test_a_mask_of_the_square_s_own_size_is_taken_as_it_is(prompt):
+    mask = np.random.Generator(np.random.Philox(key=5)).random((64, 64)) > 0.5
+    assert np.array_equal(model_prompt(placed(prompt, mask), 64, 64, 64).mask.numpy() > 0, mask)
+
+
+def test_a_mask_that_vanishes_is_refused(prompt):
+    with pytest.raises(SheetError, match=r"row 2: the mask of object 'a' vanishes in the model's square of 64 x 64"):
+        model_prompt(placed(prompt, rectangle(128, 320, 100, 0, 101, 128)), 320, 128, 64)
+
+
+def test_a_mask_comes_back_from_the_model_where_it_was(prompt, tracker):
+    """Through the model's square, the tracker, its logits of 20 x 8 source pixels each, and back: nothing is shifted."""
+    shifts, overlaps = [], []
+    for x, y in zip(range(41, 60, 2), [24, 31, 25, 30, 26, 29, 27, 28, 24, 31], strict=True):
+        mask = rectangle(128, 320, x, y, x + 140, y + 72)
+        given = model_prompt(placed(prompt, mask), 320, 128, 64)
+        found = track(tracker, BoundedSession(tracker, 1), 0, torch.zeros(3, 64, 64), {"a": given})["a"]
+        assert found.score_logit == 10
+        # As the library makes it, resized over the whole frame at once, and from the crop alone.
+        drawn, (crop, left, top) = whole_frame(found.logits, 320, 128) > 0.01, source_mask(found.logits, 320, 128)
+        assert not drawn[top : top + crop.shape[0], left : left + crop.shape[1]][~crop].any()
+        overlaps.append(masks.iou(drawn, mask))
+        shifts.append([np.mean(np.nonzero(drawn)[axis]) - np.mean(np.nonzero(mask)[axis]) for axis in (0, 1)])
+    assert min(overlaps) > 0.85
+    assert np.mean(overlaps) > 0.92, overlaps
+    assert np.abs(np.mean(shifts, axis=0)).max() < 1.0, shifts
 
 
 def whole_frame(logits, width, height):
