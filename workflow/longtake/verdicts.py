@@ -37,18 +37,18 @@ def dependency_class(pearson: float | None, spearman: float | None) -> str | Non
     return MODERATE if known and 0.3 < known[0] <= 0.7 else None
 
 
-def kept(ratio: float | None, cosine: float | None = None) -> float | None:
+def kept(ratio: float | None, answer: float | None = None) -> float | None:
     """How much of what a model does is left when a clip is disturbed: 1 all, 0 nothing.
 
     The smaller of the ratio of gradients, turned over where it is above 1 (a gradient that doubled has changed as much
-    as one that halved), and the cosine of the logits, where it is given and not below 0. A linear model of motion has
-    one gradient for all clips, and only its answer tells; a model that is sure has one answer, and only its gradient
-    tells: so both must hold.
+    as one that halved), and the share of the answer that is left, where it is given, taken between 0 and 1. A linear
+    model of motion has one gradient for all clips, and only its answer tells; a model that is sure has one answer, and
+    only its gradient tells: so both must hold.
     """
     if ratio is None:
         return None
     folded = 1.0 / ratio if ratio > 1.0 else ratio
-    return folded if cosine is None else min(folded, max(cosine, 0.0))
+    return folded if answer is None else min(folded, max(answer, 0.0))
 
 
 def band(share: float | None) -> str | None:

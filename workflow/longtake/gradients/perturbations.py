@@ -15,6 +15,11 @@ The score of the same class is differentiated again, by the whole disturbed clip
 where they stand now, all others at their own place: with |g_t| the magnitude of the clip and |h_t| that of frame t in
 the disturbed one, the ratio is median_t |h_t| / |g_t|. Frames that do not count (|g_t| below a millionth of the
 largest) have no ratio.
+
+Of the answers, the cosine of the logits says whether they point the same way, whatever their size. How much of the
+answer is left is a . b / a . a, for the logits a of the clip and b of the disturbed one, each less its mean over the
+classes, which no softmax sees: 1 if they are equal, 0 if nothing speaks for the same classes any more, negative if it
+speaks against them.
 """
 
 import math
@@ -122,7 +127,7 @@ def _again(adapter: Adapter, pixels: np.ndarray, found: ClipAttribution, chunk_s
 
 def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:
     before, after = magnitudes(found), magnitudes(again)[clip.placed]
-    ratio, cosine = median_ratio(after, before), cosine_similarity(found.scores, again.scores)
+    ratio, answer = median_ratio(after, before), answer_left(found.scores, again.scores)
     return {
         "perturbation": clip.name,
         "repeat": clip.repeat,
@@ -132,10 +137,11 @@ def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipA
         "predicted": again.predicted,
         "predicted_name": adapter.class_names[again.predicted],
         "agrees": float(again.predicted == found.predicted),
-        "logit_cosine": cosine,
+        "logit_cosine": cosine_similarity(found.scores, again.scores),
+        "answer": answer,
         "ratio": ratio,
         "importance_r": pearson(after, before),
-        "kept": kept(ratio, cosine),
+        "kept": kept(ratio, answer),
         "band": band(kept(ratio)),
     }
 
@@ -196,3 +202,10 @@ def cosine_similarity(before: np.ndarray, after: np.ndarray) -> float | None:
     if length == 0:
         return 0.0 if np.any(before) else None
     return float(np.clip(before @ after / length, -1.0, 1.0))
+
+
+def answer_left(before: np.ndarray, after: np.ndarray) -> float | None:
+    """How much of the answer (classes,) is left in another one; None if it prefers no class. See the module."""
+    a, b = before - before.mean(), after - after.mean()
+    power = float(a @ a)
+    return float(a @ b) / power if power > 0 else None

@@ -156,7 +156,7 @@ PERTURBATIONS = _schema(
         "score": _REAL,
         "predicted": _INT,
         "predicted_name": _TEXT,
-        **_reals("agrees logit_cosine ratio importance_r kept"),
+        **_reals("agrees logit_cosine answer ratio importance_r kept"),
         "band": _TEXT,
     },
     "video window object label clip perturbation repeat status n_frames",

@@ -1,0 +1,220 @@
+"""Index maps and ratios that can be worked out on paper, and models of which it is known what they use."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from longtake.gradients.attribution import attribute_clip
+from longtake.gradients.perturbations import (
+    answer_left,
+    cosine_similarity,
+    disturb,
+    median_ratio,
+    perturbation_rows,
+    short_windows,
+    stalled,
+)
+from longtake.streams import stream
+from longtake.verdicts import Span, verdict
+
+ALL = ("shuffle", "drop-50", "drop-75", "reverse", "static", "middle")
+T, SIDE = 31, 16
+
+
+def draws(purpose):
+    return stream(5, "clip", purpose)
+
+
+def test_what_is_shown_where():
+    found = {(clip.name, clip.repeat): clip for clip in disturb(6, ALL, 2, draws)}
+    assert list(found) == [
+        ("shuffle", 0), ("shuffle", 1), ("drop-50", 0), ("drop-75", 0), ("reverse", 0), ("static", 0), ("middle", 0),
+    ]  # fmt: skip
+    assert found["reverse", 0].shown.tolist() == [5, 4, 3, 2, 1, 0]
+    assert found["static", 0].shown.tolist() == [0] * 6
+    assert found["middle", 0].shown.tolist() == [3] * 6
+    for repeat in (0, 1):
+        shuffled = found["shuffle", repeat]
+        assert sorted(shuffled.shown) == list(range(6))
+        # Where a frame is looked for, it is shown.
+        assert shuffled.shown[shuffled.placed].tolist() == list(range(6))
+    assert found["shuffle", 0].shown.tolist() != found["shuffle", 1].shown.tolist()
+
+
+@pytest.mark.parametrize(("lost", "kept"), [(0.5, 15), (0.75, 8)])
+def test_what_is_lost_is_held(lost, kept):
+    shown = stalled(T, lost, draws("x"))
+    assert shown[0] == 0
+    assert len(set(shown.tolist())) == kept
+    own = shown == np.arange(T)
+    assert own.sum() == kept
+    assert (shown[1:][~own[1:]] == shown[:-1][~own[1:]]).all()
+
+
+def test_a_draw_does_not_depend_on_the_others():
+    alone = next(disturb(T, ("drop-75",), 5, draws))
+    among = [clip for clip in disturb(T, ALL, 3, draws) if clip.name == "drop-75"]
+    assert alone.shown.tolist() == among[0].shown.tolist()
+
+
+def test_ratio_and_cosine_by_hand():
+    # Ratios 2, 1/2, 3; the frame without gradient has none.
+    assert median_ratio(np.array([2.0, 1.0, 9.0, 3.0]), np.array([1.0, 2.0, 0.0, 1.0])) == 2.0
+    assert median_ratio(np.ones(3), np.zeros(3)) is None
+    assert cosine_similarity(np.array([3.0, 4.0]), np.array([4.0, 3.0])) == pytest.approx(24 / 25)
+    assert cosine_similarity(np.array([1.0, -1.0]), np.array([-2.0, 2.0])) == pytest.approx(-1)
+    assert cosine_similarity(np.array([1.0, 0.0]), np.zeros(2)) == 0.0
+    assert cosine_similarity(np.zeros(2), np.ones(2)) is None
+
+
+def test_what_is_left_of_an_answer_by_hand():
+    # Less their means: (2, -1, -1) and (1, 0, -1): 3 / 6.
+    assert answer_left(np.array([3.0, 0, 0]), np.array([6.0, 5, 4])) == pytest.approx(0.5)
+    assert answer_left(np.array([1.0, -1]), np.array([-2.0, 2])) == pytest.approx(-2)
+    assert answer_left(np.array([1.0, 0]), np.array([7.0, 7])) == 0
+    assert answer_left(np.array([2.0, 2]), np.array([7.0, 1])) is None
+
+
+def test_short_windows_cover_every_frame_and_none_is_padded():
+    assert short_windows(31, 5) == [(0, 5), (5, 10), (10, 15), (15, 20), (20, 25), (25, 30), (26, 31)]
+    assert short_windows(10, 5) == [(0, 5), (5, 10)]
+
+
+class Model:
+    """An adapter of frames (T, 3, h, w) -> one number; the other class scores its opposite."""
+
+    class_names = ("moves", "rests")
+    n_frames = None
+
+    def __init__(self, number):
+        self.module, self.number = nn.Linear(1, 1).eval(), number
+
+    def input_size(self, height, width):
+        return height, width
+
+    def scores(self, frames):
+        number = self.number(frames)
+        return torch.stack([number, -number])
+
+
+def colour(frames):
+    """Appearance only, each frame by itself, and not linear."""
+    return (frames[:, 0].square() - 0.2 * frames[:, 2]).mean() + 1
+
+
+def energy(frames):
+    """Motion only: a frame repeated gives nothing."""
+    return (frames[1:] - frames[:-1]).square().mean()
+
+
+def drift(frames):
+    """Motion only, and linear: how far right things are later on, against earlier. One gradient for all clips."""
+    time = torch.linspace(-1, 1, len(frames))[:, None, None, None]
+    place = torch.linspace(-1, 1, frames.shape[-1])
+    return (time * place * frames).mean() * 10
+
+
+def sixth(frames):
+    """The sixth frame, whichever it is."""
+    return frames[5].square().mean() if len(frames) > 5 else frames.sum() * 0
+
+
+def swimming(seed=1):
+    """A textured square moves to the right as it gets light: pixels (T, SIDE, SIDE, 3) uint8."""
+    texture = stream(seed, "texture", "pixels").integers(60, 255, (6, 6, 3), dtype=np.uint8)
+    pixels = np.full((T, SIDE, SIDE, 3), 60, np.uint8) + (np.arange(T, dtype=np.uint8) // 2)[:, None, None, None]
+    for t, x in enumerate(np.linspace(0, 9.9, T).astype(int)):
+        pixels[t, 4:10, x : x + 6] = np.roll(texture, t // 3, axis=0)
+    return pixels
+
+
+def rows_of(number, pixels=None, **changes):
+    pixels = swimming() if pixels is None else pixels
+    model = Model(number)
+    found = attribute_clip(model, pixels, [None] * len(pixels), target=0, chunk_size=4)
+    options = {"names": ALL, "shuffles": 5, "short": 0, "draws": draws, "chunk_size": 4, **changes}
+    return perturbation_rows(model, pixels, found, **options)
+
+
+def kept_of(number, name):
+    values = [row["kept"] for row in rows_of(number) if row["perturbation"] == name]
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(colour, "appearance"), (energy, "motion"), (drift, "motion"), (sixth, "order")],
+)
+def test_the_planted_use_is_found(number, expected):
+    still, shuffled = kept_of(number, "static"), kept_of(number, "shuffle")
+    assert verdict(Span(still, still), Span(shuffled, shuffled)) == expected, (still, shuffled)
+
+
+def test_appearance_alone_survives_any_order_exactly():
+    for row in rows_of(colour):
+        if row["perturbation"] in ("shuffle", "reverse"):
+            assert row["ratio"] == pytest.approx(1, abs=1e-6)
+            assert row["logit_cosine"] == pytest.approx(1)
+            assert row["importance_r"] == pytest.approx(1)
+            assert (row["band"], row["agrees"]) == ("appearance", 1.0)
+
+
+def test_motion_alone_leaves_no_gradient_of_a_frozen_clip():
+    found = {row["perturbation"]: row for row in rows_of(energy)}
+    for name in ("static", "middle"):
+        assert found[name]["ratio"] == 0
+        assert found[name]["score"] == 0
+        assert found[name]["band"] == "motion"
+    # Energy does not know the direction of time.
+    assert found["reverse"]["ratio"] == pytest.approx(1, rel=1e-5)
+
+
+def test_a_gradient_that_never_changes_is_told_by_the_answer():
+    found = {row["perturbation"]: row for row in rows_of(drift)}
+    assert found["static"]["ratio"] == pytest.approx(1)
+    assert found["static"]["kept"] < 0.5
+
+
+def test_frames_are_found_again_where_they_went():
+    """A model that counts the second half ten times: a reversed frame is compared where it now stands."""
+
+    def late(frames):
+        weights = torch.where(torch.arange(len(frames)) < 15, 1.0, 10.0)
+        return (weights[:, None, None, None] * frames).mean()
+
+    (row,) = rows_of(late, names=("reverse",))
+    # 15 frames move from weight 1 to 10, as many the other way, and the middle stays: the median is 1.
+    assert row["ratio"] == pytest.approx(1)
+    assert row["importance_r"] < -0.8
+
+
+def test_windows_of_five_frames_see_the_same_clip():
+    (row,) = rows_of(colour, names=(), short=5)
+    assert (row["perturbation"], row["n_frames"], row["status"]) == ("short", 5, "ok")
+    assert row["importance_r"] == pytest.approx(1)
+    assert row["agrees"] == 1
+    (whole,) = rows_of(energy, names=(), short=5)
+    assert whole["importance_r"] > 0.5
+
+
+def test_a_model_of_one_length_says_so_and_loses_nothing_else():
+    def fixed(frames):
+        if len(frames) != T:
+            raise ValueError(f"takes {T} frames")
+        return frames.mean()
+
+    rows = rows_of(fixed, names=("static",), short=5)
+    assert [(row["perturbation"], row["status"]) for row in rows] == [("static", "ok"), ("short", "failed")]
+    assert "takes 31 frames" in rows[1]["reason"]
+    assert rows_of(fixed, names=(), short=T)[0]["reason"] == "31 frames are no shorter than the clip"
+
+
+def test_running_out_of_memory_is_no_property_of_the_model():
+    def hungry(frames):
+        if len(frames) != T:
+            raise torch.OutOfMemoryError
+        return frames.mean()
+
+    with pytest.raises(torch.OutOfMemoryError):
+        rows_of(hungry, names=(), short=5)
