@@ -49,7 +49,7 @@ def test_an_empty_session_round_trips(tracker, tmp_path):
 def test_truncated(state, tracker, share):
     contents = state.read_bytes()
     state.write_bytes(contents[: int(len(contents) * share)])
-    with pytest.raises(StateError, match=r"state\.safetensors is no whole state file.*rerun the window before"):
+    with pytest.raises(StateError, match=r"state\.safetensors is no whole state file.*rerun the window that wrote it"):
         load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
 
 
@@ -69,7 +69,7 @@ def test_an_edited_header(state, tracker):
 
 def test_another_version(state, tracker):
     edit_header(state, lambda header: header.update(version=99))
-    with pytest.raises(StateError, match=r"version 99, expected 'longtake.tracker-state' version 1"):
+    with pytest.raises(StateError, match=r"version 99, expected 'longtake.tracker-state' version 2"):
         load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9)
 
 

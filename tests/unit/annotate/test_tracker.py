@@ -59,7 +59,7 @@ def test_a_missing_file(folder, name, message):
 
 def test_another_kind_of_model(folder):
     edit(folder / "config.json", model_type="clip")
-    with pytest.raises(ModelError, match="model_type is 'clip', but annotation needs 'sam2_video'"):
+    with pytest.raises(ModelError, match="model_type is 'clip', but annotation needs one of sam2_video, edgetam_video"):
         load_tracker(folder)
 
 

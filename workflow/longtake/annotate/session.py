@@ -2,8 +2,11 @@
 
 ``Sam2VideoInferenceSession`` keeps every frame, mask and memory it ever made. What a later frame can read of them is
 little: the memory features of the last ``num_maskmem - 1`` frames, the object pointers of the last
-``max_object_pointers_in_encoder - 1``, and both of every conditioning (prompted) frame. The session here keeps exactly
-that, so the model reads the same numbers, and the session's size depends on objects and prompts but not on time.
+``max_object_pointers_in_encoder - 1``, the pointers of every conditioning (prompted) frame, and the features of the
+last ``max_cond_frame_num`` of these, or of all where that is -1. The session here keeps exactly that, so the model
+reads the same numbers, and the session's size depends on objects and prompts but not on time.
+
+A session goes one way. Backward, "last" means the frames that time has still ahead.
 
 Frames are named by their place on the grid of the *whole* video (source frame / frame_interval), in every window alike:
 the model encodes differences of these names, and clips some by the number of frames in the video.
@@ -12,7 +15,7 @@ the model encodes differences of these names, and clips some by the number of fr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,7 @@ from transformers import Sam2VideoInferenceSession
 
 from longtake.annotate.geometry import FloatArray, ModelPrompt
 from longtake.annotate.tracker import Tracker
+from longtake.errors import StateError
 
 CONDITIONING, TRACKED = "cond_frame_outputs", "non_cond_frame_outputs"
 FEATURES, POSITIONS, POINTER = "maskmem_features", "maskmem_pos_enc", "object_pointer"
@@ -57,8 +61,14 @@ class BoundedSession(Sam2VideoInferenceSession):
         config = tracker.model.config
         self._memories = config.num_maskmem - 1
         self._pointers = config.max_object_pointers_in_encoder - 1
-        # One constant for all objects and frames; the library stores a copy with each.
-        self.positions: torch.Tensor | None = None
+        self._conditioning = config.max_cond_frame_num
+        # Of the model alone: the positions in a frame, the same for all objects and frames, of which the library
+        # stores a copy with each. Half precision makes a second where a mask was given.
+        self.positions: list[torch.Tensor] = []
+        # Whether time runs backward; unknown before the first frame.
+        self.reverse: bool | None = None
+        # Objects of which `tracker.max_conditioning_frames` hid prompted frames that the model alone would have read.
+        self.shortened: dict[str, None] = {}
 
     @property
     def num_frames(self) -> int:
@@ -87,7 +97,21 @@ class BoundedSession(Sam2VideoInferenceSession):
             rows = getattr(self, table)
             setattr(self, table, {place: rows[index] for place, index in enumerate(kept)})
 
-    def prune(self, frame: int, reverse: bool = False) -> None:
+    def go(self, reverse: bool) -> None:
+        """Check that a session goes one way only: memories of the other way were not kept."""
+        if self.reverse is None:
+            self.reverse = reverse
+        elif self.reverse != reverse:
+            ways = {False: "forward", True: "backward"}
+            raise StateError(f"this session tracks {ways[self.reverse]}; begin another one to go {ways[reverse]}.")
+
+    def note_shortened(self, limit: int, prompted: Collection[str]) -> None:
+        """Note the objects that are about to be tracked with fewer conditioning frames than the model's own."""
+        for name, index in self._obj_id_to_idx.items():
+            if name not in prompted and len(self.output_dict_per_obj[index][CONDITIONING]) > limit:
+                self.shortened[name] = None
+
+    def prune(self, frame: int) -> None:
         """Drop what no frame that comes after `frame` reads; views are copied, or they would keep what they view."""
         self.processed_frames = {}
         self.cache.clear_all()
@@ -97,22 +121,35 @@ class BoundedSession(Sam2VideoInferenceSession):
             # Only asked whether the frame at hand was tracked before, and no frame comes twice.
             self.frames_tracked_per_obj[index].clear()
             outputs = self.output_dict_per_obj[index]
-            outputs[CONDITIONING] = {at: self._kept(output, True) for at, output in outputs[CONDITIONING].items()}
-            # Ages as the next frame will count them.
-            ages = {at: (at - frame if reverse else frame - at) + 1 for at in outputs[TRACKED]}
-            outputs[TRACKED] = {
-                at: self._kept(output, ages[at] <= self._memories)
-                for at, output in outputs[TRACKED].items()
-                if ages[at] <= max(self._memories, self._pointers)
+            # The nearest come first in the model's choice, and a frame that is passed over once stays so.
+            nearest = sorted(outputs[CONDITIONING], key=lambda at: self._age(at, frame))
+            chosen = set(nearest[: self._conditioning] if self._conditioning >= 1 else nearest)
+            outputs[CONDITIONING] = {
+                at: self._kept(output, at in chosen or self._age(at, frame) <= self._memories)
+                for at, output in outputs[CONDITIONING].items()
             }
+            outputs[TRACKED] = {
+                at: self._kept(output, self._age(at, frame) <= self._memories)
+                for at, output in outputs[TRACKED].items()
+                if self._age(at, frame) <= max(self._memories, self._pointers)
+            }
+
+    def _age(self, at: int, frame: int) -> int:
+        """Count the frames since `at` as the frame after `frame` will."""
+        return (at - frame if self.reverse else frame - at) + 1
 
     def _kept(self, output: dict[str, torch.Tensor], with_memory: bool) -> dict[str, torch.Tensor]:
         kept = {POINTER: _own(output[POINTER])}
         if with_memory:
-            if self.positions is None:
-                self.positions = output[POSITIONS].clone()
-            kept |= {FEATURES: _own(output[FEATURES]), POSITIONS: self.positions}
+            kept |= {FEATURES: _own(output[FEATURES]), POSITIONS: self._constant(output[POSITIONS])}
         return kept
+
+    def _constant(self, positions: torch.Tensor) -> torch.Tensor:
+        for known in self.positions:
+            if known is positions or (known.dtype == positions.dtype and torch.equal(known, positions)):
+                return known
+        self.positions.append(positions.clone())
+        return self.positions[-1]
 
     def conditioning_frames(self) -> int:
         """Count the prompted frames that are kept; the one part of the session that grows, with prompts."""
@@ -155,17 +192,25 @@ def track(
     -------
     dict
         One prediction for every object of the session, in the order in which they began.
+
+    Raises
+    ------
+    StateError
+        The session has gone the other way.
     """
+    session.go(reverse)
     session.prompt(prompts, frame)
     if not session.obj_ids:
         return {}
+    if tracker.max_conditioning_frames is not None:
+        session.note_shortened(tracker.max_conditioning_frames, prompts.keys())
     session.add_new_frame(pixels, frame)
     with (
         torch.inference_mode(),
         torch.autocast(tracker.device.type, dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"),
     ):
         output = tracker.model(session, frame_idx=frame, reverse=reverse)
-        session.prune(frame, reverse)
+        session.prune(frame)
         logits = output.pred_masks[:, 0].float().cpu().numpy()
         scores = output.object_score_logits.flatten().tolist()
     return {name: Prediction(logits[place], scores[place]) for place, name in enumerate(output.object_ids)}

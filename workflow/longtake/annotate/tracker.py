@@ -1,4 +1,8 @@
-"""SAM 2 from a local folder: weights as safetensors, the constants of its preprocessing, and a digest of both."""
+"""A tracker from a local folder: weights as safetensors, the constants of its preprocessing, and a digest of both.
+
+SAM 2, EdgeTAM and SAM 3's tracker have one session in ``transformers`` and one way of being called; the folder's
+``model_type`` says which of them it holds.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from transformers import Sam2VideoConfig, Sam2VideoModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from longtake.annotate.geometry import Preprocessing
@@ -20,32 +27,61 @@ from longtake.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-MODEL_TYPE = "sam2_video"
 PRECISIONS = ("float32", "bfloat16")
-# Where published folders keep the colour constants; the first that is there counts.
-_PROCESSOR_FILES = ("preprocessor_config.json", "video_preprocessor_config.json")
-# The constants that SAM 2 documents (ImageNet's), for folders without a processor file.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Where published folders keep the colour constants, and under which names there; the first that is there counts.
+_PROCESSOR_FILES = {
+    "preprocessor_config.json": (),
+    "video_preprocessor_config.json": (),
+    "processor_config.json": ("video_processor", "image_processor"),
+}
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The classes of a model type, and the colour constants that its processor documents."""
+
+    name: str
+    classes: str
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+_FAMILIES = {
+    "sam2_video": _Family("SAM 2", "Sam2Video"),
+    "edgetam_video": _Family("EdgeTAM", "EdgeTamVideo"),
+    "sam3_tracker_video": _Family("SAM 3's tracker", "Sam3TrackerVideo", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """A SAM 2 video model ready to track, with what identifies it.
+    """A video model ready to track, with what identifies it.
 
-    Weights are float32 whatever the precision; ``bfloat16`` means autocast, as the published model is run.
+    Weights are float32 whatever the precision; ``bfloat16`` means autocast, as the published models are run.
+
+    ``object_batch``: how many objects the model takes at a time; 1 is the library's own loop.
+    ``max_conditioning_frames``: the setting where it is tighter than the model's own rule (its configuration holds
+    the tighter of both), None where it changes nothing.
     """
 
-    model: Sam2VideoModel
+    model: PreTrainedModel
     preprocessing: Preprocessing
     digest: str
     device: torch.device
     precision: str
+    object_batch: int = 1
+    max_conditioning_frames: int | None = None
 
 
 def load_tracker(
-    folder: str | os.PathLike[str], device: str | torch.device = "cpu", precision: str = "float32"
+    folder: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    *,
+    max_conditioning_frames: int | None = None,
+    object_batch: int = 1,
 ) -> Tracker:
-    """Load a ``Sam2VideoModel`` from a local folder; nothing is fetched and nothing is unpickled.
+    """Load a tracker from a local folder; nothing is fetched and nothing is unpickled.
 
     Parameters
     ----------
@@ -56,43 +92,35 @@ def load_tracker(
         Where the model runs.
     precision
         ``float32``, or ``bfloat16`` for autocast over float32 weights.
+    max_conditioning_frames
+        Of an object's prompted frames, read the features of this many, the nearest in time, by the model's own rule
+        (``max_cond_frame_num``); the model's own number counts where it is smaller. None leaves the model as it is.
+    object_batch
+        How many objects the model takes at a time; 1 is the library's own loop.
 
     Raises
     ------
     ModelError
-        A file is missing, of another model type, or lacks weights that the model needs.
+        A file is missing, of another model type, lacks weights that the model needs, or needs a package that is not
+        installed.
     """
     root = Path(folder)
     if precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}; give one of {', '.join(PRECISIONS)}.")
+    for name, value in (("max_conditioning_frames", max_conditioning_frames), ("object_batch", object_batch)):
+        if value is not None and value < 1:
+            raise ModelError(f"{name} is {value}; give 1 or more.")
     disable_progress_bar()  # a bar of the library's own has no place in a job's log
-    config = _config(root)
+    family, config = _config(root)
+    bound = _bound(config, max_conditioning_frames)
     files = [root / "config.json", *_weight_files(root)]
-    preprocessing, processor_file = _preprocessing(root, config)
+    preprocessing, processor_file = _preprocessing(root, config, family)
     files += [processor_file] if processor_file else []
-    try:
-        loaded: Any = Sam2VideoModel.from_pretrained(
-            root,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise ModelError(f"{root}: the weights cannot be read ({error}); copy the folder again.") from None
-    model, info = loaded
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{root}: model.safetensors lacks {len(missing)} weights of {MODEL_TYPE}, the first {missing[0]!r}; "
-            "they would be random. Give the folder of a complete SAM 2 video model."
-        )
-    model = model.eval().requires_grad_(False).to(device)
-    return Tracker(model, preprocessing, _digest(files), torch.device(device), precision)
+    model = _model(root, config, family).eval().requires_grad_(False).to(device)
+    return Tracker(model, preprocessing, _digest(files), torch.device(device), precision, object_batch, bound)
 
 
-def _config(root: Path) -> Sam2VideoConfig:
+def _config(root: Path) -> tuple[_Family, PreTrainedConfig]:
     path = root / "config.json"
     if not path.is_file():
         raise ModelError(
@@ -100,12 +128,60 @@ def _config(root: Path) -> Sam2VideoConfig:
             "with config.json and model.safetensors in it."
         )
     found = _read_json(path).get("model_type")
-    if found != MODEL_TYPE:
-        raise ModelError(
-            f"{path}: model_type is {found!r}, but annotation needs {MODEL_TYPE!r}. Give the folder of a SAM 2 video "
-            "model."
+    if found not in _FAMILIES:
+        hint = (
+            "Save its tracker alone: Sam3TrackerVideoModel.from_pretrained(folder).save_pretrained(another folder)."
+            if found == "sam3_video"
+            else "Give the folder of a SAM 2, EdgeTAM or SAM 3 tracker video model."
         )
-    return Sam2VideoConfig.from_pretrained(root, local_files_only=True)
+        raise ModelError(f"{path}: model_type is {found!r}, but annotation needs one of {', '.join(_FAMILIES)}. {hint}")
+    family = _FAMILIES[found]
+    with _packages(root, family):
+        return family, getattr(transformers, f"{family.classes}Config").from_pretrained(root, local_files_only=True)
+
+
+def _bound(config: PreTrainedConfig, setting: int | None) -> int | None:
+    """Put the setting into the model's own rule; return it where it is the tighter (the rule's -1 is no bound)."""
+    own = config.max_cond_frame_num
+    if setting is None or 1 <= own <= setting:
+        return None
+    config.max_cond_frame_num = setting
+    return setting
+
+
+def _model(root: Path, config: PreTrainedConfig, family: _Family) -> PreTrainedModel:
+    try:
+        with _packages(root, family):
+            model, info = getattr(transformers, f"{family.classes}Model").from_pretrained(
+                root,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except SafetensorError as error:
+        raise ModelError(f"{root}: the weights cannot be read ({error}); copy the folder again.") from None
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{root}: model.safetensors lacks {len(missing)} weights of {family.name}, the first {missing[0]!r}; "
+            f"they would be random. Give the folder of a complete {config.model_type} model."
+        )
+    return model
+
+
+@contextmanager
+def _packages(root: Path, family: _Family) -> Iterator[None]:
+    """Name the package that a backbone of the folder needs (EdgeTAM's published one comes from timm)."""
+    try:
+        yield
+    except ImportError as error:
+        said = " ".join(str(error).split())
+        raise ModelError(
+            f"{root}: this {family.name} needs a package that is not installed here ({said}). Install it beside "
+            "longtake, for example 'pip install timm', or give the folder of another model."
+        ) from None
 
 
 def _weight_files(root: Path) -> list[Path]:
@@ -123,26 +199,24 @@ def _weight_files(root: Path) -> list[Path]:
     return files
 
 
-def _preprocessing(root: Path, config: Sam2VideoConfig) -> tuple[Preprocessing, Path | None]:
-    if not isinstance(config.image_size, int):
-        raise ModelError(
-            f"{root}/config.json: image_size is {config.image_size!r}; SAM 2 takes squares, give one number."
-        )
+def _preprocessing(root: Path, config: PreTrainedConfig, family: _Family) -> tuple[Preprocessing, Path | None]:
     side = config.image_size
-    for name in _PROCESSOR_FILES:
-        path = root / name
-        if path.is_file():
-            break
-    else:
-        log.info("%s has no %s: using SAM 2's documented colour constants", root, _PROCESSOR_FILES[0])
-        return Preprocessing(side, _MEAN, _STD), None
+    if not isinstance(side, int):
+        raise ModelError(f"{root}/config.json: image_size is {side!r}; {family.name} takes squares, give one number.")
+    name = next((name for name in _PROCESSOR_FILES if (root / name).is_file()), None)
+    if name is None:
+        log.info("%s has no preprocessor_config.json: using the colour constants of %s", root, family.name)
+        return Preprocessing(side, family.mean, family.std), None
+    path = root / name
     found = _read_json(path)
+    found = next((found[entry] for entry in _PROCESSOR_FILES[name] if isinstance(found.get(entry), dict)), found)
     size = found.get("size") or {"height": side, "width": side}
     if (size.get("height"), size.get("width")) != (side, side):
         raise ModelError(
             f"{path}: size is {size}, but image_size in config.json is {side}; the files belong to different models."
         )
-    return Preprocessing(side, _colour(path, found, "image_mean", _MEAN), _colour(path, found, "image_std", _STD)), path
+    mean, std = _colour(path, found, "image_mean", family.mean), _colour(path, found, "image_std", family.std)
+    return Preprocessing(side, mean, std), path
 
 
 def _colour(
