@@ -11,7 +11,8 @@
     ├── ModelError              a model folder is incomplete, of the wrong kind, or unsafe to load
     ├── StateError              a hand-over file is damaged or belongs to another run
     ├── SchemaError             a table on disk is not what its reader declared
-    └── ExactnessError          a bounded path noticed that it would not give the plain path's numbers
+    ├── ExactnessError          a bounded path noticed that it would not give the plain path's numbers
+    └── OutOfMemory             no way of running the job fits into what it may use
 
 A message names the value, where it stands, and what to do about it.
 """
@@ -60,6 +61,10 @@ class SchemaError(LongtakeError):
 
 class ExactnessError(LongtakeError):
     """A bounded computation noticed that it would not equal the plain one."""
+
+
+class OutOfMemory(LongtakeError):
+    """No way of running the job fits into the memory that it may use."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
