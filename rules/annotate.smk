@@ -27,7 +27,11 @@ rule annotate_window:
         model=lambda wildcards, input: str(Path(input.model[0]).parent),
         scale=settings.video_scale_factor,
         frame_interval=settings.frame_interval,
-        precision=settings.annotate.precision,
+        tracker={
+            "precision": settings.annotate.precision,
+            "max_conditioning_frames": settings.annotate.max_conditioning_frames,
+            "object_batch": settings.annotate.object_batch,
+        },
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.annotate.window"),
     message:

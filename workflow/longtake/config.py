@@ -27,6 +27,8 @@ class AnnotateOptions:
 
     model: str
     precision: str
+    max_conditioning_frames: int
+    object_batch: int
 
 
 @dataclass(frozen=True)

@@ -16,5 +16,5 @@ with job(snakemake) as it:
         detections_out=it.output.detections,
         state_out=it.output.state,
         device=it.device(it.params.force_cpu),
-        precision=it.params.precision,
+        **it.params.tracker,
     )

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from longtake import masks
-from longtake.annotate.geometry import model_frame, model_prompt, source_mask
+import numpy as np
+import torch
+
+from longtake.annotate.geometry import model_frame, model_prompt
 from longtake.annotate.handover import load_state, save_state
-from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
-from longtake.annotate.session import BoundedSession, Prediction, track
+from longtake.annotate.passes import BACKWARD, FORWARD, read_in_order, write_in_time
+from longtake.annotate.pipeline import Stopwatch, ahead, behind
+from longtake.annotate.prompts import Schedule, place_prompts, warn
+from longtake.annotate.rows import Row, Tracked, detection_rows, prompt_facts, prompt_record
+from longtake.annotate.session import BoundedSession, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
-from longtake.media import Frame, VideoIndex, load_index, read_frames
+from longtake.media import Frame, VideoIndex, load_index
 from longtake.sheets import Prompt
-from longtake.store.schemas import DETECTIONS
-from longtake.store.tables import write_table
 from longtake.windows import Window
 
-log = logging.getLogger(__name__)
-
 Location = str | Path
-Row = dict[str, Any]
-# Rows held before they are written; about half a kilobyte each.
-_BATCH_ROWS = 1024
+Progress = Callable[[int, int], None] | None
+CHAIN, OVERLAP = "chain", "overlap"
+_NO_PIXELS = np.empty((0, 0, 3), dtype=np.uint8)
 
 
 @dataclass
@@ -43,16 +43,30 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Job:
-    """The fixed facts of a window job; frames are numbered on the grid of the whole video."""
+    """The fixed facts of a window job; frames are numbered on the grid of the whole video.
+
+    `grid` are the frames that it processes, ascending.
+    """
 
     index: VideoIndex
     window: Window
     frame_interval: int
+    continuity: str
+    direction: str
     grid: range
     decoded_size: tuple[int, int]
     tracker: Tracker
     schedule: Schedule
     tally: _Tally
+
+    @property
+    def backward(self) -> bool:
+        return self.direction == BACKWARD
+
+    @property
+    def order(self) -> range:
+        """The grid in the order of the pass; its `stop` is the frame with which the pass would go on."""
+        return self.grid[::-1] if self.backward else self.grid
 
 
 def annotate_window(
@@ -67,19 +81,25 @@ def annotate_window(
     state_in: Location | None,
     detections_out: Location,
     state_out: Location | None,
+    continuity: str = CHAIN,
+    direction: str = FORWARD,
     device: str = "cpu",
     precision: str = "float32",
-    progress: Callable[[int, int], None] | None = None,
+    max_conditioning_frames: int | None = None,
+    object_batch: int = 1,
+    progress: Progress = None,
 ) -> Row:
-    """Track every object through the frames that a window emits, as the uncut video's session would.
+    """Track every object through a window; where windows are a chain, as the uncut video's session would.
 
-    Memory: the model, one frame, `_BATCH_ROWS` rows, and the bounded session; none depends on the length of the
-    window or the video.
+    While the model works, one thread reads the next frames and another draws the masks of the last ones.
+
+    Memory: the model, a few frames, a batch of rows, and the bounded session; backward also a block of frames
+    (`longtake.annotate.passes.read_in_order`). None depends on the length of the window or the video.
 
     Parameters
     ----------
     window
-        Its grid frames in [emit_start, emit_stop) are processed.
+        In a chain its grid frames in [emit_start, emit_stop) are processed, in an overlap those in [start, stop).
     prompts
         All prompts of the video, in whichever windows they lie.
     scale
@@ -87,19 +107,27 @@ def annotate_window(
     frame_interval
         Every `frame_interval`-th frame of the video is processed, counted from its first.
     state_in
-        The state that the window before wrote; None where no prompt acts before this window.
+        The state that the window before, in the order of the pass, wrote; None where no prompt acts before this window.
     detections_out, state_out
-        Written whole or not at all; no state is written where `state_out` is None.
+        Written whole or not at all; no state is written where `state_out` is None. Rows ascend in time, also those of
+        a backward pass.
+    continuity
+        ``chain``: windows hand the tracker's state on. ``overlap``: a window is on its own, with the prompts that act
+        in it, and neither takes nor gives a state.
+    direction
+        ``forward``, or ``backward`` from the window's last frame to its first.
     precision
         ``float32``, or ``bfloat16`` for autocast.
+    max_conditioning_frames, object_batch
+        As in `longtake.annotate.tracker.load_tracker`.
     progress
         Called with (frames done, frames to do) after each frame.
 
     Returns
     -------
     dict
-        A JSON-able record: counts, status (``ok``, or ``approximate`` with the reason), and for every prompt of the
-        window what the model drew there.
+        A JSON-able record: counts, status (``ok``, or ``approximate`` with the reason), for every prompt of the window
+        what the model drew there, and how long the pass took (``wall_s``) and the model in it (``model_s``).
 
     Raises
     ------
@@ -107,42 +135,63 @@ def annotate_window(
         A prompt, the model folder, the state, or a frame cannot be used; nothing is written then.
     """
     index = load_index(index_path, video_path)
-    tracker = load_tracker(model_dir, device, precision)
-    frames = window.frames(frame_interval)
+    tracker = load_tracker(
+        model_dir, device, precision, max_conditioning_frames=max_conditioning_frames, object_batch=object_batch
+    )
+    frames = window.covered(frame_interval) if continuity == OVERLAP else window.frames(frame_interval)
+    grid = range(frames.start // frame_interval, frames.start // frame_interval + len(frames))
+    placed = place_prompts(prompts, index, frame_interval)
+    if continuity == OVERLAP:
+        placed = [each for each in placed if each.grid_frame in grid]
     job = _Job(
         index=index,
         window=window,
         frame_interval=frame_interval,
-        grid=range(frames.start // frame_interval, frames.start // frame_interval + len(frames)),
+        continuity=continuity,
+        direction=direction,
+        grid=grid,
         decoded_size=(max(1, round(index.width * scale)), max(1, round(index.height * scale))),
         tracker=tracker,
-        schedule=Schedule(place_prompts(prompts, index, frame_interval), index, frame_interval),
+        schedule=Schedule(placed, index, frame_interval, reverse=direction == BACKWARD),
         tally=_Tally(),
     )
     warn(job.schedule.placed, job.grid)
     session = _begin(job, state_in)
-    write_table(detections_out, _batches(_rows(job, session, progress)), DETECTIONS, _metadata(job))
-    session.end(job.schedule.ended(session.obj_ids, job.grid.stop))
-    state_bytes = 0
-    if state_out is not None:
-        stop = job.grid.stop
-        history = job.schedule.digest(stop)
-        state_bytes = save_state(state_out, session, identity=_identity(job), history=history, next_frame=stop)
-    return _record(job, session, state_bytes)
+    watch = Stopwatch()
+    write_in_time(detections_out, _drawn(job, session, watch, progress), _metadata(job), backward=job.backward)
+    spent = watch.facts()
+    session.end(job.schedule.ended(session.obj_ids, job.order.stop))
+    state_bytes = _hand_over(job, session, state_out) if state_out is not None else 0
+    return _record(job, session, state_bytes) | spent
 
 
 def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
-    first = job.grid.start
+    first = job.order[0]
     if state_in is not None:
+        _refuse_state(job, state_in)
         history = job.schedule.digest(first)
         return load_state(state_in, job.tracker, identity=_identity(job), history=history, next_frame=first)
-    earlier = [each.prompt for each in job.schedule.placed if each.grid_frame < first]
+    earlier = [each for each in job.schedule.placed if each.grid_frame not in job.grid]
+    earlier = [each for each in earlier if (each.grid_frame > first) == job.backward]
     if earlier:
+        prompt, name = earlier[0].prompt, job.window.video
         raise StateError(
-            f"window {job.window.window} of {job.window.video!r} has no state from the window before, but object "
-            f"{earlier[0].object!r} was prompted earlier (row {earlier[0].row}) and would be lost; give state_in."
+            f"window {job.window.window} of {name!r} has no state from the window before, but object "
+            f"{prompt.object!r} was prompted earlier (row {prompt.row}) and would be lost; give state_in."
         )
     return BoundedSession(job.tracker, _grid_frames(job))
+
+
+def _hand_over(job: _Job, session: BoundedSession, state_out: Location) -> int:
+    _refuse_state(job, state_out)
+    following = job.order.stop
+    history = job.schedule.digest(following)
+    return save_state(state_out, session, identity=_identity(job), history=history, next_frame=following)
+
+
+def _refuse_state(job: _Job, path: Location) -> None:
+    if job.continuity == OVERLAP:
+        raise StateError(f"{path}: windows of continuity {OVERLAP!r} are independent; give no file for a state.")
 
 
 def _identity(job: _Job) -> dict[str, str]:
@@ -151,8 +200,10 @@ def _identity(job: _Job) -> dict[str, str]:
         "video": job.index.digest,
         "model": job.tracker.digest,
         "precision": job.tracker.precision,
+        "max_conditioning_frames": str(job.tracker.max_conditioning_frames),
         "frame_interval": str(job.frame_interval),
         "decoded size (video_scale_factor)": f"{width} x {height}",
+        "direction": job.direction,
     }
 
 
@@ -160,103 +211,67 @@ def _grid_frames(job: _Job) -> int:
     return -(-job.index.n_frames // job.frame_interval)
 
 
-def _rows(job: _Job, session: BoundedSession, progress: Callable[[int, int], None] | None) -> Iterator[Row]:
+def _drawn(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[list[Row]]:
+    """Yield the rows of each frame in the order of the pass, and add them up."""
+    draw = partial(
+        detection_rows,
+        video=job.window.video,
+        window=job.window.window,
+        direction=job.direction,
+        width=job.index.width,
+        height=job.index.height,
+    )
+    tally = job.tally
+    for seen, rows in behind(lambda seen: (seen, draw(seen)), _tracked(job, session, watch, progress)):
+        tally.frames += 1
+        tally.tainted += seen.tainted
+        for row in rows:
+            tally.rows += 1
+            tally.visible += row["visible"]
+            tally.objects[row["object"]] = None
+            if row["object"] in seen.fresh:
+                tally.prompts.append(prompt_record(seen.fresh[row["object"]], seen.frame, row))
+        yield rows
+
+
+def _tracked(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[Tracked]:
     """Track frame by frame; frames on which no object is tracked are neither decoded nor seen by the model."""
-    wanted = [frame for frame in job.grid if job.schedule.busy(frame)]
-    sources = [frame * job.frame_interval for frame in wanted]
-    read = read_frames(job.index, sources, size=job.decoded_size)
-    for done, (at, frame) in enumerate(zip(wanted, read, strict=True), start=1):
+    wanted = [at for at in job.order if job.schedule.busy(at)]
+    side = job.tracker.preprocessing.image_size
+    for done, (at, frame, pixels) in enumerate(ahead(_frames(job, wanted)), start=1):
         session.end(job.schedule.ended(session.obj_ids, at))
         fresh = job.schedule.starting(at)
-        side = job.tracker.preprocessing.image_size
         prompts = {name: model_prompt(it, job.index.width, job.index.height, side) for name, it in fresh.items()}
-        pixels = model_frame(frame.pixels, job.tracker.preprocessing).to(job.tracker.device)
-        job.tally.frames += 1
-        job.tally.tainted += frame.tainted
-        for name, prediction in track(job.tracker, session, at, pixels, prompts).items():
-            row = _row(job, frame, name, prediction, name in fresh)
-            if name in fresh:
-                job.tally.prompts.append(_prompt_record(job, fresh[name], row))
-            yield row
+        with watch.model():
+            predictions = track(job.tracker, session, at, pixels, prompts, reverse=job.backward)
+        labels = {name: job.schedule.label(name) for name in predictions}
+        yield Tracked(frame.frame, frame.time_s, frame.tainted, fresh, frozenset(fresh), labels, predictions)
         if progress is not None:
             progress(done, len(wanted))
 
 
-def _row(job: _Job, frame: Frame, name: str, prediction: Prediction, prompted: bool) -> Row:
-    width, height = job.index.width, job.index.height
-    row: Row = {
-        "video": job.window.video,
-        "frame": frame.frame,
-        "time_s": frame.time_s,
-        "object": name,
-        "label": job.schedule.label(name),
-        "height": height,
-        "width": width,
-        "score": prediction.score,
-        "visible": False,
-        "prompted": prompted,
-        "window": job.window.window,
-        "status": "tainted" if frame.tainted else "ok",
-        "direction": "forward",
-    }
-    drawn = source_mask(prediction.logits, width, height) if prediction.score_logit > 0 else None
-    if drawn is not None:
-        crop, x, y = drawn
-        x_min, y_min, x_max, y_max = masks.box(crop) or (0, 0, 0, 0)
-        row["mask"] = masks.encode_crop(crop[y_min:y_max, x_min:x_max], x + x_min, y + y_min, height, width)
-        row["x_min"], row["y_min"] = float(x + x_min), float(y + y_min)
-        row["x_max"], row["y_max"] = float(x + x_max), float(y + y_max)
-        row["visible"] = True
-    job.tally.rows += 1
-    job.tally.visible += row["visible"]
-    job.tally.objects[name] = None
-    return row
-
-
-def _prompt_record(job: _Job, placed: Placed, row: Row) -> Row:
-    """Hold a prompt against what the model drew on the frame where it acted."""
-    drawn = (row["x_min"], row["y_min"], row["x_max"], row["y_max"]) if row["visible"] else None
-    return _prompt_facts(job, placed) | {
-        "visible": row["visible"],
-        "score": row["score"],
-        "box_iou": (masks.box_iou(drawn, placed.box) if drawn else 0.0) if placed.box else None,
-        "mask_area": masks.area(row["mask"], row["height"], row["width"]) if drawn else 0,
-        "status": "ok",
-        "reason": "",
-    }
-
-
-def _prompt_facts(job: _Job, placed: Placed) -> Row:
-    return {
-        "row": placed.prompt.row,
-        "object": placed.prompt.object,
-        "label": placed.prompt.label,
-        "frame": placed.frame,
-        "acts_on_frame": placed.grid_frame * job.frame_interval,
-        "box": list(placed.box) if placed.box else None,
-        "clipped": placed.clipped,
-    }
-
-
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH_ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _frames(job: _Job, wanted: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor]]:
+    """Yield grid frames as the model takes them; the pixels stay behind."""
+    sources = sorted(at * job.frame_interval for at in wanted)
+    read = read_in_order(job.index, sources, size=job.decoded_size, backward=job.backward)
+    for at, frame in zip(wanted, read, strict=True):
+        pixels = model_frame(frame.pixels, job.tracker.preprocessing).to(job.tracker.device)
+        yield at, replace(frame, pixels=_NO_PIXELS), pixels
 
 
 def _metadata(job: _Job) -> dict[str, str]:
     """What `longtake.annotate.merge` needs to see that no window is missing."""
+    emitted = job.window.frames(job.frame_interval)
     return {
         "longtake.video": job.window.video,
         "longtake.window": str(job.window.window),
+        "longtake.continuity": job.continuity,
+        "longtake.direction": job.direction,
         "longtake.frame_interval": str(job.frame_interval),
         "longtake.grid_start": str(job.grid.start),
         "longtake.grid_stop": str(job.grid.stop),
+        "longtake.emit_start": str(emitted.start // job.frame_interval),
+        "longtake.emit_stop": str(emitted.start // job.frame_interval + len(emitted)),
         "longtake.grid_frames": str(_grid_frames(job)),
         "longtake.model": job.tracker.digest,
         "longtake.source": job.index.digest,
@@ -266,15 +281,23 @@ def _metadata(job: _Job) -> dict[str, str]:
 def _record(job: _Job, session: BoundedSession, state_bytes: int) -> Row:
     tally = job.tally
     unused = [
-        _prompt_facts(job, each) | {"status": "failed", "reason": each.reason}
+        prompt_facts(each, each.grid_frame * job.frame_interval) | {"status": "failed", "reason": each.reason}
         for each in job.schedule.placed
         if each.reason and each.grid_frame in job.grid
     ]
+    reasons = [f"{tally.tainted} frames lie behind a decoding error"] if tally.tainted else []
+    if session.shortened:
+        reasons.append(
+            f"of more prompted frames only max_conditioning_frames = {job.tracker.max_conditioning_frames} are read "
+            f"for {', '.join(map(repr, session.shortened))}"
+        )
     return {
         "video": job.window.video,
         "window": job.window.window,
-        "status": "approximate" if tally.tainted else "ok",
-        "reason": f"{tally.tainted} frames lie behind a decoding error" if tally.tainted else "",
+        "continuity": job.continuity,
+        "direction": job.direction,
+        "status": "approximate" if reasons else "ok",
+        "reason": "; ".join(reasons),
         "grid_frames": len(job.grid),
         "tracked_frames": tally.frames,
         "tainted_frames": tally.tainted,
@@ -283,6 +306,7 @@ def _record(job: _Job, session: BoundedSession, state_bytes: int) -> Row:
         "objects": list(tally.objects),
         "objects_handed_over": list(session.obj_ids),
         "conditioning_frames": session.conditioning_frames(),
+        "conditioning_frames_hidden_for": list(session.shortened),
         "session_bytes": session.live_bytes(),
         "state_bytes": state_bytes,
         "prompts": tally.prompts + unused,
