@@ -80,6 +80,39 @@ AGREEMENT = _schema(
 window over `object`. IoU of the masks over the `frames` (from first to last) on which both tracked the object and at
 least one saw it; null where there is none."""
 
+PROMPTS = _schema(
+    "prompts",
+    1,
+    {
+        "video": _TEXT,
+        "row": _INT,
+        "object": _TEXT,
+        "label": _TEXT,
+        "kind": _TEXT,
+        "frame": _LONG,
+        "acts_on_frame": _LONG,
+        "time_s": _REAL,
+        "clipped": _FLAG,
+        "status": _TEXT,
+        "reason": _TEXT,
+        "visible": _FLAG,
+        "score": _FLOAT,
+        "iou": _REAL,
+        "points_honoured": _REAL,
+        "previous_iou": _REAL,
+        "mask_area": _LONG,
+        "lost": _FLAG,
+    },
+    "video row object label kind frame acts_on_frame time_s clipped status reason",
+)
+"""One row per prompt: what it asked, and what the model then drew. `row` is that of the sheet; `kind` "box", "points",
+"box and points" or "mask"; it names `frame` (at `time_s`) and acts on `acts_on_frame`, the nearest processed one.
+`iou` is that of the prompt's box or mask with the one drawn there, null for points alone; `points_honoured` the share
+of points on the side of the mask that they ask for; `previous_iou` the prompt's IoU with what was drawn one processed
+frame earlier, before the model knew the prompt, null where the object was not tracked there; `mask_area` in square
+source pixels. `lost`: nothing was drawn, `iou` is below `annotate.lost_below`, or a point is not honoured. What was
+drawn is null where `status` is "failed": the prompt was not used, and `reason` says why."""
+
 CURVES = _schema(
     "curves",
     1,
@@ -162,4 +195,4 @@ PERTURBATIONS = _schema(
     "video window object label clip perturbation repeat status n_frames",
 )
 """One row per clip, perturbation and draw of it: the score of the clip's target for the disturbed clip, how far its
-answer and gradient are those of the clip, and what that speaks for. `short` is the clip seen in windows of `n_frames`."""
+answer and gradient are those of the clip, and what that speaks for. `short` is the clip in windows of `n_frames`."""
