@@ -35,6 +35,10 @@ class Window:
         """Return the grid frames that this window emits."""
         return grid(self.emit_start, self.emit_stop, frame_interval)
 
+    def covered(self, frame_interval: int) -> range:
+        """Return the grid frames that this window covers, those shared with its neighbours included."""
+        return grid(self.start, self.stop, frame_interval)
+
 
 def grid(start: int, stop: int, frame_interval: int) -> range:
     """Return the multiples of `frame_interval` in [start, stop)."""

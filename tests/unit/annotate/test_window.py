@@ -271,7 +271,7 @@ def test_planted_logits_land_in_source_pixels(video, prompt, model_dir, tmp_path
     logits[4:8, 4:8] = 1
     given = {}
 
-    def planted(tracker, session, frame, pixels, boxes):
+    def planted(tracker, session, frame, pixels, boxes, reverse):
         given.update(boxes)
         assert pixels.shape == (3, 64, 64)
         return {"a": Prediction(logits, 2.0)}
@@ -291,13 +291,11 @@ def test_planted_logits_land_in_source_pixels(video, prompt, model_dir, tmp_path
 def test_tainted_frames_are_marked(video, prompts, model_dir, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from longtake.annotate import window as module
-
     def tainted(*args, **kwargs):
         for frame in read_frames(*args, **kwargs):
             yield replace(frame, tainted=frame.frame >= 20)
 
-    monkeypatch.setattr(module, "read_frames", tainted)
+    monkeypatch.setattr("longtake.annotate.passes.read_frames", tainted)
     rows, records = run(tmp_path / "it", video, prompts, model_dir, [0, FRAMES], frame_interval=5)
     assert {row["status"] for row in rows if row["frame"] < 20} == {"ok"}
     assert {row["status"] for row in rows if row["frame"] >= 20} == {"tainted"}

@@ -1,0 +1,80 @@
+"""A video seen forward or backward: frames in the order of the pass, and its table in the order of time.
+
+Both ways hold a bounded number of frames and rows, however long the video is.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtake.annotate.rows import Row, in_batches
+from longtake.media import Frame, VideoIndex, read_frames
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import write_table
+
+FORWARD, BACKWARD = "forward", "backward"
+# Frames that a backward pass holds at once: as many as fit. Few make it decode much again, from the keyframe before.
+BLOCK_BYTES = 64 * 2**20
+BLOCK_FRAMES = 256
+
+
+def read_in_order(
+    index: VideoIndex, frames: Sequence[int], *, size: tuple[int, int], backward: bool = False
+) -> Iterator[Frame]:
+    """Read frames (numbers, ascending) first to last, or last to first where `backward`.
+
+    Video decodes forward only. So a backward pass reads a block of frames at a time, the last block first, and each
+    in ascending order.
+
+    Memory: that of `read_frames`, and backward one block: frames of `size` (width, height) up to `BLOCK_BYTES`, at
+    most `BLOCK_FRAMES`, at least one.
+
+    Raises
+    ------
+    FrameUnavailable, ValueError
+        As `read_frames`.
+    """
+    if not backward:
+        yield from read_frames(index, frames, size=size)
+        return
+    block = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // (3 * size[0] * size[1])))
+    for stop in range(len(frames), 0, -block):
+        held = list(read_frames(index, frames[max(0, stop - block) : stop], size=size))
+        while held:
+            yield held.pop()
+
+
+def write_in_time(
+    path: str | os.PathLike[str], frames: Iterable[list[Row]], metadata: dict[str, str], *, backward: bool = False
+) -> int:
+    """Write rows of DETECTIONS, given frame by frame in the order of the pass, in ascending order; return their number.
+
+    A backward pass writes its batches to a nameless file first, which ends with the job however the job ends, and
+    from there last to first.
+
+    Memory: one batch of rows.
+
+    Raises
+    ------
+    SchemaError
+        As `write_table`; nothing is written then.
+    """
+    batches = in_batches(frames)
+    if not backward:
+        return write_table(path, ([row for rows in batch for row in rows] for batch in batches), DETECTIONS, metadata)
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as spool:
+        with pq.ParquetWriter(spool, DETECTIONS) as writer:
+            for batch in batches:
+                rows = [row for rows in reversed(batch) for row in rows]
+                writer.write_table(pa.Table.from_pylist(rows, schema=DETECTIONS))
+        with pq.ParquetFile(spool) as written:
+            groups = (written.read_row_group(number) for number in reversed(range(written.num_row_groups)))
+            return write_table(path, groups, DETECTIONS, metadata)
