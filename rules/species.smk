@@ -1,7 +1,7 @@
 """Statistics whose unit is the video: per object, per video and species, per species."""
 
 STATISTICS_OF_VIDEO = ["objects", "visits", "prompts", "species", "curves"]
-STATISTICS = ["videos", "objects", "species", "comparisons", "curves"]
+STATISTICS = ["videos", "objects", "species", "verdicts", "comparisons", "curves"]
 
 
 rule video_statistics:
@@ -10,6 +10,7 @@ rule video_statistics:
         detections=f"{OUT}/detections/{{video}}.parquet",
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
+        perturbations=f"{OUT}/gradients/{{video}}.perturbations.parquet",
     output:
         expand(
             f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.{{kind}}",

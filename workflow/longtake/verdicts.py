@@ -10,6 +10,15 @@ from dataclasses import dataclass
 MOTION_DEPENDENT, MODERATE, STATIC = "motion-dependent", "moderate", "static"
 CLASSES = (MOTION_DEPENDENT, MODERATE, STATIC)
 
+
+@dataclass(frozen=True)
+class Span:
+    """What is known of a number: its interval, or a single value with `low` == `high`; None where undecided."""
+
+    low: float | None
+    high: float | None
+
+
 APPEARANCE, MOSTLY_APPEARANCE, MIXED, MOSTLY_MOTION, MOTION = (
     "appearance",
     "mostly appearance",
@@ -19,7 +28,7 @@ APPEARANCE, MOSTLY_APPEARANCE, MIXED, MOSTLY_MOTION, MOTION = (
 )
 BANDS = (APPEARANCE, MOSTLY_APPEARANCE, MIXED, MOSTLY_MOTION, MOTION)
 ORDER, UNDECIDED = "order", "undecided"
-VERDICTS = (APPEARANCE, MOTION, ORDER, MIXED, UNDECIDED)
+DECIDED = (APPEARANCE, MOTION, ORDER, MIXED)
 
 
 def dependency_class(pearson: float | None, spearman: float | None) -> str | None:
@@ -35,6 +44,21 @@ def dependency_class(pearson: float | None, spearman: float | None) -> str | Non
             return MOTION_DEPENDENT
         return MODERATE if max(known) > 0.3 else STATIC
     return MODERATE if known and 0.3 < known[0] <= 0.7 else None
+
+
+def dependency_of(pearson: Span, spearman: Span) -> str:
+    """The class that all correlations of both intervals fall into, or undecided."""
+    sizes = [_size(span) for span in (pearson, spearman)]
+    least, most = (dependency_class(*(size and size[side] for size in sizes)) for side in (0, 1))
+    return least if least is not None and least == most else UNDECIDED
+
+
+def _size(span: Span) -> tuple[float, float] | None:
+    """Smallest and largest |r| of an interval."""
+    if span.low is None or span.high is None:
+        return None
+    ends = sorted((abs(span.low), abs(span.high)))
+    return (0.0 if span.low <= 0.0 <= span.high else ends[0]), ends[1]
 
 
 def kept(ratio: float | None, answer: float | None = None) -> float | None:
@@ -60,14 +84,6 @@ def band(share: float | None) -> str | None:
     if share < 0.5:
         return MOTION if share < 0.3 else MOSTLY_MOTION
     return MIXED
-
-
-@dataclass(frozen=True)
-class Span:
-    """What is known of a share: its interval, or a single value with `low` == `high`; None where undecided."""
-
-    low: float | None
-    high: float | None
 
 
 def verdict(frozen: Span, shuffled: Span) -> str:

@@ -9,6 +9,7 @@ with job(snakemake) as it:
         detections=Path(it.input.detections),
         clips=Path(it.input.clips),
         curves=Path(it.input.curves),
+        perturbations=Path(it.input.perturbations),
         windows=it.windows,
         frame_interval=it.params.frame_interval,
         out=Path(it.output[0]).parent,

@@ -125,12 +125,13 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
     videos, curves = [], []
     for name, video in itertools.product(names, range(n_videos)):
         row: dict[str, Any] = {measure.name: None for measure in statistics.tables.MEASURES}
-        row |= {"video": f"v{video}", "species": name, "dependency": None}
+        row |= {"video": f"v{video}", "species": name, "dependency": None, "uses": None}
         row |= {f"{p}_{s}": 1 for p in ("n", "clips") for s in ("ok", "approximate", "failed")}
         row |= {m: float(generator.uniform(1, 2)) for m in ("max_count", "dwell_s", "area_px", "speed_bl_s")}
         row |= {"presence": 0.5}
         if gradients:
-            row |= {"pearson": 0.5, "spearman": 0.4, "dependency": "moderate"}
+            row |= {"pearson": 0.5, "spearman": 0.4, "dependency": "moderate", "uses": "appearance"}
+            row |= {"kept_static": 0.9, "kept_shuffle": 0.95, "ratio_static": 1.2, "agrees_static": 1.0}
             curves += [
                 {"video": f"v{video}", "species": name, "offset": t, "importance": 1.0, "motion": t or None}
                 for t in range(31)

@@ -14,10 +14,13 @@ from longtake.gradients.window import analyse_window
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
 from longtake.models.loading import save_classifier
 from longtake.store.arrays import read_arrays
-from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import read_table
+from longtake.verdicts import BANDS
 
-OPTIONS = GradientOptions(max_frames=9, clips_per_window=2, chunk_size=4, flow_width=80, permutations=100, perturbations=())
+OPTIONS = GradientOptions(
+    max_frames=9, chunk_size=4, flow_width=80, permutations=100, perturbations=("static", "shuffle"), shuffles=2
+)
 LOOKED_AT = 6
 
 
@@ -149,6 +152,20 @@ def test_chunk_size_changes_no_number(pond, tmp_path, monkeypatch):
         other = analyse(pond, tmp_path / "b", "planted", replace(OPTIONS, chunk_size=chunk_size))
         assert other[:3] == first[:3]
         assert all(np.array_equal(other[3][name], first[3][name]) for name in first[3])
+
+
+def test_every_clip_is_disturbed_and_says_what_was_left(pond, folder, tmp_path):
+    _, _, clips, _, _ = analyse(pond, tmp_path, folder)
+    rows = read_table(tmp_path / "perturbations", PERTURBATIONS).to_pylist()
+    asked = [("static", 0), ("shuffle", 0), ("shuffle", 1), ("short", 0)]
+    assert [(row["perturbation"], row["repeat"]) for row in rows] == asked * len(clips)
+    assert {(row["object"], row["clip"]) for row in rows} == {(row["object"], row["clip"]) for row in clips}
+    for row in rows:
+        assert row["status"] == "ok"
+        assert (row["ratio"] is None) == (row["perturbation"] == "short")
+        if row["perturbation"] != "short":
+            assert 0 <= row["kept"] <= min(row["ratio"], 1 / row["ratio"])
+            assert row["band"] in BANDS
 
 
 def test_the_same_bytes_again(pond, folder, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 from longtake.statistics.tables import MEASURES
 from longtake.store.atomic import write_json
 
-FORMAT = "longtake temporal analysis 1"
+FORMAT = "longtake temporal analysis 2"
 _NUMBERS = ("mean", "low", "high", "sd", "n_videos", "method", "status", "reason")
 
 
@@ -18,6 +18,7 @@ def write_results(
     *,
     rows: Sequence[Mapping[str, Any]],
     species: Sequence[Mapping[str, Any]],
+    verdicts: Sequence[Mapping[str, Any]],
     comparisons: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
     seed: int,
@@ -31,7 +32,7 @@ def write_results(
         "seed": seed,
         "resamples": resamples,
         "measures": {m.name: {"unit": m.unit, "description": m.words} for m in MEASURES},
-        "species": {name: _species(name, rows, species, curves) for name in _names(rows)},
+        "species": {name: _species(name, rows, species, verdicts, curves) for name in _names(rows)},
         "comparisons": [dict(row) for row in comparisons],
         "multiplicity": "Holm over all comparisons that were decided",
         "videos": _videos(rows),
@@ -47,16 +48,18 @@ def _species(
     name: str,
     rows: Sequence[Mapping[str, Any]],
     summary: Sequence[Mapping[str, Any]],
+    verdicts: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     mine = [row for row in rows if row["species"] == name]
-    found: dict[str, Any] = {"n_videos": len(mine), "measures": {}, "dependency": {}, "curves": {}}
+    found: dict[str, Any] = {"n_videos": len(mine), "measures": {}, "dependency": {}, "uses": {}, "curves": {}}
+    found["verdict"] = next((_without_species(row) for row in verdicts if row["species"] == name), None)
     for unit, prefix in (("windows", "n"), ("clips", "clips")):
         found[unit] = {s: sum(row[f"{prefix}_{s}"] for row in mine) for s in ("ok", "approximate", "failed")}
     for row in summary:
         if row["species"] == name:
             kind, _, rest = row["measure"].partition(": ")
-            target = found["dependency"] if kind == "dependency" else found["measures"]
+            target = found[kind] if rest else found["measures"]
             target[rest or kind] = {key: row[key] for key in _NUMBERS}
     for row in curves:
         if row["species"] == name:
@@ -65,6 +68,10 @@ def _species(
                 curve.setdefault(key, []).append(row[key])
             curve["n_videos"] = row["n_videos"]
     return found
+
+
+def _without_species(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "species"}
 
 
 def _videos(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

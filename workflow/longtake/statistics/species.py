@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from longtake.statistics import inference, tables
+from longtake.statistics.judgement import judge
 from longtake.statistics.results import write_results
 from longtake.store.tables import read_table
 from longtake.streams import stream
-from longtake.verdicts import CLASSES
+from longtake.verdicts import CLASSES, DECIDED
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ def species_statistics(
     A video counts for a species when the species was annotated or classified in it; absence elsewhere is
     not a measured zero, since prompts decide what is looked for.
 
-    Writes ``videos`` (one row per video and species), ``objects``, ``species``, ``comparisons`` and
-    ``curves`` to the folder `out`, each as Parquet and CSV, and `results`, the same numbers as JSON. Memory
+    Writes ``videos`` (one row per video and species), ``objects``, ``species``, ``verdicts``, ``comparisons``
+    and ``curves`` to the folder `out`, each as Parquet and CSV, and `results`, the same numbers as JSON. Memory
     follows the number of videos and species.
 
     Parameters
@@ -52,16 +53,18 @@ def species_statistics(
     rows = _gather(videos, "species", tables.VIDEO_SPECIES, ("video", "species"))
     curves = _gather(videos, "curves", tables.VIDEO_CURVES, ("video", "species", "offset"))
     summary = summarise(rows, seed=seed, level=level, resamples=resamples)
+    verdicts = judge(summary)
     comparisons = compare_species(rows, seed=seed)
     bands = curve_bands(curves, seed=seed, level=level, resamples=resamples)
     objects = _gather(videos, "objects", tables.OBJECTS, ("video", "species", "object"))
     tables.write_rows(out / "videos.parquet", rows, tables.VIDEO_SPECIES)
     tables.write_rows(out / "objects.parquet", objects, tables.OBJECTS)
     tables.write_rows(out / "species.parquet", summary, tables.SPECIES)
+    tables.write_rows(out / "verdicts.parquet", verdicts, tables.VERDICTS)
     tables.write_rows(out / "comparisons.parquet", comparisons, tables.COMPARISONS)
     tables.write_rows(out / "curves.parquet", bands, tables.SPECIES_CURVES)
     write_results(
-        results, rows=rows, species=summary, comparisons=comparisons, curves=bands, seed=seed,
+        results, rows=rows, species=summary, verdicts=verdicts, comparisons=comparisons, curves=bands, seed=seed,
         resamples=resamples,
     )  # fmt: skip
     logger.info("%d species over %d videos", len({row["species"] for row in rows}), len(videos))
@@ -91,11 +94,12 @@ def summarise(rows: Sequence[Row], *, seed: int, level: float, resamples: int) -
             interval = inference.bootstrap_mean(values, draws, level=level, resamples=resamples)
             method = f"percentile bootstrap over videos, {resamples} resamples"
             summary.append(_summary_row(measure, interval, method, level, mine))
-        classes = [row["dependency"] for row in mine if row["dependency"] is not None]
-        for name in CLASSES:
-            share = inference.wilson(classes.count(name), len(classes), level=level)
-            measure = tables.Measure(f"dependency: {name}", "share of videos", name, "gradients")
-            summary.append(_summary_row(measure, share, "Wilson score interval", level, mine))
+        for column, classes in (("dependency", CLASSES), ("uses", DECIDED)):
+            said = [row[column] for row in mine if row[column] in classes]
+            for name in classes:
+                share = inference.wilson(said.count(name), len(said), level=level)
+                measure = tables.Measure(f"{column}: {name}", "share of videos", name, "gradients")
+                summary.append(_summary_row(measure, share, "Wilson score interval", level, mine))
     return summary
 
 
@@ -126,9 +130,9 @@ def _summary_row(
 
 
 def compare_species(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """Test every pair of species on every measure: rows of ``COMPARISONS``, Holm over the whole table."""
+    """Test every pair of species on every tested measure: rows of ``COMPARISONS``, Holm over the whole table."""
     found: list[Row] = []
-    for measure in tables.MEASURES:
+    for measure in (measure for measure in tables.MEASURES if measure.tested):
         for (name_a, rows_a), (name_b, rows_b) in itertools.combinations(_by_species(rows).items(), 2):
             a, b = _values(rows_a, measure.name), _values(rows_b, measure.name)
             if not a and not b:

@@ -14,10 +14,10 @@ from longtake.store.atomic import atomic_path
 from longtake.store.tables import write_table
 
 
-def _schema(name: str, required: str, columns: dict[str, pa.DataType]) -> pa.Schema:
+def _schema(name: str, required: str, columns: dict[str, pa.DataType], version: int = 1) -> pa.Schema:
     needed = set(required.split())
     fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
-    return pa.schema(fields, metadata={"longtake.schema": name, "longtake.version": "1"})
+    return pa.schema(fields, metadata={"longtake.schema": name, "longtake.version": str(version)})
 
 
 def _typed(kind: pa.DataType, names: str) -> dict[str, pa.DataType]:
@@ -26,12 +26,41 @@ def _typed(kind: pa.DataType, names: str) -> dict[str, pa.DataType]:
 
 @dataclass(frozen=True)
 class Measure:
-    """One number per video and species; ``family`` is where it comes from."""
+    """One number per video and species; ``family`` is where it comes from.
+
+    Only a measure that is ``tested`` is compared between species: each more test makes all others harder to decide.
+    """
 
     name: str
     unit: str
     words: str
     family: str
+    tested: bool = True
+
+
+PERTURBED = {
+    "shuffle": "frames shuffled",
+    "drop-50": "half of the frames lost",
+    "drop-75": "three quarters of the frames lost",
+    "reverse": "frames reversed",
+    "static": "first frame throughout",
+    "middle": "middle frame throughout",
+    "short": "seen in short windows",
+}
+"""Perturbation -> what was done, in words."""
+
+
+def _perturbed() -> tuple[Measure, ...]:
+    found = []
+    for kind, words in PERTURBED.items():
+        name = kind.replace("-", "_")
+        if kind != "short":
+            found.append(Measure(f"ratio_{name}", "ratio", f"Gradient over that of the clip, {words}", "gradients"))
+            found.append(Measure(f"kept_{name}", "share", f"Kept of gradient and answer, {words}", "gradients", False))
+        found.append(Measure(f"cosine_{name}", "cosine", f"Cosine of the logits, {words}", "gradients", False))
+        found.append(Measure(f"agrees_{name}", "share", f"Same class predicted, {words}", "gradients", False))
+    words = "Importance frame by frame against that in short windows (Pearson)"
+    return (*found, Measure("importance_r_short", "r", words, "gradients", False))
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -58,6 +87,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("peak_alignment", "share", "Peaks of importance near peaks of motion", "gradients"),
     Measure("phase_coherence", "0 to 1", "Phase coherence of importance and motion", "gradients"),
     Measure("correct", "share", "Clips with the right species predicted", "gradients"),
+    *_perturbed(),
 )
 
 CLIP_COLUMNS = {
@@ -120,9 +150,10 @@ VIDEO_SPECIES = _schema(
         **_typed(_TEXT, "video species"),
         "n_frames": _LONG,
         **_typed(_REAL, " ".join(m.name for m in MEASURES)),
-        "dependency": _TEXT,
+        **_typed(_TEXT, "dependency uses"),
         **_typed(_LONG, "n_ok n_approximate n_failed clips_ok clips_approximate clips_failed"),
     },
+    version=2,
 )
 """One row per video and species: the values that the statistics over videos rest on."""
 
@@ -175,6 +206,18 @@ SPECIES_CURVES = _schema(
     },
 )
 """One row per species, offset and measure (importance, motion), with the pointwise band over videos."""
+
+
+VERDICTS = _schema(
+    "verdicts on species",
+    "species n_videos dependency dependency_reason uses uses_reason",
+    {
+        "species": _TEXT,
+        "n_videos": _LONG,
+        **_typed(_TEXT, "dependency dependency_reason uses uses_reason"),
+    },
+)
+"""One row per species: how far importance goes with motion, and what the model uses, or why that is undecided."""
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:

@@ -12,13 +12,20 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from longtake.statistics.tables import CLIP_COLUMNS
+from longtake.statistics.tables import CLIP_COLUMNS, MEASURES
 from longtake.statistics.tracks import UNLABELLED
-from longtake.store.schemas import CLIPS, CURVES
+from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import read_table
-from longtake.verdicts import dependency_class
+from longtake.verdicts import Span, dependency_class, verdict
 
 USED = ("ok", "approximate")
+_MEASURED = {measure.name for measure in MEASURES}
+_OF_PERTURBATIONS = {
+    "kept": "kept",
+    "cosine": "logit_cosine",
+    "agrees": "agrees",
+    "importance_r": "importance_r",
+}
 
 
 def clip_means(path: Path) -> dict[str, dict[str, Any]]:
@@ -38,6 +45,29 @@ def clip_means(path: Path) -> dict[str, dict[str, Any]]:
         row["dependency"] = dependency_class(row["pearson"], row["spearman"])
         result[row.pop("species")] = row
     return result
+
+
+def perturbation_means(path: Path) -> dict[str, dict[str, Any]]:
+    """What a video's clips keep when they are disturbed, per species: species -> measures, and ``uses``.
+
+    Over the draws and clips of a video, ratios have their median (one frame that hardly counted makes a ratio of any
+    size), everything else its mean. Perturbations that failed have no number.
+    """
+    rows = _species(_read(path, PERTURBATIONS)).filter(pl.col("status").is_in(USED))
+    found: dict[str, dict[str, Any]] = {}
+    grouped = rows.group_by("species", "perturbation").agg(
+        _finite("ratio").median().alias("ratio"),
+        *(_finite(column).mean().alias(name) for name, column in _OF_PERTURBATIONS.items()),
+    )
+    for row in grouped.iter_rows(named=True):
+        species, kind = row.pop("species"), row.pop("perturbation").replace("-", "_")
+        named = {f"{name}_{kind}": value for name, value in row.items()}
+        mine = found.setdefault(species, {})
+        mine |= {name: value for name, value in named.items() if name in _MEASURED}
+    for mine in found.values():
+        shares = [Span(share, share) for share in (mine.get("kept_static"), mine.get("kept_shuffle"))]
+        mine["uses"] = verdict(*shares)
+    return found
 
 
 def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from longtake.statistics import tables
 from longtake.statistics.plan import Processed, processed
-from longtake.statistics.temporal import clip_means, curve_means
+from longtake.statistics.temporal import clip_means, curve_means, perturbation_means
 from longtake.statistics.tracks import Scene, Track, joined, read_tracks
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
@@ -29,6 +29,7 @@ def video_statistics(
     out: Path,
     clips: Path | None = None,
     curves: Path | None = None,
+    perturbations: Path | None = None,
     window_status: Mapping[int, str] | None = None,
 ) -> None:
     """Reduce one video's tables to the small ones that species statistics and figures read.
@@ -43,7 +44,7 @@ def video_statistics(
         The planned windows of `video`.
     frame_interval
         Source frames between processed ones.
-    clips, curves
+    clips, curves, perturbations
         The gradient tables of this video; without them the gradient columns are empty.
     window_status
         Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed.
@@ -52,6 +53,8 @@ def video_statistics(
     scene = read_tracks(scan_batches(detections, DETECTIONS), plan)
     objects = [_object_row(scene, track) for track in _ordered(scene)]
     means = clip_means(clips) if clips else {}
+    for name, more in (perturbation_means(perturbations) if perturbations else {}).items():
+        means[name] = means.get(name, {}) | more
     species = [_species_row(scene, name, objects, means.get(name, {})) for name in _names(scene, means)]
     tables.write_rows(out / "objects.parquet", objects, tables.OBJECTS)
     tables.write_rows(out / "visits.parquet", _visit_rows(scene), tables.VISITS)
