@@ -13,6 +13,7 @@ import pytest
 from longtake import job as job_module
 from longtake.errors import SheetError
 from longtake.job import job
+from longtake.memory.ladder import Rung
 from longtake.memory.meter import Meter
 from longtake.windows import Window
 
@@ -119,3 +120,34 @@ def test_the_meter_warns_once_when_memory_comes_close_to_the_budget(caplog):
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert warnings[0].endswith("MiB used of the 1 this job may use")
+
+
+def hungry(size, progress):
+    block = b"x" * (size * 2**20)
+    progress(1, 1)
+    if size > 100:
+        raise MemoryError
+    return {"answer": len(block) // 2**20}
+
+
+def test_a_job_survives_what_does_not_fit_and_its_record_tells_how(snakemake):
+    rungs = (Rung("large", {"size": 150}), Rung("small", {"size": 50}))
+    with job(snakemake) as it:
+        it.survive(hungry, rungs)
+    record = record_of(snakemake)
+    assert record["facts"] == {"answer": 50, "rung": "small"}
+    assert [(attempt["rung"], attempt["status"]) for attempt in record["attempts"]] == [
+        ("large", "out of memory"),
+        ("small", "ok"),
+    ]
+    assert record["rss_mb"] >= max(attempt["rss_mb"] for attempt in record["attempts"]) > 150
+    assert "out of memory (the system's allocator)" in Path(snakemake.log[0]).read_text()
+
+
+def test_a_job_that_fits_nowhere_fails_with_all_its_attempts(snakemake):
+    with pytest.raises(SystemExit), job(snakemake) as it:
+        it.survive(hungry, (Rung("large", {"size": 150}),))
+    record = record_of(snakemake)
+    assert record["status"] == "failed"
+    assert record["reason"].startswith("OutOfMemory: No way of running this job fits")
+    assert len(record["attempts"]) == 1

@@ -13,14 +13,16 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from longtake.errors import LongtakeError
-from longtake.memory.budget import MIB, gpu_budget, host_budget
+from longtake.memory.budget import MIB, Budget, gpu_budget, host_budget
+from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down
 from longtake.memory.meter import Meter
 from longtake.store.atomic import write_json
 from longtake.windows import Window
@@ -40,7 +42,9 @@ class Job:
     wildcards: dict[str, str]
     threads: int
     name: str
+    budget: Budget
     facts: dict[str, Any] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
     _began: float = field(default_factory=lambda: time.monotonic())
     _told: float = field(default_factory=lambda: time.monotonic())
 
@@ -56,6 +60,8 @@ class Job:
 
     def device(self, force_cpu: bool) -> str:
         """Return ``"cuda"`` if there is a GPU and `force_cpu` does not forbid it, else ``"cpu"``; logged."""
+        # The driver must not start in this process: a forked child could not use it any more.
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
         import torch
 
         torch.set_num_threads(self.threads)
@@ -63,10 +69,6 @@ class Job:
         device = "cuda" if available and not force_cpu else "cpu"
         why = "force_cpu is set" if force_cpu else ("a GPU was found" if available else "no GPU was found")
         log.info("device %s: %s; %d threads", device, why, self.threads)
-        budget = gpu_budget() if device == "cuda" else None
-        if budget is not None:
-            log.info("%s", budget.describe())
-            self.record(gpu_budget_mb=budget.nbytes // MIB, gpu_budget_by=budget.limits[0].source)
         self.record(device=device)
         return device
 
@@ -77,6 +79,18 @@ class Job:
     def run(self, work: Callable[..., Mapping[str, Any]], **arguments: Any) -> None:
         """Call `work` with `arguments` and a progress callback, and record what it returns."""
         self.record(**work(**arguments, progress=self.progress))
+
+    def survive(
+        self, work: Callable[..., Mapping[str, Any]], rungs: Sequence[Rung] = (AS_ASKED,), **arguments: Any
+    ) -> None:
+        """Call `work` as `run` does, in a child process, and on the next of `rungs` where its memory does not suffice.
+
+        The record tells every attempt, and on which rung the job ended.
+        """
+        limit = self.budget.hard_nbytes
+        work = partial(_with_gpu_budget, work)
+        climb = climb_down(work, arguments, rungs, budget=limit, progress=self.progress, attempts=self.attempts)
+        self.record(**climb.result, rung=climb.rung.name)
 
     def progress(self, done: int, total: int) -> None:
         """Report that `done` of `total` units are finished; a line at most every ten seconds."""
@@ -112,11 +126,11 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
     name = " ".join([snakemake.rule, *wildcards.values()])
     path = Path(snakemake.log[0])
     handlers = _open_log(path)
-    it = Job(snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name)
-    failure: BaseException | None = None
-    log.info("%s on %s, process %d", name, platform.node(), os.getpid())
     requested_mb = getattr(snakemake.resources, "mem_mb", None)
     budget = host_budget(requested_mb)
+    it = Job(snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name, budget)
+    failure: BaseException | None = None
+    log.info("%s on %s, process %d", name, platform.node(), os.getpid())
     log.info("%s", budget.describe())
     with Meter(interval, budget.nbytes) as meter:
         try:
@@ -124,6 +138,8 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
             yield it
         except BaseException as error:  # every way to end must reach the record
             failure = error
+    for attempt in it.attempts:
+        meter.saw(attempt.rss_mb, attempt.gpu_allocated_mb, attempt.gpu_reserved_mb)
     status = "ok" if failure is None else "failed"
     reason = "" if failure is None else f"{type(failure).__name__}: {failure}"
     facts = {
@@ -138,6 +154,7 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
         "host": platform.node(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         **meter.peaks(),
+        "attempts": [asdict(attempt) for attempt in it.attempts],
         "facts": it.facts,
     }
     write_json(path.with_suffix(".json"), _plain(facts))
@@ -147,6 +164,16 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
     _close_log(handlers)
     if failure is not None:
         raise SystemExit(1) from None
+
+
+def _with_gpu_budget(work: Callable[..., Mapping[str, Any]], **arguments: Any) -> dict[str, Any]:
+    """Do `work`, and tell what it may use of the GPU; asked where it is used, since asking takes some of it."""
+    budget = gpu_budget() if arguments.get("device") == "cuda" else None
+    told: dict[str, Any] = {}
+    if budget is not None:
+        log.info("%s", budget.describe())
+        told = {"gpu_budget_mb": budget.nbytes // MIB, "gpu_budget_by": budget.limits[0].source}
+    return {**told, **work(**arguments)}
 
 
 def _report(name: str, path: Path, failure: BaseException) -> None:

@@ -63,9 +63,9 @@ def onednn(size):
     ],
 )
 def test_the_first_rung_that_fits_counts_whoever_refuses_the_others(work, who):
-    outcome = climb_down(work, {}, RUNGS)
-    assert outcome.rung.name == "small"
-    assert [(attempt.rung, attempt.status, attempt.reason) for attempt in outcome.attempts] == [
+    attempts = []
+    assert climb_down(work, {}, RUNGS, attempts=attempts).rung.name == "small"
+    assert [(attempt.rung, attempt.status, attempt.reason) for attempt in attempts] == [
         ("large", "out of memory", who),
         ("middle", "out of memory", who),
         ("small", "ok", ""),
@@ -74,31 +74,31 @@ def test_the_first_rung_that_fits_counts_whoever_refuses_the_others(work, who):
 
 def test_the_watch_ends_an_attempt_before_somebody_kills_the_job():
     budget = psutil.Process().memory_info().rss + 250 * MIB
-    outcome = climb_down(fill, {}, RUNGS, budget=budget)
+    attempts = []
+    outcome = climb_down(fill, {}, RUNGS, attempts=attempts, budget=budget)
     assert outcome.rung.name == "middle"
     assert outcome.result == {"answer": 42, "size": 200}
-    assert outcome.attempts[0].reason.startswith("the watch, close to the limit of")
-    assert outcome.attempts[0].rss_mb > outcome.attempts[1].rss_mb - 60
+    assert attempts[0].reason.startswith("the watch, close to the limit of")
+    assert attempts[0].rss_mb > attempts[1].rss_mb - 60
 
 
 def test_the_first_rung_is_the_job_as_asked():
-    outcome = climb_down(fill, {"size": 64})
-    assert outcome.result["size"] == 64
-    (attempt,) = outcome.record()["attempts"]
-    assert (attempt["rung"], attempt["status"]) == ("as asked", "ok")
-    assert attempt["rss_mb"] > 64
+    attempts = []
+    assert climb_down(fill, {"size": 64}, attempts=attempts).result["size"] == 64
+    assert (attempts[0].rung, attempts[0].status) == ("as asked", "ok")
+    assert attempts[0].rss_mb > 64
 
 
 def test_what_an_attempt_held_is_gone_before_the_next():
     before = psutil.Process().memory_info().rss
-    climb_down(under_limit, {}, RUNGS)
+    climb_down(under_limit, {}, RUNGS, attempts=[])
     assert psutil.Process().memory_info().rss - before < 20 * MIB
     assert psutil.Process().children() == []
 
 
 def test_when_nothing_fits_every_attempt_is_told():
     with pytest.raises(OutOfMemory, match=r"large: .*; middle: .*mem_mb"):
-        climb_down(killed, {}, RUNGS[:2])
+        climb_down(killed, {}, RUNGS[:2], attempts=[])
 
 
 def bad_row(size):
@@ -108,8 +108,10 @@ def bad_row(size):
 
 
 def test_an_error_that_is_not_about_memory_keeps_its_type_and_ends_the_job(caplog):
+    attempts = []
     with pytest.raises(SheetError, match="row 7 is bad"), caplog.at_level(logging.DEBUG, "longtake"):
-        climb_down(bad_row, {}, RUNGS)
+        climb_down(bad_row, {}, RUNGS, attempts=attempts)
+    assert [attempt.status for attempt in attempts] == ["failed"]
     assert caplog.text.count("row 7 looks odd") == 1
     assert "Traceback" in caplog.text
 
@@ -123,7 +125,7 @@ def out_of_words(size):
 
 def test_an_error_that_does_not_pickle_is_told_in_words():
     with pytest.raises(RuntimeError, match="Odd: an error that no other process can read"):
-        climb_down(out_of_words, {}, RUNGS)
+        climb_down(out_of_words, {}, RUNGS, attempts=[])
 
 
 def silent(size):
@@ -132,7 +134,7 @@ def silent(size):
 
 def test_a_child_that_ends_without_a_word_is_an_error():
     with pytest.raises(ChildProcessError, match="exit code 3"):
-        climb_down(silent, {}, RUNGS)
+        climb_down(silent, {}, RUNGS, attempts=[])
 
 
 def steps(progress):
@@ -142,7 +144,7 @@ def steps(progress):
 
 def test_progress_reaches_the_parent():
     seen = []
-    climb_down(steps, {}, progress=lambda done, total: seen.append((done, total)))
+    climb_down(steps, {}, attempts=[], progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -152,7 +154,7 @@ def test_a_child_dies_with_its_parent(tmp_path):
     code = (
         "import os, time\nfrom pathlib import Path\nfrom longtake.memory.ladder import climb_down\n"
         f"def work():\n    Path({str(note)!r}).write_text(str(os.getpid()))\n    time.sleep(60)\n"
-        "climb_down(work, {})\n"
+        "climb_down(work, {}, attempts=[])\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)

@@ -20,10 +20,14 @@ _NO_LIMIT = 2**62
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit on a job's memory: how many bytes, and what sets it, in words for a log."""
+    """One limit on a job's memory: how many bytes, and what sets it, in words for a log.
+
+    `hard` says that whoever sets it kills, or refuses memory, beyond it; a request alone does not.
+    """
 
     nbytes: int
     source: str
+    hard: bool = True
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Budget:
     def nbytes(self) -> int:
         """The smallest limit, in bytes."""
         return self.limits[0].nbytes
+
+    @property
+    def hard_nbytes(self) -> int:
+        """The smallest limit beyond which the job would not live, in bytes."""
+        return next(limit.nbytes for limit in self.limits if limit.hard)
 
     def describe(self) -> str:
         """Return one line for a log: the smallest limit and what sets it, then the others."""
@@ -78,7 +87,7 @@ def host_budget(
         From the request, the scheduler, cgroups of both versions (each ancestor's limit holds too), the limit on
         address space, and the machine's memory.
     """
-    found = [] if requested_mb is None else [Limit(int(requested_mb * MIB), "mem_mb of this job")]
+    found = [] if requested_mb is None else [Limit(int(requested_mb * MIB), "mem_mb of this job", hard=False)]
     found += _scheduler(os.environ if environment is None else environment, gpus)
     found += _cgroups(root)
     found += _address_space()

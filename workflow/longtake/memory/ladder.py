@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -59,7 +59,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: its rung, ``ok`` or ``out of memory`` and who said so, peaks in MiB, seconds."""
+    """One attempt: its rung, ``ok``, ``failed`` or ``out of memory`` and who said so, peaks in MiB, seconds."""
 
     rung: str
     status: str
@@ -72,22 +72,21 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the job returned, on which rung, and every attempt until then."""
+    """What the job returned, and on which rung."""
 
     result: Any
     rung: Rung
-    attempts: tuple[Attempt, ...]
 
-    def record(self) -> dict[str, Any]:
-        """Return the facts for a job's record, JSON-able."""
-        return {"rung": self.rung.name, "attempts": [asdict(attempt) for attempt in self.attempts]}
+
+AS_ASKED = Rung("as asked")
 
 
 def climb_down(
     work: Callable[..., Any],
     arguments: Mapping[str, Any],
-    rungs: Sequence[Rung] = (Rung("as asked"),),
+    rungs: Sequence[Rung] = (AS_ASKED,),
     *,
+    attempts: list[Attempt],
     budget: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:
@@ -100,6 +99,8 @@ def climb_down(
         it returns must pickle.
     rungs
         From the fastest to the one that needs least memory.
+    attempts
+        Every attempt is added to it, also when none succeeds.
     budget
         Bytes of resident memory at which somebody would kill the job; the child is ended shortly before.
     progress
@@ -112,15 +113,15 @@ def climb_down(
     Exception
         Whatever `work` raised that has nothing to do with memory, with its own type; no other rung is tried.
     """
-    attempts: list[Attempt] = []
     for rung in rungs:
         child = _Child(work, {**arguments, **rung.changes}, progress)
         ended = child.supervise(budget)
-        attempts.append(Attempt(rung.name, "out of memory" if ended.full else "ok", ended.full, *ended.peaks))
+        status = "out of memory" if ended.full else ("ok" if ended.error is None else "failed")
+        attempts.append(Attempt(rung.name, status, ended.full, *ended.peaks))
+        if ended.error is not None:
+            raise ended.error
         if not ended.full:
-            if ended.error is not None:
-                raise ended.error
-            return Outcome(ended.result, rung, tuple(attempts))
+            return Outcome(ended.result, rung)
         log.warning("out of memory (%s) at %.0f MiB: %s", ended.full, attempts[-1].rss_mb, rung.name)
     tried = "; ".join(f"{it.rung}: {it.rss_mb:.0f} MiB, {it.reason}" for it in attempts)
     raise OutOfMemory(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -44,6 +46,22 @@ def gpu_peaks_mb() -> tuple[float, float]:
     return torch.cuda.max_memory_allocated() / _MIB, torch.cuda.max_memory_reserved() / _MIB
 
 
+def _cpu_s() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _rss_of(process: psutil.Process) -> int:
+    """Return the resident bytes of the larger of a process and its children."""
+    family = [process, *process.children(recursive=True)]
+    found = [process.memory_info().rss]
+    for member in family[1:]:
+        with suppress(psutil.Error):  # ended in between
+            found.append(member.memory_info().rss)
+    return max(found)
+
+
 class Meter:
     """Log memory every `interval` seconds while the block runs, and know the peaks at its end.
 
@@ -64,7 +82,8 @@ class Meter:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
         self._wall = time.monotonic()
-        self._cpu = time.process_time()
+        self._cpu = _cpu_s()
+        self._rss_mb = self._allocated_mb = self._reserved_mb = 0.0
 
     def __enter__(self) -> Meter:
         self._thread.start()
@@ -76,24 +95,36 @@ class Meter:
         self._stop.set()
         self._thread.join()
 
+    def saw(self, rss_mb: float, allocated_mb: float = 0.0, reserved_mb: float = 0.0) -> None:
+        """Take the peaks (MiB) of a child process into account.
+
+        A forked child's resident memory holds what it shares with this process, so the larger of both counts, and not
+        their sum.
+        """
+        self._rss_mb = max(self._rss_mb, rss_mb)
+        self._allocated_mb = max(self._allocated_mb, allocated_mb)
+        self._reserved_mb = max(self._reserved_mb, reserved_mb)
+
     def peaks(self) -> dict[str, float]:
         """Return peaks so far: `rss_mb`, `gpu_allocated_mb`, `gpu_reserved_mb` (MiB), `wall_s`, `cpu_s`."""
-        allocated, reserved = gpu_peaks_mb()
+        self.saw(peak_rss_mb(), *gpu_peaks_mb())
         return {
-            "rss_mb": round(peak_rss_mb(), 1),
-            "gpu_allocated_mb": round(allocated, 1),
-            "gpu_reserved_mb": round(reserved, 1),
+            "rss_mb": round(self._rss_mb, 1),
+            "gpu_allocated_mb": round(self._allocated_mb, 1),
+            "gpu_reserved_mb": round(self._reserved_mb, 1),
             "wall_s": round(time.monotonic() - self._wall, 3),
-            "cpu_s": round(time.process_time() - self._cpu, 3),
+            "cpu_s": round(_cpu_s() - self._cpu, 3),
         }
 
     def _run(self) -> None:
         process = psutil.Process()
         while not self._stop.wait(self.interval):
+            now = _rss_of(process)
+            self.saw(now / _MIB)
             peaks = self.peaks()
             log.info(
                 "memory: RSS %.0f MiB now, %.0f peak; GPU %.0f allocated, %.0f reserved at peak; %.0f s",
-                process.memory_info().rss / _MIB,
+                now / _MIB,
                 peaks["rss_mb"],
                 peaks["gpu_allocated_mb"],
                 peaks["gpu_reserved_mb"],
