@@ -3,7 +3,7 @@ from longtake.job import job
 from longtake.sheets import Prompt
 
 with job(snakemake) as it:
-    it.run(
+    it.survive(
         annotate_window,
         video_path=it.input.video,
         index_path=it.input.index,

@@ -3,7 +3,7 @@ from longtake.gradients.window import analyse_window
 from longtake.job import job
 
 with job(snakemake) as it:
-    it.run(
+    it.survive(
         analyse_window,
         video_path=it.input.video,
         index_path=it.input.index,
