@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from longtake import figures
 from longtake.figures import style
 from longtake.statistics import species as statistics
+from longtake.statistics.judgement import judge
 
 LONG = ("Oncorhynchus tshawytscha (Chinook salmon, juvenile)", "Salvelinus × hybrid", "C$a$rp & <b>")
 
@@ -145,9 +146,10 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
 def test_species_pages(names: tuple[str, ...], n_videos: int, gradients: bool) -> None:
     videos, summary, curves = study(names, n_videos, gradients)
     known = style.looks(names)
-    page = figures.species_page(names[0], videos, summary, curves, known)
+    page = figures.species_page(names[0], videos, summary, curves, known, verdicts=judge(summary))
     assert_on_page(page)
     said = words(page)
+    assert any("The model uses: " in text and ("undecided" in text) == (n_videos < 4) for text in said)
     assert any("windows: " in text and "approximate" in text for text in said)
     assert ("no clip was analysed" in said) == (not gradients)
     assert (f"n = {n_videos} videos" in said) == gradients

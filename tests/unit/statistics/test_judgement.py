@@ -14,6 +14,7 @@ from longtake.statistics.judgement import judge
 from longtake.statistics.temporal import perturbation_means
 from longtake.store.schemas import PERTURBATIONS
 from longtake.store.tables import write_table
+from longtake.verdicts import CLASSES, DECIDED
 
 
 def row(label: str, perturbation: str, *, clip: int = 0, repeat: int = 0, **numbers: Any) -> dict[str, Any]:
@@ -43,7 +44,10 @@ def test_a_video_by_hand(tmp_path: Path) -> None:
     assert set(carp) - {"uses"} <= {measure.name for measure in tables.MEASURES}
 
 
-def summary(**spans: tuple[float, float] | None) -> list[dict[str, Any]]:
+def summary(agreed: float = 0.51, **spans: tuple[float, float] | None) -> list[dict[str, Any]]:
+    """Rows of SPECIES; each word holds for a share of `agreed` of the videos at least."""
+    words = [f"dependency: {word}" for word in CLASSES] + [f"uses: {word}" for word in DECIDED]
+    spans = dict.fromkeys(words, (agreed, 1.0)) | spans
     return [
         {"species": "carp", "measure": name, "n_videos": 4 if span else 2, "low": span and span[0],
          "high": span and span[1], "reason": "" if span else "2 videos, at least 3 are needed"}
@@ -82,6 +86,14 @@ def test_how_far_importance_goes_with_motion(pearson: Any, spearman: Any, expect
     assert judge(summary(pearson=pearson, spearman=spearman))[0]["dependency"] == expected
 
 
+def test_most_videos_must_agree() -> None:
+    spans = {"kept_static": (0.0, 0.1), "kept_shuffle": (0.0, 0.1)}
+    assert judge(summary(0.51, **spans))[0]["uses"] == "motion"
+    (found,) = judge(summary(0.44, **spans))
+    assert found["uses"] == "undecided"
+    assert found["uses_reason"].endswith("motion is sure of 0.44 of the videos, which need not be most")
+
+
 def test_reasons() -> None:
     (few,) = judge(summary(kept_static=None, kept_shuffle=None))
     assert few["uses_reason"] == "2 videos, at least 3 are needed"
@@ -91,7 +103,7 @@ def test_reasons() -> None:
     assert wide["uses_reason"].endswith("the interval reaches over a border")
 
 
-@pytest.mark.parametrize(("n_videos", "expected"), [(2, "undecided"), (4, "motion")])
+@pytest.mark.parametrize(("n_videos", "expected"), [(2, "undecided"), (3, "undecided"), (4, "motion")])
 def test_from_clips_to_the_verdict(
     n_videos: int, expected: str, pond: dict[str, Any], write_clips: Any, tmp_path: Path
 ) -> None:
@@ -112,7 +124,7 @@ def test_from_clips_to_the_verdict(
     species_statistics(videos=folders, out=tmp_path / "out", results=tmp_path / "r.json", seed=1, resamples=200)
     (carp,) = (r for r in pl.read_parquet(tmp_path / "out/verdicts.parquet").to_dicts() if r["species"] == "carp")
     assert carp["uses"] == expected
-    assert carp["dependency"] == ("undecided" if n_videos < 3 else "motion-dependent")
+    assert carp["dependency"] == ("undecided" if n_videos < 4 else "motion-dependent")
     told = json.loads((tmp_path / "r.json").read_text())["species"]["carp"]
     assert told["verdict"]["uses"] == expected
     assert told["uses"]["motion"]["mean"] == 1.0

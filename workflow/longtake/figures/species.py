@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from longtake.figures import style
+from longtake.figures.perturbations import agreement_panel, kept_panel, verdict_words
 from longtake.figures.style import GRID, INK, MUTED, Look, shorten
 from longtake.verdicts import CLASSES
 
@@ -36,8 +37,10 @@ COMPARED = (
 
 
 @style.styled
-def species_page(name: str, videos: Rows, summary: Rows, curves: Rows, known: Mapping[str, Look]) -> Figure:
-    """One species: presence, count, dwell, size, speed, importance over the clip, motion, and dependency.
+def species_page(
+    name: str, videos: Rows, summary: Rows, curves: Rows, known: Mapping[str, Look], *, verdicts: Rows = ()
+) -> Figure:
+    """One species: presence, count, dwell, size, speed, importance over the clip, motion, dependency, perturbations.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def species_page(name: str, videos: Rows, summary: Rows, curves: Rows, known: Ma
         Rows of ``VIDEO_SPECIES``, ``SPECIES`` and ``SPECIES_CURVES`` for all species of the study.
     known
         The looks of the study's species.
+    verdicts
+        Rows of ``VERDICTS``, said under the title.
     """
     mine = [row for row in videos if row["species"] == name]
     heading = f"Species: {shorten(name, 80)}"
@@ -54,9 +59,10 @@ def species_page(name: str, videos: Rows, summary: Rows, curves: Rows, known: Ma
         return style.nothing(heading, "no video of the study shows this species")
     table = {(row["species"], row["measure"]): row for row in summary}
     look = style.look_of(name, known)
-    made = style.figure(7.6)
+    made = style.figure(10.2)
     style.title(made, heading)
-    upper, lower = cast("np.ndarray", made.subfigures(2, 1, height_ratios=[0.82, 1.18]))
+    upper, lower, last = cast("np.ndarray", made.subfigures(3, 1, height_ratios=[3.3, 4.3, 2.6]))
+    upper.suptitle(verdict_words(name, verdicts), x=0.012, ha="left", fontsize=9.0, fontweight="normal")
     for axes, (measure, words, unit) in zip(upper.subplots(1, len(STRIPS)), STRIPS, strict=True):
         _strip(axes, name, measure, rows=mine, table=table, look=look)
         axes.set_title(words)
@@ -67,6 +73,9 @@ def species_page(name: str, videos: Rows, summary: Rows, curves: Rows, known: Ma
     _curve(lower.add_subplot(grid[1, 0], sharex=first), name, "motion", curves, look)
     _relation(lower.add_subplot(grid[0, 1]), name, mine, table, look)
     _dependency(lower.add_subplot(grid[1, 1]), name, table, look)
+    left, right = last.subplots(1, 2, width_ratios=[1.25, 1.0])
+    kept_panel(left, name, mine, table, look)
+    agreement_panel(right, name, mine, table, look)
     style.footnote(made, _units(mine))
     return made
 

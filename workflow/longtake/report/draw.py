@@ -79,13 +79,14 @@ def draw_study(
     known = looks(species)
     summary = _rows(statistics / "species.parquet", tables.SPECIES)
     videos = _rows(statistics / "videos.parquet", tables.VIDEO_SPECIES)
+    verdicts = _rows(statistics / "verdicts.parquet", tables.VERDICTS)
     bands = _rows(statistics / "curves.parquet", tables.SPECIES_CURVES)
     all_curves = [row for path in curves for row in _rows(path, CURVES)]
     all_clips = [row for path in clips for row in _rows(path, CLIPS)]
     save(correlation("all videos", all_curves, all_clips, known, species=summary), correlation_out)
     save(species_comparison(summary, known), comparison_out)
     for done, (name, path) in enumerate(pages.items(), start=1):
-        save(species_page(name, videos, summary, bands, known), path)
+        save(species_page(name, videos, summary, bands, known, verdicts=verdicts), path)
         if progress is not None:
             progress(done, len(pages))
     return {"clips": len(all_clips)}

@@ -18,6 +18,7 @@ from longtake.report.markup import Markup, definitions, details, element, number
 from longtake.report.records import Record, Run, Trouble, prompts_of, window_states
 from longtake.statistics import tables
 from longtake.store.tables import read_table
+from longtake.verdicts import UNDECIDED
 
 Row = Mapping[str, Any]
 MOST_ROWS = 400
@@ -183,6 +184,7 @@ def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path])
     ):
         if (figures / name).is_file():
             yield picture(figures / name, words)
+    yield _verdicts(rows_of(folder / "verdicts.parquet", tables.VERDICTS))
     yield details(f"Means and intervals ({len(found)} rows)", _measures(found))
     decided = sum(row["p"] is not None for row in tests)
     yield details(f"Tests between species ({decided} of {len(tests)} decided)", _tests(tests))
@@ -190,6 +192,21 @@ def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path])
         if name in pages and pages[name].is_file():
             yield picture(pages[name], f"Species page of {name}")
     yield Markup("</section>")
+
+
+def _verdicts(rows: Sequence[Row]) -> Markup:
+    """What the model uses for each species; a word only where most videos are sure to bear it out."""
+    body = [
+        (row["species"], row["n_videos"], _word(row["uses"]), row["uses_reason"], _word(row["dependency"]),
+         row["dependency_reason"])
+        for row in rows
+    ]  # fmt: skip
+    head = ("Species", "Videos", "The model uses", "Because", "Importance goes with motion", "Because")
+    return table(head, body, numeric=(1,), empty="No species was judged yet.")
+
+
+def _word(word: str) -> Markup | str:
+    return status(word) if word == UNDECIDED else word
 
 
 def _measures(rows: Sequence[Row]) -> Markup:
