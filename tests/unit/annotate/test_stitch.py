@@ -155,13 +155,16 @@ def test_no_evidence_no_join():
     assert told == {("auto-0000-00", None): (None, 0, False), (None, "auto-0001-00"): (None, 0, False)}
 
 
-def test_a_near_miss_is_told_and_not_joined():
+@pytest.mark.parametrize("name", ["auto-0000-00", "a"])
+def test_a_near_miss_is_told_and_not_joined(name):
     stitched = join(
-        window(0, 0, track(0, range(4), "auto-0000-00", 0)), window(1, 2, track(1, range(2, 6), "auto-0001-00", 5))
+        window(0, 0, track(0, range(4), name, 0)),
+        window(1, 2, track(1, range(2, 6), "auto-0001-00", 5)),
+        prompted={"a"},
     )
     (told,) = stitched.agreement
     assert told["mean_iou"] == pytest.approx(1 / 3)
-    assert (told["object"], told["other"], told["joined"]) == ("auto-0000-00", "auto-0001-00", False)
+    assert (told["object"], told["other"], told["joined"]) == (name, "auto-0001-00", False)
     assert len(frames_of(stitched)) == 2
 
 
@@ -199,6 +202,17 @@ def test_the_seed_speaks_until_the_prompt_acts():
         (7, row(0, 7, "a", 40)["mask"]),
         *((f, row(0, f, "a", 0)["mask"]) for f in range(8, 14)),
     ]
+
+
+def test_the_seed_says_nothing_after_the_prompted_track_ended():
+    """In window 1 the animal is prompted in frame 6 and, by its prompt, need not be followed after frame 7."""
+    stitched = join(
+        window(0, 0, track(0, range(6), "a", 0)),
+        window(1, 4, track(1, range(4, 14), "auto-0001-00", 0), track(1, [6, 7], "a", 0)),
+        prompted={"a"},
+        keep_unjoined=False,
+    )
+    assert frames_of(stitched) == {"a": list(range(8))}
 
 
 def test_a_seed_on_the_prompted_animal_of_its_own_window_is_that_animal():

@@ -45,25 +45,25 @@ def settle_names(
     links, twins = _links(linked, threshold)
     names = {track: track[1] for track in tracks if track[1] in prompted}
     borne: set[Track] = set()
-    # Greatest certainty first; then nearest; then by name, track and seam, so that ties fall the same way every time.
+    # The best link at the edge of what is named comes first, so a name waits before its weakest link until every name
+    # with a better way has passed. Ties: fewer links, then name, track and seam.
     waiting: list[tuple[float, int, str, Track, int, Track]] = []
 
-    def offer(track: Track, certainty: float, steps: int) -> None:
+    def offer(track: Track, steps: int) -> None:
         for link in links.get(track, []):
-            entry = (-min(certainty, link.iou), steps + 1, names[track], link.other, link.seam, track)
-            heapq.heappush(waiting, entry)
+            heapq.heappush(waiting, (-link.iou, steps + 1, names[track], link.other, link.seam, track))
 
     for track in sorted(names):
-        offer(track, 1.0, 0)
+        offer(track, 0)
     while waiting:
-        certainty, steps, name, track, place, via = heapq.heappop(waiting)
+        _, steps, name, track, place, via = heapq.heappop(waiting)
         if track in names or (track[0], name) in borne:
             continue
         if any(_elsewhere(name, each, linked[place][0], place, twins) for each in (track, via)):
             continue
         names[track] = name
         borne.add((track[0], name))
-        offer(track, -certainty, steps)
+        offer(track, steps)
     return names | _chains([track for track in sorted(tracks) if track not in names], linked)
 
 

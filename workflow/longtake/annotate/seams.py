@@ -127,7 +127,7 @@ class Seam:
         """
         before = sorted(name for window, name in self._tracked if window == self.earlier)
         after = sorted(name for window, name in self._tracked if window == self.later)
-        named = [name for name in before if name in after and name in self._prompted]
+        named = [name for name in before if name in after]
         pairs = [(name, name, True) for name in named]
         for least, accepted in ((threshold, True), (0.0, False)):
             taken, given = {a for a, _, _ in pairs}, {b for _, b, _ in pairs}

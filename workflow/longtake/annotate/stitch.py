@@ -143,12 +143,11 @@ def _emit(windows: Sequence[WindowRows], first: _FirstPass, kept: Mapping[Track,
     for frame, found in _in_step(windows):
         best: dict[str, Row] = {}
         for window in sorted(found, reverse=True):
-            rows = sorted(_rows(found[window]), key=lambda row: (row["object"] not in first.prompted, row["object"]))
-            for row in rows:
+            for row in _rows(found[window]):
                 name = kept[window, row["object"]]
                 if name is None:
                     continue
-                # Once the prompt has acted, only the prompted track speaks for its name.
+                # Once a prompt of the name has acted in this window, only the prompted track speaks for it.
                 if row["object"] == name or frame < first.begins.get((window, name), frame + 1):
                     best.setdefault(name, row | {"object": name, "label": labels[name]})
         yield from (best[name] for name in sorted(best))
