@@ -33,9 +33,13 @@ def write(folder, number, rows, **changed):
     facts = {
         "longtake.video": "pond",
         "longtake.window": str(number),
+        "longtake.continuity": "chain",
+        "longtake.direction": "forward",
         "longtake.frame_interval": "3",
         "longtake.grid_start": str(BOUNDS[number]),
         "longtake.grid_stop": str(BOUNDS[number + 1]),
+        "longtake.emit_start": str(BOUNDS[number]),
+        "longtake.emit_stop": str(BOUNDS[number + 1]),
         "longtake.grid_frames": "9",
         "longtake.model": "m",
         "longtake.source": "s",

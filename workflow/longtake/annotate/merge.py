@@ -3,31 +3,105 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from longtake.annotate.checks import OVERLAP, SAME, Facts, Passing, Result, check_pair, check_windows, processed_frames
+from longtake.annotate.fuse import Agreement, fuse
+from longtake.annotate.judgement import LOST_BELOW, judge_prompts
+from longtake.annotate.passes import BACKWARD, FORWARD
+from longtake.annotate.prompts import Schedule, place_prompts
+from longtake.annotate.rows import Row, in_batches
+from longtake.annotate.stitch import WindowRows, stitch
 from longtake.errors import SchemaError
-from longtake.store.schemas import DETECTIONS
-from longtake.store.tables import read_metadata, scan_batches, write_table
+from longtake.media import VideoIndex, load_index
+from longtake.sheets import SEEDED, Prompt
+from longtake.store.schemas import AGREEMENT, DETECTIONS
+from longtake.store.tables import scan_batches, write_table
 
 Location = str | os.PathLike[str]
-_SAME = ("longtake.video", "longtake.frame_interval", "longtake.grid_frames", "longtake.model", "longtake.source")
 
 
-def merge_windows(paths: Sequence[Location], out: Location) -> dict[str, Any]:
-    """Concatenate the detections of a video's windows, in order, and check them while they pass.
+def merge_video(
+    *,
+    windows: Sequence[Location],
+    backward: Sequence[Location],
+    video_path: Location,
+    index_path: Location,
+    prompts: Sequence[Prompt],
+    frame_interval: int,
+    overlap_iou: float,
+    dense_seeding: str,
+    detections_out: Location,
+    agreement_out: Location,
+    prompts_out: Location,
+    lost_below: float = LOST_BELOW,
+) -> dict[str, Any]:
+    """Write the three tables of a video: its detections, how far its parts agree, and how its prompts fared.
 
-    Memory: one batch of rows, and the last frame of each object; neither depends on the number of windows.
+    Memory: that of `merge_windows` and `judge_prompts`.
 
     Parameters
     ----------
-    paths
-        The tables that `longtake.annotate.annotate_window` wrote, all windows in order.
+    dense_seeding
+        ``always``: what the windows found by themselves is kept. ``auto`` and ``never``: only where it is a prompted
+        object, if the video has a prompt.
+
+    Raises
+    ------
+    SchemaError, SheetError, MediaError
+        As `merge_windows`, `judge_prompts` and `load_index`.
+    """
+    index = load_index(os.fspath(index_path), os.fspath(video_path))
+    facts = merge_windows(
+        windows,
+        detections_out,
+        backward=backward,
+        agreement_out=agreement_out,
+        prompts=prompts,
+        index=index,
+        overlap_iou=overlap_iou,
+        keep_unjoined=dense_seeding == "always" or not prompts,
+    )
+    judged = judge_prompts(prompts, index, frame_interval, detections_out, prompts_out, lost_below=lost_below)
+    return facts | judged
+
+
+def merge_windows(
+    paths: Sequence[Location],
+    out: Location,
+    *,
+    backward: Sequence[Location] = (),
+    agreement_out: Location | None = None,
+    prompts: Sequence[Prompt] = (),
+    index: VideoIndex | None = None,
+    overlap_iou: float = 0.5,
+    keep_unjoined: bool = True,
+) -> dict[str, Any]:
+    """Join the detections of a video's windows, and check them while they pass.
+
+    The windows of a chain follow each other. Windows that overlap are stitched (`longtake.annotate.stitch`); a prompted
+    object then has rows on the frames on which a chain would have tracked it, and no others. Where there is a backward
+    pass, it is fused with the forward one before (`longtake.annotate.fuse`).
+
+    Memory: one batch of rows of each pass of the windows that share a frame, the last frame of each object, and what
+    `stitch` keeps; nothing else depends on the number of windows.
+
+    Parameters
+    ----------
+    paths, backward
+        The tables that `longtake.annotate.window.annotate_window` wrote in each direction, all windows in order.
     out
         One table of the same schema, written whole or not at all.
+    agreement_out
+        The table ``AGREEMENT``: of neighbouring windows that overlap, and of the two passes; empty without either.
+    prompts, index
+        All prompts of the video, and its index; not needed for a chain.
+    overlap_iou, keep_unjoined
+        As in `stitch`.
 
     Returns
     -------
@@ -38,91 +112,123 @@ def merge_windows(paths: Sequence[Location], out: Location) -> dict[str, Any]:
     ------
     SchemaError
         A window is missing, out of order, or of another run; a frame lies outside its window; an object stands twice
-        in a frame, or is absent for some frames without a prompt when it comes back.
+        in a frame, or is absent for some frames without a prompt when it comes back; the passes do not fit together.
     """
-    facts = _check_windows(paths)
-    passing = _Passing(int(facts["longtake.frame_interval"]))
-    batches = (batch for path in paths for batch in passing.checked(path))
-    kept = {key: facts[key] for key in _SAME}
-    rows = write_table(out, batches, DETECTIONS, kept)
+    facts = check_windows(paths, FORWARD)
+    if backward:
+        _check_pairs(paths, facts, backward)
+    interval = int(facts[0]["longtake.frame_interval"])
+    parts = _Parts(list(paths), list(backward), interval)
+    seams: list[Row] = []
+    if facts[0]["longtake.continuity"] == OVERLAP:
+        starts = [processed_frames(each).start * interval for each in facts]
+        windows = [
+            WindowRows(int(each["longtake.window"]), start, partial(parts.rows, n, n + 1))
+            for n, (each, start) in enumerate(zip(facts, starts, strict=True))
+        ]
+        named = {prompt.object for prompt in prompts}
+        stitched = stitch(windows, prompted=named, overlap_iou=overlap_iou, keep_unjoined=keep_unjoined)
+        seams = stitched.agreement
+        result = Result(out, interval, set(starts))
+        batches = _as_in_a_chain(stitched.batches, prompts, index, interval, both=bool(backward))
+    else:
+        result = Result(out, interval)
+        batches = parts.rows(0, len(paths))
+    write_table(out, result.checked(batches), DETECTIONS, {key: facts[0][key] for key in SAME})
+    if agreement_out is not None:
+        write_table(agreement_out, seams + parts.agreement(), AGREEMENT)
     return {
-        "video": facts["longtake.video"],
+        "video": facts[0]["longtake.video"],
         "windows": len(paths),
-        "rows": rows,
-        "visible_rows": passing.visible,
-        "objects": sorted(passing.last_frame),
-        "rows_by_status": passing.by_status,
+        "rows": result.rows,
+        "visible_rows": result.visible,
+        "objects": sorted(result.objects),
+        "rows_by_status": result.by_status,
     }
 
 
-class _Passing:
-    """What has to be remembered of the rows that have passed."""
-
-    def __init__(self, frame_interval: int) -> None:
-        self.frame_interval = frame_interval
-        self.last_frame: dict[str, int] = {}
-        self.newest = -1
-        self.visible = 0
-        self.by_status: dict[str, int] = {}
-
-    def checked(self, path: Location) -> Iterator[pa.RecordBatch]:
-        facts = read_metadata(path)
-        frames = range(
-            int(facts["longtake.grid_start"]) * self.frame_interval,
-            int(facts["longtake.grid_stop"]) * self.frame_interval,
-            self.frame_interval,
-        )
-        for batch in scan_batches(path, DETECTIONS):
-            columns = [batch.column(name).to_pylist() for name in ("frame", "object", "prompted", "visible", "status")]
-            for frame, name, prompted, visible, status in zip(*columns, strict=True):
-                if frame not in frames:
-                    raise SchemaError(
-                        f"{path}: frame {frame} does not belong to its window (every {self.frame_interval} frames from "
-                        f"{frames.start} up to {frames.stop}); delete it and rerun the window."
-                    )
-                self._check(path, frame, name, prompted)
-                self.visible += visible
-                self.by_status[status] = self.by_status.get(status, 0) + 1
-            yield batch
-
-    def _check(self, path: Location, frame: int, name: str, prompted: bool) -> None:
-        last = self.last_frame.get(name)
-        if frame < self.newest or (last is not None and frame <= last):
-            raise SchemaError(f"{path}: object {name!r} in frame {frame} is out of order or stands twice; rerun it.")
-        if not prompted and last != frame - self.frame_interval:
-            raise SchemaError(
-                f"{path}: object {name!r} appears in frame {frame} without a prompt, but is missing in the processed "
-                "frame before; rerun this video's windows."
-            )
-        self.newest = frame
-        self.last_frame[name] = frame
+def _check_pairs(paths: Sequence[Location], facts: Sequence[Facts], backward: Sequence[Location]) -> None:
+    if len(backward) != len(paths):
+        raise SchemaError(f"{len(paths)} windows forward and {len(backward)} backward; give all windows of both.")
+    others = check_windows(backward, BACKWARD)
+    for path, one, other, expected in zip(backward, others, paths, facts, strict=True):
+        check_pair(path, one, other, expected)
 
 
-def _check_windows(paths: Sequence[Location]) -> dict[str, str]:
-    if not paths:
-        raise SchemaError("there are no windows to merge; run the annotation of this video first.")
-    first: dict[str, str] = {}
-    reached = 0
+class _Parts:
+    """The rows of windows that follow each other, both passes made one; as often as they are asked for."""
+
+    def __init__(self, forward: list[Location], backward: list[Location], frame_interval: int) -> None:
+        self._forward, self._backward, self._interval = forward, backward, frame_interval
+        self._agreements: dict[int, Agreement] = {}
+
+    def rows(self, first: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the windows [first, stop), checked."""
+        ahead, back = self._forward[first:stop], self._backward[first:stop]
+        forward = _checked(ahead, self._interval, FORWARD)
+        if not back:
+            yield from forward
+            return
+        self._agreements[first] = agreement = Agreement()
+        prompted = _prompted(ahead, back)
+        for batch in in_batches(fuse(forward, _checked(back, self._interval, BACKWARD), prompted, agreement)):
+            yield pa.RecordBatch.from_pylist([row for rows in batch for row in rows], schema=DETECTIONS)
+
+    def agreement(self) -> list[Row]:
+        """Return how far the two passes agreed when the rows were last read."""
+        return [row for _, found in sorted(self._agreements.items()) for row in found.rows()]
+
+
+def _checked(paths: Sequence[Location], frame_interval: int, direction: str) -> Iterator[pa.RecordBatch]:
+    passing = Passing(frame_interval, direction)
     for path in paths:
-        if pq.read_schema(path).names != DETECTIONS.names:
-            raise SchemaError(f"{path}: is no table of detections; delete it and rerun the window.")
-        facts = read_metadata(path)
-        first = first or facts
-        for key in _SAME:
-            if facts.get(key) != first.get(key):
-                raise SchemaError(
-                    f"{path}: {key.removeprefix('longtake.')} is {facts.get(key)!r}, but {first.get(key)!r} in "
-                    f"{paths[0]}; the windows belong to different runs. Rerun this video's windows."
-                )
-        if int(facts["longtake.grid_start"]) != reached:
-            raise SchemaError(
-                f"{path}: begins with processed frame {facts['longtake.grid_start']}, but {reached} is next; a window "
-                "is missing, given twice, or out of order. Give all windows of the video in order."
-            )
-        reached = int(facts["longtake.grid_stop"])
-    if reached != int(first["longtake.grid_frames"]):
+        yield from passing.checked(path)
+    passing.finish(paths[-1])
+
+
+def _prompted(forward: Sequence[Location], backward: Sequence[Location]) -> dict[str, list[int]]:
+    """Give the frames on which prompts of each object acted, which must be the same in both passes."""
+    ahead, back = (
+        {
+            (frame, name)
+            for path in paths
+            for batch in scan_batches(path, DETECTIONS, columns=("frame", "object", "prompted"))
+            for frame, name, prompted in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            if prompted and not SEEDED.fullmatch(name)
+        }
+        for paths in (forward, backward)
+    )
+    for frame, name in sorted(ahead ^ back):
         raise SchemaError(
-            f"{paths[-1]}: the windows end at processed frame {reached} of {first['longtake.grid_frames']}; give all "
-            "windows of the video."
+            f"object {name!r} was prompted on frame {frame} in one direction only; the windows of {forward[0]} and "
+            f"{backward[0]} belong to different prompts. Rerun this video's windows."
         )
-    return first
+    found: dict[str, list[int]] = {}
+    for frame, name in sorted(back):
+        found.setdefault(name, []).append(frame)
+    return found
+
+
+def _as_in_a_chain(
+    batches: Iterable[list[Row]], prompts: Sequence[Prompt], index: VideoIndex | None, frame_interval: int, both: bool
+) -> Iterator[pa.RecordBatch]:
+    """Leave out rows of prompted objects where a chain would not have tracked them; prompted is what a prompt acted on.
+
+    An object that windows found by themselves may have been there before its first prompt, or after its `until_s`.
+    """
+    if index is None and prompts:
+        raise SchemaError("windows that overlap are stitched by their prompts, which need the video's index; give it.")
+    placed = place_prompts(prompts, index, frame_interval) if index is not None else []
+    ways = (False, True) if both else (False,)
+    schedules = [Schedule(placed, index, frame_interval, reverse=way) for way in ways if index is not None]
+    named = {each.prompt.object for each in placed}
+    for batch in batches:
+        rows = []
+        for row in batch:
+            name, at = row["object"], row["frame"] // frame_interval
+            if name not in named:
+                rows.append(row)
+            elif any(schedule.tracks(name, at) for schedule in schedules):
+                acts = any(name in schedule.starting(at) for schedule in schedules)
+                rows.append(row | {"prompted": acts})
+        yield pa.RecordBatch.from_pylist(rows, schema=DETECTIONS)

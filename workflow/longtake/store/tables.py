@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -52,10 +52,15 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     return table.select(schema.names)
 
 
-def scan_batches(path: str | os.PathLike[str], schema: pa.Schema, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
-    """Yield the table at `path` in batches of at most `rows` rows, in file order; memory holds one batch."""
+def scan_batches(
+    path: str | os.PathLike[str], schema: pa.Schema, rows: int = 65_536, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the table at `path` in batches of at most `rows` rows, in file order; memory holds one batch.
+
+    All columns, or those named; the others are then not read.
+    """
     with pq.ParquetFile(_checked(path, schema)) as file:
-        yield from file.iter_batches(batch_size=rows, columns=schema.names)
+        yield from file.iter_batches(batch_size=rows, columns=list(columns or schema.names))
 
 
 def concatenate(paths: Iterable[str | os.PathLike[str]], path: str | os.PathLike[str], schema: pa.Schema) -> int:

@@ -1,0 +1,182 @@
+"""What must hold of a video's windows before and while they are joined, whichever way they were made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtake.annotate.passes import BACKWARD, FORWARD
+from longtake.errors import SchemaError
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import read_metadata, scan_batches
+
+Location = str | os.PathLike[str]
+Facts = dict[str, str]
+CHAIN, OVERLAP = "chain", "overlap"
+SAME = tuple(f"longtake.{name}" for name in "video continuity frame_interval grid_frames model source".split())
+
+
+def check_windows(paths: Sequence[Location], direction: str) -> list[Facts]:
+    """Return what each window says of itself, if together they are one pass over one video.
+
+    Raises
+    ------
+    SchemaError
+        A window is missing, given twice, out of order, of another run or of another direction; or two neighbours that
+        should overlap share no processed frame.
+    """
+    if not paths:
+        raise SchemaError("there are no windows to merge; run the annotation of this video first.")
+    found: list[Facts] = []
+    reached = 0
+    for path in paths:
+        if pq.read_schema(path).names != DETECTIONS.names:
+            raise SchemaError(f"{path}: is no table of detections; delete it and rerun the window.")
+        facts = read_metadata(path)
+        check_same(path, facts, paths[0], found[0] if found else facts)
+        if facts.get("longtake.direction") != direction:
+            raise SchemaError(f"{path}: is no {direction} pass; give the windows of one direction.")
+        emitted, processed = emitted_frames(facts), processed_frames(facts)
+        if emitted.start != reached:
+            raise SchemaError(
+                f"{path}: begins with processed frame {emitted.start}, but {reached} is next; a window is missing, "
+                "given twice, or out of order. Give all windows of the video in order."
+            )
+        _check_cover(path, facts, emitted, processed)
+        if found and facts["longtake.continuity"] == OVERLAP and processed_frames(found[-1]).stop <= processed.start:
+            raise SchemaError(
+                f"{path}: shares no processed frame with the window before, so their objects cannot be told to be the "
+                "same; make window_overlap longer than frame_interval."
+            )
+        reached = emitted.stop
+        found.append(facts)
+    if reached != int(found[0]["longtake.grid_frames"]):
+        raise SchemaError(
+            f"{paths[-1]}: the windows end at processed frame {reached} of {found[0]['longtake.grid_frames']}; give "
+            "all windows of the video."
+        )
+    return found
+
+
+def check_same(path: Location, facts: Facts, other: Location, expected: Facts) -> None:
+    """Raise `SchemaError` unless two windows belong to one run."""
+    for key in SAME:
+        if facts.get(key) != expected.get(key):
+            raise SchemaError(
+                f"{path}: {key.removeprefix('longtake.')} is {facts.get(key)!r}, but {expected.get(key)!r} in "
+                f"{other}; the windows belong to different runs. Rerun this video's windows."
+            )
+
+
+def check_pair(path: Location, facts: Facts, other: Location, expected: Facts) -> None:
+    """Raise `SchemaError` unless a window's backward pass (`path`) is over the same frames as its forward pass."""
+    check_same(path, facts, other, expected)
+    if processed_frames(facts) != processed_frames(expected):
+        raise SchemaError(f"{path}: is over other frames than {other}; rerun this video's windows.")
+
+
+def processed_frames(facts: Facts) -> range:
+    """Return the grid frames that a window processed."""
+    return range(int(facts["longtake.grid_start"]), int(facts["longtake.grid_stop"]))
+
+
+def emitted_frames(facts: Facts) -> range:
+    """Return the grid frames that are a window's own."""
+    return range(int(facts["longtake.emit_start"]), int(facts["longtake.emit_stop"]))
+
+
+def _check_cover(path: Location, facts: Facts, emitted: range, processed: range) -> None:
+    short = processed.start != emitted.start or processed.stop < emitted.stop
+    if short or (facts["longtake.continuity"] == CHAIN and processed != emitted):
+        raise SchemaError(
+            f"{path}: processed frames {processed.start} up to {processed.stop}, but {emitted.start} up to "
+            f"{emitted.stop} are its own; delete it and rerun the window."
+        )
+
+
+class Passing:
+    """What has to be remembered of the rows of one pass that have gone by, to see that they can be true.
+
+    In a forward pass an object appears with a prompt; in a backward pass it disappears, in the order of time, with one.
+    """
+
+    def __init__(self, frame_interval: int, direction: str) -> None:
+        self._interval = frame_interval
+        self._backward = direction == BACKWARD
+        self._last: dict[str, tuple[int, bool]] = {}
+        self._newest = -1
+
+    def checked(self, path: Location) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of the next window, checked."""
+        grid = processed_frames(read_metadata(path))
+        frames = range(grid.start * self._interval, grid.stop * self._interval, self._interval)
+        for batch in scan_batches(path, DETECTIONS):
+            columns = [batch.column(name).to_pylist() for name in ("frame", "object", "prompted")]
+            for frame, name, prompted in zip(*columns, strict=True):
+                if frame not in frames:
+                    raise SchemaError(
+                        f"{path}: frame {frame} does not belong to its window (every {self._interval} frames from "
+                        f"{frames.start} up to {frames.stop}); delete it and rerun the window."
+                    )
+                self.check(path, frame, name, prompted, prompted or self._backward)
+            yield batch
+
+    def check(self, path: Location, frame: int, name: str, prompted: bool, may_appear: bool) -> None:
+        """Take in a row; `may_appear` tells whether its object need not be there in the processed frame before."""
+        last, was_prompted = self._last.get(name, (None, True))
+        if frame < self._newest or (last is not None and frame <= last):
+            raise SchemaError(f"{path}: object {name!r} in frame {frame} is out of order or stands twice; rerun it.")
+        if last != frame - self._interval:
+            if not may_appear:
+                raise SchemaError(
+                    f"{path}: object {name!r} appears in frame {frame} without a prompt, but is missing in the "
+                    "processed frame before; rerun this video's windows."
+                )
+            self._check_end(path, name, last, was_prompted)
+        self._newest = frame
+        self._last[name] = (frame, prompted)
+
+    def finish(self, path: Location) -> None:
+        """Take notice that the last row has gone by."""
+        for name, (last, was_prompted) in self._last.items():
+            self._check_end(path, name, last, was_prompted)
+
+    def _check_end(self, path: Location, name: str, last: int | None, was_prompted: bool) -> None:
+        if self._backward and not was_prompted:
+            raise SchemaError(
+                f"{path}: going backward, object {name!r} appears in frame {last} without a prompt, but is missing in "
+                "the processed frame after it; rerun this video's windows."
+            )
+
+
+class Result:
+    """The rows that are left, checked once more, and counted."""
+
+    def __init__(self, path: Location, frame_interval: int, starts: Collection[int] = ()) -> None:
+        self._path = path
+        self._starts = starts
+        self._passing = Passing(frame_interval, FORWARD)
+        self.objects: set[str] = set()
+        self.rows = 0
+        self.visible = 0
+        self.by_status: dict[str, int] = {}
+
+    def checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield batches; each frame and object stands once, and objects appear for a reason.
+
+        That is a prompt, or that it was seen backward, or, on the frames `starts`, that a window found it.
+        """
+        names = ("frame", "object", "prompted", "direction", "visible", "status")
+        for batch in batches:
+            columns = [batch.column(name).to_pylist() for name in names]
+            for frame, name, prompted, direction, visible, status in zip(*columns, strict=True):
+                may_appear = prompted or direction == BACKWARD or frame in self._starts
+                self._passing.check(self._path, frame, name, prompted, may_appear)
+                self.objects.add(name)
+                self.visible += visible
+                self.by_status[status] = self.by_status.get(status, 0) + 1
+            self.rows += batch.num_rows
+            yield batch
