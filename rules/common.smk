@@ -34,9 +34,9 @@ except LongtakeError as error:
 OUT = settings.output_dir.rstrip("/")
 # What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
 LOCAL_GPUS = int(local_gpus() > 0 and not settings.device.force_cpu)
-# How the report tells to redo a unit.
+# How the report tells to redo a unit; it adds the profile that the run's jobs ran under.
 COMMAND = " ".join(
-    ["snakemake --profile profiles/laptop"]
+    ["snakemake"]
     + [f"--configfile={name}" for name in map(os.path.relpath, workflow.configfiles) if name != "config/config.yaml"]
 )
 

@@ -45,7 +45,7 @@ def test_emitted_parts_touch(run: Any) -> None:
 def test_troubles_worst_first_with_commands(run: Any) -> None:
     found = troubles(read_run(run.results, "snakemake --configfile my.yaml"))
     assert [trouble.status for trouble in found] == ["unreadable", "failed", "missing", "approximate"]
-    base = "snakemake --configfile my.yaml"
+    base = "snakemake --configfile my.yaml --profile profiles/laptop"
     assert [trouble.command for trouble in found] == [
         f"{base} --force -- results/probe/broken.json",
         f"{base} -- 'results/annotate/bad one/window-0000.parquet'",
@@ -59,8 +59,11 @@ def test_other_jobs_that_failed(run: Any) -> None:
     run.job("merge_detections", {"video": "good"}, status="failed", reason="SchemaError: twice")
     run.job("unheard_of", {}, status="failed", reason="x")
     found = {trouble.what: trouble for trouble in troubles(read_run(run.results))}
-    assert found["merge_detections, video good"].command == "snakemake -- results/detections/good.parquet"
-    assert found["unheard_of, the study"].command == "snakemake"
+    assert (
+        found["merge_detections, video good"].command
+        == "snakemake --profile profiles/laptop -- results/detections/good.parquet"
+    )
+    assert found["unheard_of, the study"].command == "snakemake --profile profiles/laptop"
 
 
 def test_clips_that_failed_are_listed_by_reason(run: Any) -> None:
@@ -73,7 +76,10 @@ def test_clips_that_failed_are_listed_by_reason(run: Any) -> None:
     run.job("gradients_window", unit, facts={"ok": 1, "failed": 2, "approximate": 0})
     (found,) = (t for t in troubles(read_run(run.results)) if "clip" in t.what)
     assert (found.what, found.reason) == ("2 clips, video good window 0000", "leaves")
-    assert found.command == "snakemake --force -- results/gradients/good/window-0000.clips.parquet"
+    assert (
+        found.command
+        == "snakemake --profile profiles/laptop --force -- results/gradients/good/window-0000.clips.parquet"
+    )
 
 
 def test_prompts_that_could_not_act(run: Any) -> None:
@@ -89,3 +95,9 @@ def test_torn_records_are_passed_over(run: Any, torn: str) -> None:
     n = len(read_run(run.results).records)
     (run.results / "logs/annotate_window/torn.json").write_text(torn)
     assert len(read_run(run.results).records) == n
+
+
+def test_what_ran_on_a_cluster_is_redone_on_the_cluster(run: Any) -> None:
+    run.job("merge_detections", {"video": "good"}, status="failed", reason="disk full", slurm_job="4711")
+    (found,) = (t for t in troubles(read_run(run.results)) if "merge_detections" in t.what)
+    assert found.command == "snakemake --profile profiles/slurm -- results/detections/good.parquet"

@@ -50,7 +50,7 @@ def write_report(
     pages
         Species -> the PNG of its page.
     command
-        How the run was started; targets are appended to it.
+        How the run was started, without its profile; profile and targets are appended to it.
 
     Returns
     -------

@@ -54,6 +54,7 @@ class Record:
     wall_s: float | None
     cpu_s: float | None
     host: str
+    slurm_job: str
     facts: Mapping[str, Any]
 
     @property
@@ -103,14 +104,19 @@ def _names(pattern: str) -> list[str]:
 
 
 def read_run(results: Path, command: str = "snakemake") -> Run:
-    """Read the plan and the records of a run; memory follows the number of jobs."""
+    """Read the plan and the records of a run; memory follows the number of jobs.
+
+    `command` is how the run was started, without the profile: that is told by where its jobs ran.
+    """
     videos_file, windows_file = results / "plan" / "videos.tsv", results / "plan" / "windows.tsv"
     videos: list[dict[str, str]] = []
     if videos_file.is_file():
         with videos_file.open(encoding="utf-8", newline="") as file:
             videos = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     plan = read_windows(windows_file) if windows_file.is_file() else {}
-    return Run(results, command, videos, plan, sorted(_records(results / "logs"), key=_order))
+    records = sorted(_records(results / "logs"), key=_order)
+    profile = "slurm" if any(record.slurm_job for record in records) else "laptop"
+    return Run(results, f"{command} --profile profiles/{profile}", videos, plan, records)
 
 
 def _order(record: Record) -> tuple[str, tuple[str, ...]]:
@@ -136,6 +142,7 @@ def _records(logs: Path) -> Iterator[Record]:
                 wall_s=_number(data.get("wall_s")),
                 cpu_s=_number(data.get("cpu_s")),
                 host=str(data.get("host", "")),
+                slurm_job=str(data.get("slurm_job") or ""),
                 facts=dict(data.get("facts") or {}),
             )
 
