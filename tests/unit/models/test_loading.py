@@ -1,11 +1,10 @@
 import json
-import sys
 
 import pytest
 import torch
 
 from longtake.errors import ModelError
-from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models import SplitAdapter, load_model
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 
@@ -42,13 +41,7 @@ def test_missing_folder(tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_missing_file_names_it_and_what_is_there(folder, name):
     (folder / name).unlink()
-    with pytest.raises(ModelError, match=rf"has no {name} \(it holds .+\.(json|safetensors)\)"):
-        load_model(folder)
-
-
-def test_pickled_weights_are_not_loaded(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="not loaded: convert it to safetensors"):
+    with pytest.raises(ModelError, match=rf"has no {name}.* \(it holds .+\.(json|safetensors)\)"):
         load_model(folder)
 
 
@@ -62,7 +55,7 @@ def test_damaged_weights(folder):
 def test_weights_of_another_shape(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "width": 16}))
-    with pytest.raises(ModelError, match="does not fit"):
+    with pytest.raises(ModelError, match=r"do not fit config\.json"):
         load_model(folder)
 
 
@@ -76,42 +69,3 @@ def test_unknown_kind_and_broken_config(folder):
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelError, match="is not JSON"):
         load_model(folder)
-
-
-OWN = """
-import torch
-
-class Bright:
-    class_names = ("dark", "bright")
-    n_frames = None
-
-    def __init__(self, device):
-        self.module = torch.nn.Linear(1, 2).to(device).eval()
-
-    def input_size(self, height, width):
-        return height, width
-
-    def scores(self, frames):
-        return self.module(frames.mean()[None])
-
-def bright(device):
-    return Bright(device)
-
-def nothing(device):
-    return object()
-"""
-
-
-def test_a_factory_of_the_users_own(tmp_path, monkeypatch):
-    (tmp_path / "own_models_for_test.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    adapter = load_model("own_models_for_test:bright")
-    assert isinstance(adapter, Adapter)
-    assert not isinstance(adapter, SplitAdapter)
-    with pytest.raises(ModelError, match="without module, class_names"):
-        load_model("own_models_for_test:nothing")
-    with pytest.raises(ModelError, match="PYTHONPATH"):
-        load_model("own_models_for_test:absent")
-    with pytest.raises(ModelError, match="PYTHONPATH"):
-        load_model("no_such_module_anywhere:f")
-    sys.modules.pop("own_models_for_test")

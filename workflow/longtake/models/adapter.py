@@ -1,26 +1,9 @@
 """What an analysis needs to know of a model.
 
 A model of one's own is brought in by a factory, named ``module:factory`` in the configuration, which takes the device
-and returns an object with these attributes::
-
-    # my_models.py, on PYTHONPATH
-    class Swim:
-        class_names = ("cod", "pollack")
-        n_frames = 31
-
-        def __init__(self, device):
-            self.module = MyNetwork().to(device).eval()
-
-        def input_size(self, height, width):
-            return 224, 224
-
-        def scores(self, frames):
-            return self.module((frames - 0.45) / 0.225)
-
-    def swim(device):
-        return Swim(device)
-
-With ``encode`` and ``head`` as well (a `SplitAdapter`), gradients are computed in bounded memory.
+and returns an object with these attributes; docs/models.md has an example of ten lines. With ``encode`` and ``head`` as
+well (a `SplitAdapter`), gradients are computed in bounded memory. An attribute ``normalisation``, if there is one, is
+logged by the job.
 """
 
 from typing import Protocol, runtime_checkable
@@ -30,7 +13,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class Adapter(Protocol):
-    """A video classifier as seen from outside.
+    """A video classifier, or a model of instances in video, as seen from outside.
 
     Attributes
     ----------
@@ -50,6 +33,9 @@ class Adapter(Protocol):
     def scores(self, frames: Tensor) -> Tensor:
         """Class scores (classes,) float32 of one clip, frames (T, 3, H, W) RGB in [0, 1].
 
+        A model of instances returns class logits (instances, classes + 1) with "no instance" last; one row is one
+        instance through the whole clip.
+
         The model's own normalisation belongs in here, so that gradients are with respect to what was seen.
         """
         ...
@@ -64,5 +50,5 @@ class SplitAdapter(Adapter, Protocol):
         ...
 
     def head(self, features: Tensor) -> Tensor:
-        """Class scores (classes,) from the features (T, ...) of all frames of a clip."""
+        """Scores, as `scores` returns them, from the features (T, ...) of all frames of a clip."""
         ...

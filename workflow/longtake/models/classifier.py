@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, scaled_dot_product_attention
 
+from longtake.models.normalisation import Normalisation
+
 MODEL_TYPE = "longtake_clip_classifier"
 PLACE_GAIN = 4.0
 """Places lie in [-1, 1] and change by little between frames; responses have variance 1."""
@@ -157,6 +159,7 @@ class ClipClassifierAdapter:
         self.network = module
         self.class_names = module.config.class_names
         self.n_frames: int | None = module.config.n_frames
+        self.normalisation = Normalisation(module.config.mean, module.config.std, source="config.json")
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:  # noqa: ARG002 (one size for all)
         """The network's fixed square."""

@@ -1,15 +1,14 @@
-"""Models from local folders and from the user's own factories; nothing is downloaded, nothing unpickled."""
+"""Models from local folders and from the user's own factories; nothing is downloaded, and no pickle runs."""
 
-import importlib
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from longtake.errors import ModelError, nearest
 from longtake.models.adapter import Adapter
@@ -20,9 +19,16 @@ from longtake.models.classifier import (
     config_from_json,
     config_to_json,
 )
+from longtake.models.factory import load_factory
+from longtake.models.segmenters import load_mask2former, load_videomt
+from longtake.models.targets import listed
+from longtake.models.video_classifiers import VIDEO_CLASSIFIERS, load_video_classifier
+from longtake.models.weights import SAFETENSORS, read_weights
 from longtake.store.atomic import atomic_path, write_json
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+logger = logging.getLogger(__name__)
+
+CONFIG = "config.json"
 
 
 def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu") -> Adapter:
@@ -30,9 +36,11 @@ def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu")
 
     Parameters
     ----------
-    spec : a local folder with config.json and model.safetensors, or ``module:factory`` of the user's own code,
-        where ``factory(device)`` returns an adapter
+    spec : a local folder with config.json and weights (docs/models.md lists the kinds), or ``module:factory`` of the
+        user's own code, where ``factory(device)`` returns an adapter
     device : where the model shall compute
+
+    What was loaded, and how it normalises frames, is logged.
 
     Raises
     ------
@@ -41,12 +49,12 @@ def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu")
     """
     folder = Path(spec)
     if folder.is_dir():
-        return _load_folder(folder, torch.device(device))
+        return _told(_load_folder(folder, torch.device(device)), spec)
     module, colon, factory = str(spec).partition(":")
     if colon and all(part.isidentifier() for part in module.split(".")) and factory.isidentifier():
-        return _load_factory(module, factory, torch.device(device))
+        return _told(load_factory(module, factory, torch.device(device)), spec)
     raise ModelError(
-        f"model {str(spec)!r}: there is no such folder. Give a local folder with {CONFIG} and {WEIGHTS}, or "
+        f"model {str(spec)!r}: there is no such folder. Give a local folder with {CONFIG} and {SAFETENSORS}, or "
         "module:factory of your own code; nothing is downloaded."
     )
 
@@ -55,7 +63,7 @@ def save_classifier(module: ClipClassifier, folder: str | os.PathLike[str]) -> N
     """Write `module` as a folder that `load_model` reads: config.json and model.safetensors."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target / WEIGHTS) as temporary:
+    with atomic_path(target / SAFETENSORS) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in module.state_dict().items()}, temporary)
     write_json(target / CONFIG, config_to_json(module.config))
 
@@ -65,17 +73,22 @@ def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device)
         module = ClipClassifier(config_from_json(config))
     except (TypeError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: {error}. Restore the file that came with the weights.") from error
+    weights = read_weights(folder)
     try:
-        module.load_state_dict(load_file(_existing(folder / WEIGHTS), device="cpu"))
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelError(
-            f"{folder / WEIGHTS} does not fit {CONFIG} or is damaged: {error}. Copy both files again."
-        ) from error
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        first = " ".join(line.strip() for line in str(error).splitlines()[:3])
+        raise ModelError(f"{folder}: the weights do not fit {CONFIG} ({first}). Copy both files again.") from error
     return ClipClassifierAdapter(module.to(device).eval())
 
 
 # One entry per kind of folder, by the model_type in its config.json.
-FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], Adapter]] = {MODEL_TYPE: _load_classifier}
+FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], Adapter]] = {
+    MODEL_TYPE: _load_classifier,
+    **dict.fromkeys(VIDEO_CLASSIFIERS, load_video_classifier),
+    "videomt": load_videomt,
+    "mask2former": load_mask2former,
+}
 
 
 def _load_folder(folder: Path, device: torch.device) -> Adapter:
@@ -93,31 +106,27 @@ def _load_folder(folder: Path, device: torch.device) -> Adapter:
     return FAMILIES[kind](folder, config, device)
 
 
-def _load_factory(module: str, factory: str, device: torch.device) -> Adapter:
-    try:
-        made = getattr(importlib.import_module(module), factory)(device)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(
-            f"model {module}:{factory} cannot be loaded ({error}). Is the folder of {module}.py on PYTHONPATH?"
-        ) from error
-    if not isinstance(made, Adapter):
-        missing = [name for name in ADAPTER_PARTS if not hasattr(made, name)]
-        raise ModelError(
-            f"model {module}:{factory} returned a {type(made).__name__} without {', '.join(missing)}; "
-            "longtake.models.adapter says what an adapter has."
-        )
-    return made
-
-
-ADAPTER_PARTS = ("module", "class_names", "n_frames", "input_size", "scores")
+def _told(adapter: Adapter, spec: str | os.PathLike[str]) -> Adapter:
+    """Log what was loaded."""
+    frames = "any number of" if adapter.n_frames is None else adapter.n_frames
+    logger.info(
+        "model %s: %s, clips of %s frames, %d classes: %s",
+        spec,
+        type(adapter.module).__name__,
+        frames,
+        len(adapter.class_names),
+        listed(adapter.class_names, 5),
+    )
+    normalisation = getattr(adapter, "normalisation", None)
+    if normalisation is None:
+        logger.info("model %s declares no normalisation: what its scores() does to frames in [0, 1] is its own", spec)
+    else:
+        logger.info("model %s normalises frames in [0, 1]: %s", spec, normalisation)
+    return adapter
 
 
 def _existing(path: Path) -> Path:
     if path.is_file():
         return path
-    there = sorted(entry.name for entry in path.parent.iterdir())
-    hint = " A pickled checkpoint (.bin, .pt) is not loaded: convert it to safetensors." if path.name == WEIGHTS else ""
-    raise ModelError(
-        f"model folder {path.parent} has no {path.name} (it holds {', '.join(there) or 'nothing'}). "
-        f"Copy the whole folder again.{hint}"
-    )
+    there = ", ".join(sorted(entry.name for entry in path.parent.iterdir())) or "nothing"
+    raise ModelError(f"model folder {path.parent} has no {path.name} (it holds {there}). Copy the whole folder again.")
