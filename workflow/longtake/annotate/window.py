@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,18 +14,20 @@ from longtake.annotate.geometry import model_frame, model_prompt
 from longtake.annotate.handover import load_state, save_state
 from longtake.annotate.passes import BACKWARD, FORWARD, read_in_order, write_in_time
 from longtake.annotate.pipeline import Stopwatch, ahead, behind
-from longtake.annotate.prompts import Schedule, place_prompts, warn
+from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
 from longtake.annotate.rows import Row, Tracked, detection_rows, prompt_facts, prompt_record
-from longtake.annotate.session import BoundedSession, track
+from longtake.annotate.seeding import gone, seed
+from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
 from longtake.media import Frame, VideoIndex, load_index
-from longtake.sheets import Prompt
+from longtake.sheets import SEEDED, Prompt
 from longtake.windows import Window
 
 Location = str | Path
 Progress = Callable[[int, int], None] | None
 CHAIN, OVERLAP = "chain", "overlap"
+AUTO, NEVER, ALWAYS = "auto", "never", "always"
 _NO_PIXELS = np.empty((0, 0, 3), dtype=np.uint8)
 
 
@@ -57,6 +59,8 @@ class _Job:
     decoded_size: tuple[int, int]
     tracker: Tracker
     schedule: Schedule
+    seeding: bool
+    species: str
     tally: _Tally
 
     @property
@@ -83,6 +87,8 @@ def annotate_window(
     state_out: Location | None,
     continuity: str = CHAIN,
     direction: str = FORWARD,
+    dense_seeding: str = NEVER,
+    species: str = "",
     device: str = "cpu",
     precision: str = "float32",
     max_conditioning_frames: int | None = None,
@@ -116,6 +122,9 @@ def annotate_window(
         in it, and neither takes nor gives a state.
     direction
         ``forward``, or ``backward`` from the window's last frame to its first.
+    dense_seeding, species
+        Whether the window's first frame is searched for objects that nobody prompted, and their label: ``auto`` where
+        the video has no prompt, and in every window of an overlap. A backward pass finds none.
     precision
         ``float32``, or ``bfloat16`` for autocast.
     max_conditioning_frames, object_batch
@@ -153,6 +162,9 @@ def annotate_window(
         decoded_size=(max(1, round(index.width * scale)), max(1, round(index.height * scale))),
         tracker=tracker,
         schedule=Schedule(placed, index, frame_interval, reverse=direction == BACKWARD),
+        seeding=direction == FORWARD
+        and (dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP))),
+        species=species or "unlabelled",
         tally=_Tally(),
     )
     warn(job.schedule.placed, job.grid)
@@ -236,18 +248,34 @@ def _drawn(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progr
 
 def _tracked(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[Tracked]:
     """Track frame by frame; frames on which no object is tracked are neither decoded nor seen by the model."""
-    wanted = [at for at in job.order if job.schedule.busy(at)]
-    side = job.tracker.preprocessing.image_size
+    found = job.seeding or any(SEEDED.fullmatch(name) for name in session.obj_ids)
+    wanted = [at for at in job.order if found or job.schedule.busy(at)]
     for done, (at, frame, pixels) in enumerate(ahead(_frames(job, wanted)), start=1):
-        session.end(job.schedule.ended(session.obj_ids, at))
+        over = job.schedule.ended(session.obj_ids, at)
+        session.end(over | gone(job.tracker, session) if found else over)
         fresh = job.schedule.starting(at)
-        prompts = {name: model_prompt(it, job.index.width, job.index.height, side) for name, it in fresh.items()}
         with watch.model():
-            predictions = track(job.tracker, session, at, pixels, prompts, reverse=job.backward)
-        labels = {name: job.schedule.label(name) for name in predictions}
-        yield Tracked(frame.frame, frame.time_s, frame.tainted, fresh, frozenset(fresh), labels, predictions)
+            predictions, begun = _advance(job, session, at, pixels, fresh)
+        labels = {name: job.species if SEEDED.fullmatch(name) else job.schedule.label(name) for name in predictions}
+        yield Tracked(
+            frame.frame, frame.time_s, frame.tainted, fresh, frozenset(fresh.keys() | begun), labels, predictions
+        )
         if progress is not None:
             progress(done, len(wanted))
+
+
+def _advance(
+    job: _Job, session: BoundedSession, at: int, pixels: torch.Tensor, fresh: Mapping[str, Placed]
+) -> tuple[dict[str, Prediction], set[str]]:
+    """Take the session on by a frame: what it says of each object, and which ones it found there by itself."""
+    width, height, side = job.index.width, job.index.height, job.tracker.preprocessing.image_size
+    prompts = {name: model_prompt(placed, width, height, side) for name, placed in fresh.items()}
+    tracked = track(job.tracker, session, at, pixels, prompts, reverse=job.backward)
+    if not job.seeding or at != job.order[0]:
+        return tracked, set()
+    prefix = f"auto-{job.window.window:04d}"
+    seeds = seed(job.tracker, session, at, pixels, tracked, prefix=prefix)
+    return tracked | seeds, set(seeds)
 
 
 def _frames(job: _Job, wanted: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor]]:
