@@ -5,7 +5,7 @@ rule gradients_window:
     input:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
-        detections=f"{OUT}/annotate/{{video}}/window-{{window}}.parquet",
+        detections=f"{OUT}/detections/{{video}}.parquet",
         model=CLASSIFIER,
     output:
         curves=f"{OUT}/gradients/{{video}}/window-{{window}}.curves.parquet",
@@ -28,7 +28,7 @@ rule gradients_window:
         species=lambda wildcards: VIDEOS[wildcards.video].species or None,
         options={
             **asdict(settings.gradients),
-            "model": str(locate(settings.gradients.model, BASE)),
+            "model": model_spec(settings.gradients.model, BASE),
         },
         seed=settings.seed,
         force_cpu=settings.device.force_cpu,

@@ -176,11 +176,11 @@ def detections(tmp_path):
     return tmp_path / "detections.parquet"
 
 
-def test_read_tracks(detections):
+def test_read_tracks_takes_the_frames_that_the_window_emits(detections):
     processed, tracks = read_tracks(detections, WINDOW)
-    assert processed.tolist() == list(range(0, 240, 30))
+    assert processed.tolist() == list(range(0, 200, 30))
     (track,) = tracks
     assert (track.object, track.label, track.size) == ("eel-1", "eel", (100, 200))
-    assert track.frames.tolist() == [0, 30, 90, 120, 150, 180, 210]
+    assert track.frames.tolist() == [0, 30, 90, 120, 150, 180]
     assert track.boxes[0].tolist() == [1, 2, 30, 40]
     assert set(track.masks) == set(track.frames.tolist())

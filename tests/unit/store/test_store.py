@@ -11,7 +11,7 @@ from longtake.errors import SchemaError
 from longtake.store.arrays import read_arrays, write_arrays
 from longtake.store.atomic import atomic_path, write_json, write_tsv
 from longtake.store.schemas import CLIPS, DETECTIONS
-from longtake.store.tables import concatenate, read_metadata, read_table, scan_batches, write_table
+from longtake.store.tables import concatenate, read_metadata, read_table, scan_batches, scan_frames, write_table
 
 SMALL = pa.schema(
     [pa.field("name", pa.string(), nullable=False), pa.field("value", pa.float64())],
@@ -120,3 +120,21 @@ def test_arrays_read_back(tmp_path):
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(SchemaError, match="damaged"):
         read_arrays(path)
+
+
+def test_frames_are_read_from_the_row_groups_that_hold_them(tmp_path, monkeypatch):
+    schema = pa.schema(
+        [pa.field("frame", pa.int64(), nullable=False), pa.field("name", pa.string())],
+        metadata={"longtake.schema": "framed", "longtake.version": "1"},
+    )
+    groups = [[{"frame": frame, "name": str(frame)} for frame in range(first, first + 10)] for first in (0, 10, 20, 30)]
+    write_table(tmp_path / "t.parquet", groups, schema)
+    read = []
+    plain = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda self, n, **options: (read.append(n), plain(self, n, **options))[1]
+    )
+    found = [row["name"] for batch in scan_frames(tmp_path / "t.parquet", schema, 15, 22) for row in batch.to_pylist()]
+    assert found == [str(frame) for frame in range(15, 22)]
+    assert read == [1, 2]
+    assert list(scan_frames(tmp_path / "t.parquet", schema, 40, 50)) == []

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from longtake.store.schemas import DETECTIONS
-from longtake.store.tables import scan_batches
+from longtake.store.tables import scan_frames
 from longtake.windows import Window
 
 MOST_CANDIDATES = 512
@@ -83,7 +83,7 @@ class Clip:
 
 
 def read_tracks(path: str | os.PathLike[str], window: Window) -> tuple[np.ndarray, list[ObjectTrack]]:
-    """Read the detections of one window's frames.
+    """Read the detections of the frames that a window emits, from the table of its whole video.
 
     Returns
     -------
@@ -96,10 +96,8 @@ def read_tracks(path: str | os.PathLike[str], window: Window) -> tuple[np.ndarra
     labels: dict[str, str] = {}
     processed: set[int] = set()
     size = (0, 0)
-    for batch in scan_batches(path, DETECTIONS):
+    for batch in scan_frames(path, DETECTIONS, window.emit_start, window.emit_stop):
         for row in batch.to_pylist():
-            if not window.start <= row["frame"] < window.stop:
-                continue
             processed.add(row["frame"])
             if row["visible"]:
                 box = (row["x_min"], row["y_min"], row["x_max"], row["y_max"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from longtake.errors import SchemaError
@@ -61,6 +62,22 @@ def scan_batches(
     """
     with pq.ParquetFile(_checked(path, schema)) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns or schema.names))
+
+
+def scan_frames(path: str | os.PathLike[str], schema: pa.Schema, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows at `path` whose `frame` lies in [start, stop), in file order; memory holds one row group.
+
+    Row groups that hold no such frame, by their statistics, are not read.
+    """
+    column = schema.get_field_index("frame")
+    with pq.ParquetFile(_checked(path, schema)) as file:
+        for number in range(file.num_row_groups):
+            known = file.metadata.row_group(number).column(column).statistics
+            if known is not None and known.has_min_max and (known.max < start or known.min >= stop):
+                continue
+            group = file.read_row_group(number, columns=schema.names)
+            inside = pc.and_(pc.greater_equal(group["frame"], start), pc.less(group["frame"], stop))
+            yield from group.filter(inside).to_batches()
 
 
 def concatenate(paths: Iterable[str | os.PathLike[str]], path: str | os.PathLike[str], schema: pa.Schema) -> int:
