@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from longtake.config import locate, model_files, read_config
+from longtake.config import locate, model_files, model_spec, read_config
 from longtake.errors import LongtakeError
 from longtake.fingerprint import digest
 from longtake.memory.budget import local_gpus
