@@ -1,4 +1,14 @@
-"""Follow the objects of a video, window by window; each window starts from the state the last one left."""
+"""Follow the objects of a video, window by window; in a chain each window starts from the state the last one left."""
+
+TRACKING = {
+    "scale": settings.video_scale_factor,
+    "frame_interval": settings.frame_interval,
+    "continuity": settings.annotate.continuity,
+    "dense_seeding": settings.annotate.dense_seeding,
+    "precision": settings.annotate.precision,
+    "max_conditioning_frames": settings.annotate.max_conditioning_frames,
+    "object_batch": settings.annotate.object_batch,
+}
 
 
 rule annotate_window:
@@ -9,7 +19,7 @@ rule annotate_window:
         model=TRACKER,
     output:
         detections=f"{OUT}/annotate/{{video}}/window-{{window}}.parquet",
-        state=f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors",
+        state=[STATE] if CHAIN else [],
     log:
         f"{OUT}/logs/annotate_window/{{video}}.{{window}}.log",
     benchmark:
@@ -25,17 +35,47 @@ rule annotate_window:
         window=window_of,
         prompts=prompts_of,
         model=lambda wildcards, input: str(Path(input.model[0]).parent),
-        scale=settings.video_scale_factor,
-        frame_interval=settings.frame_interval,
-        tracker={
-            "precision": settings.annotate.precision,
-            "max_conditioning_frames": settings.annotate.max_conditioning_frames,
-            "object_batch": settings.annotate.object_batch,
-        },
+        options=lambda wildcards: {**TRACKING, "species": VIDEOS[wildcards.video].species},
+        direction="forward",
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.annotate.window"),
     message:
         "Annotate {wildcards.video}, window {wildcards.window}"
+    script:
+        "../workflow/scripts/annotate_window.py"
+
+
+# The same from the last frame to the first, where annotate.direction is both; the state goes the other way, too.
+rule annotate_window_backward:
+    input:
+        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        index=f"{OUT}/probe/{{video}}.index.parquet",
+        state=state_after,
+        model=TRACKER,
+    output:
+        detections=f"{OUT}/annotate/{{video}}/window-{{window}}.backward.parquet",
+        state=[BACKWARD_STATE] if CHAIN else [],
+    log:
+        f"{OUT}/logs/annotate_window_backward/{{video}}.{{window}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/annotate_window_backward/{{video}}.{{window}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=LOCAL_GPUS,
+    params:
+        window=window_of,
+        prompts=prompts_of,
+        model=lambda wildcards, input: str(Path(input.model[0]).parent),
+        options=lambda wildcards: {**TRACKING, "species": VIDEOS[wildcards.video].species},
+        direction="backward",
+        force_cpu=settings.device.force_cpu,
+        code=digest("longtake.annotate.window"),
+    message:
+        "Annotate {wildcards.video} backward, window {wildcards.window}"
     script:
         "../workflow/scripts/annotate_window.py"
 

@@ -32,6 +32,10 @@ except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
 OUT = settings.output_dir.rstrip("/")
+# Whether windows hand the tracker's state on, and the files in which they do.
+CHAIN = settings.annotate.continuity == "chain"
+STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors"
+BACKWARD_STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.backward.state.safetensors"
 # What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
 LOCAL_GPUS = int(local_gpus() > 0 and not settings.device.force_cpu)
 # How the report tells to redo a unit; it adds the profile that the run's jobs ran under.
@@ -73,15 +77,28 @@ def all_windows_of(wildcards):
 
 
 def state_before(wildcards):
-    """The state that the window before hands over; none for the first."""
+    """The state that the window before hands over; none for the first, and none where windows are independent."""
     window = window_of(wildcards)["window"]
-    return [] if window == 0 else [f"{OUT}/annotate/{wildcards.video}/window-{window - 1:04d}.state.safetensors"]
+    return [STATE.format(video=wildcards.video, window=f"{window - 1:04d}")] if CHAIN and window > 0 else []
+
+
+def state_after(wildcards):
+    """The same of a backward pass, which comes from the window after; none for the last."""
+    window, last = window_of(wildcards)["window"], len(planned()[wildcards.video]) - 1
+    following = BACKWARD_STATE.format(video=wildcards.video, window=f"{window + 1:04d}")
+    return [following] if CHAIN and window < last else []
 
 
 def windows_of(video, pattern):
     """The files `pattern` of all windows of a video."""
     windows = planned()[video]
     return [f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}") for window in windows]
+
+
+def backward_windows_of(wildcards):
+    """The backward passes of all windows of a job's video, where there are any."""
+    both = settings.annotate.direction == "both"
+    return windows_of(wildcards.video, "annotate/{video}/window-{window}.backward.parquet") if both else []
 
 
 def per_video(pattern):

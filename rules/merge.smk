@@ -3,9 +3,14 @@
 
 rule merge_detections:
     input:
+        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        index=f"{OUT}/probe/{{video}}.index.parquet",
         windows=lambda wildcards: windows_of(wildcards.video, "annotate/{video}/window-{window}.parquet"),
+        backward=backward_windows_of,
     output:
         detections=f"{OUT}/detections/{{video}}.parquet",
+        agreement=f"{OUT}/detections/{{video}}.agreement.parquet",
+        prompts=f"{OUT}/detections/{{video}}.prompts.parquet",
     log:
         f"{OUT}/logs/merge_detections/{{video}}.log",
     benchmark:
@@ -16,6 +21,13 @@ rule merge_detections:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
     params:
+        prompts=prompts_of,
+        options={
+            "frame_interval": settings.frame_interval,
+            "overlap_iou": settings.annotate.overlap_iou,
+            "dense_seeding": settings.annotate.dense_seeding,
+            "lost_below": settings.annotate.lost_below,
+        },
         code=digest("longtake.annotate.merge"),
     message:
         "Merge the detections of {wildcards.video}"

@@ -28,6 +28,11 @@ class AnnotateOptions:
 
     model: str
     precision: str
+    continuity: str
+    direction: str
+    dense_seeding: str
+    overlap_iou: float
+    lost_below: float
     max_conditioning_frames: int
     object_batch: int
 
@@ -60,6 +65,7 @@ class StatisticsOptions:
 
     bootstrap_samples: int
     confidence: float
+    compare_with: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,11 @@ def read_config(given: Mapping[str, Any], source: str = "config/config.yaml") ->
         raise ConfigError(
             f"{source}: window_overlap is {config.window_overlap} s, but a window lasts window_duration = "
             f"{config.window_duration} s. Make the overlap smaller than the window, for example a tenth of it."
+        )
+    if config.annotate.continuity == "overlap" and config.window_overlap == 0:
+        raise ConfigError(
+            f"{source}: annotate.continuity is 'overlap', but window_overlap is 0 s: windows that share no frame cannot "
+            "be joined. Give an overlap, for example a tenth of window_duration, or set annotate.continuity to 'chain'."
         )
     return config
 
