@@ -1,5 +1,6 @@
 """Statistics whose unit is the video: per object, per video and species, per species."""
 
+
 STATISTICS_OF_VIDEO = ["objects", "visits", "prompts", "species", "curves"]
 STATISTICS = ["videos", "objects", "species", "verdicts", "comparisons", "curves"]
 
@@ -66,7 +67,8 @@ rule species_statistics:
         "../workflow/scripts/species_statistics.py"
 
 
-# Tables per object, video and species.
+# Tables per object, video and species; of two models, where another run is named.
 rule species:
     input:
         f"{OUT}/statistics/species.parquet",
+        [f"{OUT}/statistics/models.parquet"] if settings.statistics.compare_with else [],

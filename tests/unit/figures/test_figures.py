@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from longtake import figures
 from longtake.figures import style
+from longtake.figures.models import model_comparison
 from longtake.statistics import species as statistics
 from longtake.statistics.judgement import judge
 
@@ -191,3 +192,19 @@ def test_the_callers_settings_neither_matter_nor_change(tables: Any) -> None:
         figure = figures.timeline("pond", tables.windows(1), [], [], {})
         assert matplotlib.rcParams["font.size"] == 30.0
     assert not figure.axes[0].spines["top"].get_visible()
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_two_models(decided: bool) -> None:
+    rows = [
+        {"species": species, "measure": measure, "difference": 0.1, "low": 0.05 if decided else None,
+         "high": 0.2 if decided else None, "value_a": 0.9, "value_b": 0.2, "p_holm": 0.031 if decided else None}
+        for species in (*LONG, "all species")
+        for measure in ("importance_divergence", "kept_static", "pearson")
+    ]  # fmt: skip
+    figure = model_comparison(rows, style.looks(LONG), a="results/" + "x" * 90, b="other")
+    assert_on_page(figure)
+    said = words(figure)
+    assert ("p = 0.031" in said) == decided
+    assert ("undecided" in said) == (not decided)
+    assert "not measured" in said

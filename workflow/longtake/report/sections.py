@@ -181,6 +181,7 @@ def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path])
     for name, words in (
         ("species.png", "Species side by side"),
         ("correlation.png", "Importance against motion"),
+        ("models.png", "Two models on the same clips"),
     ):
         if (figures / name).is_file():
             yield picture(figures / name, words)

@@ -220,6 +220,22 @@ VERDICTS = _schema(
 """One row per species: how far importance goes with motion, and what the model uses, or why that is undecided."""
 
 
+DIVERGENCE = "importance_divergence"
+MODELS = _schema(
+    "comparison of two models",
+    "species measure n_videos n_clips method status reason",
+    {
+        **_typed(_TEXT, "species measure"),
+        **_typed(_LONG, "n_videos n_clips"),
+        **_typed(_REAL, "value_a value_b difference low high p p_holm same_class"),
+        **_typed(_TEXT, "method status reason"),
+    },
+)
+"""One row per species (and all together) and measure. ``difference`` is A less B over videos, with its interval; of
+``importance_divergence`` it is the Jensen-Shannon divergence of the two models' curves in bits, and ``same_class`` the
+share of clips for which both name the same class."""
+
+
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
     """Write `rows` as Parquet at `path` and as CSV beside it, the same rows in the same order."""
     table = pa.Table.from_pylist(list(rows), schema=schema)

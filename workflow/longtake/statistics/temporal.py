@@ -34,7 +34,7 @@ def clip_means(path: Path) -> dict[str, dict[str, Any]]:
     Only clips of status ok or approximate have numbers; a number that is not finite (the correlation with a
     motion that never changes) is left out of the mean.
     """
-    clips = _species(_read(path, CLIPS))
+    clips = species_of(_read(path, CLIPS))
     used = pl.col("status").is_in(USED)
     means = clips.group_by("species").agg(
         *(_mean(column, used).alias(name) for name, column in CLIP_COLUMNS.items()),
@@ -53,7 +53,7 @@ def perturbation_means(path: Path) -> dict[str, dict[str, Any]]:
     Over the draws and clips of a video, ratios have their median (one frame that hardly counted makes a ratio of any
     size), everything else its mean. Perturbations that failed have no number.
     """
-    rows = _species(_read(path, PERTURBATIONS)).filter(pl.col("status").is_in(USED))
+    rows = used_clips(species_of(_read(path, PERTURBATIONS)))
     found: dict[str, dict[str, Any]] = {}
     grouped = rows.group_by("species", "perturbation").agg(
         _finite("ratio").median().alias("ratio"),
@@ -79,7 +79,7 @@ def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
     since a mix of them would show steps where nothing moved differently.
     """
     status = _read(clips, CLIPS).select("window", "object", "clip", "status")
-    rows = _species(_read(curves, CURVES))
+    rows = species_of(_read(curves, CURVES))
     key = ["window", "object", "clip"]
     mean = pl.col("magnitude").mean().over(key)
     shaped = (
@@ -97,9 +97,15 @@ def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
     return pl.DataFrame(read_table(path, schema))
 
 
-def _species(frame: pl.DataFrame) -> pl.DataFrame:
+def species_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add the column ``species``: the label, or ``unlabelled``."""
     label = pl.col("label").replace("", UNLABELLED).fill_null(UNLABELLED)
     return frame.with_columns(species=label)
+
+
+def used_clips(clips: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose clip has numbers: status ok or approximate."""
+    return clips.filter(pl.col("status").is_in(USED))
 
 
 def _motion(clip: list[str]) -> pl.Expr:
