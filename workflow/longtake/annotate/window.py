@@ -182,7 +182,9 @@ def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
     if state_in is not None:
         _refuse_state(job, state_in)
         history = job.schedule.digest(first)
-        return load_state(state_in, job.tracker, identity=_identity(job), history=history, next_frame=first)
+        return load_state(
+            state_in, job.tracker, identity=_identity(job), history=history, next_frame=first, reverse=job.backward
+        )
     earlier = [each for each in job.schedule.placed if each.grid_frame not in job.grid]
     earlier = [each for each in earlier if (each.grid_frame > first) == job.backward]
     if earlier:
@@ -198,7 +200,9 @@ def _hand_over(job: _Job, session: BoundedSession, state_out: Location) -> int:
     _refuse_state(job, state_out)
     following = job.order.stop
     history = job.schedule.digest(following)
-    return save_state(state_out, session, identity=_identity(job), history=history, next_frame=following)
+    return save_state(
+        state_out, session, identity=_identity(job), history=history, next_frame=following, reverse=job.backward
+    )
 
 
 def _refuse_state(job: _Job, path: Location) -> None:
