@@ -31,6 +31,7 @@ ALLOWED = {
     ("config", "errors"),
     ("document", "config"),
     ("bounded", "models"),
+    ("importers", "masks"),
     ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}

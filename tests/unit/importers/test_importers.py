@@ -62,7 +62,7 @@ def test_a_changed_id_is_told_once() -> None:
     rows = [Row("v", "a_b-1", "x\ty\u2028z", frame, (0, 0, 2.5, 2), source=("v", "a\nb")) for frame in (3, 4)]
     write_rows(rows, file)
     lines = file.getvalue().splitlines()
-    assert lines[1:3] == ['# object v/a_b-1 is "a\\nb"', "v\ta_b-1\tx y z\t3\t\t0\t0\t2.5\t2\t"]
+    assert lines[1:3] == ['# object v/a_b-1 is "a\\nb"', "v\ta_b-1\tx y z\t3\t\t0\t0\t2.5\t2\t\t\t"]
     assert len(lines) == 4
 
 
@@ -293,7 +293,8 @@ OUTSIDE = '<!DOCTYPE annotations [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("", ["not XML"]),
         ("<boxes/>", ["begins with <boxes>"]),
         (tracks("<image id='0'/>"), ["images", "CVAT for video 1.1"]),
-        (tracks("<track id='3' label='x'><polygon frame='0' points='0,0;1,1'/></track>"), ["track.3", "<polygon>"]),
+        (tracks("<track id='3' label='x'><polygon frame='0' points='0,0;1,1'/></track>"), ["<polygon>", "--masks"]),
+        (tracks("<track id='3' label='x'><cuboid frame='0'/></track>"), ["track.3", "<cuboid>", "rectangle"]),
         (tracks("<track id='3'/>"), ["no 'label'"]),
         (tracks(track((0, 0, 1, 30, 30))), ["track.0.box.0", "empty box"]),
         (tracks(track((0, 0, 1, 30, float("nan")))), ["xbr", "finite"]),

@@ -6,7 +6,8 @@ import argparse
 import io
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from longtake.errors import LongtakeError
@@ -20,14 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     given = _parser().parse_args(arguments)
     whole = io.StringIO()
+    kinds: Counter[str] = Counter()
     try:
-        count = write_rows(_rows(given), whole)
+        count = write_rows(_counted(_rows(given), kinds), whole)
     except LongtakeError as error:
         log.error("%s", error)
         return 1
     sys.stdout.write(whole.getvalue())
-    log.info("%d boxes", count)
+    log.info("%d prompts: %s", count, ", ".join(f"{kinds[kind]} {kind}" for kind in ("boxes", "masks", "points")))
     return 0
+
+
+def _counted(rows: Iterable[Row], kinds: Counter[str]) -> Iterator[Row]:
+    for row in rows:
+        kinds["masks" if row.mask else "points" if row.points else "boxes"] += 1
+        yield row
 
 
 def _rows(given: argparse.Namespace) -> Iterator[Row]:
@@ -35,10 +43,11 @@ def _rows(given: argparse.Namespace) -> Iterator[Row]:
         return import_hd_epic(
             given.assoc_info, given.mask_info, videos=given.video, fps=given.fps, inclusive=given.inclusive
         )
+    every, drawn = given.boxes == "all", given.masks
     if given.format == "cvat":
-        return import_cvat(given.file, video=given.video, fps=given.fps, every_box=given.boxes == "all")
+        return import_cvat(given.file, video=given.video, fps=given.fps, every_box=every, with_masks=drawn)
     importer = {"coco": import_coco, "ytvis": import_ytvis}[given.format]
-    return importer(given.file, video=given.video, first=given.first_frame, every_box=given.boxes == "all")
+    return importer(given.file, video=given.video, first=given.first_frame, every_box=every, with_masks=drawn)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,11 +65,13 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--video", default="", help="the video of pictures that lie in no folder")
         one.add_argument("--first-frame", type=int, default=0, help="number of the first frame in file names (0)")
         one.add_argument("--boxes", choices=["first", "all"], default="first", help="of each object (default first)")
+        one.add_argument("--masks", action="store_true", help="an annotation's segmentation, where it has one")
     cvat = formats.add_parser("cvat", help="CVAT for video 1.1, annotations.xml")
     cvat.add_argument("file", type=Path)
     cvat.add_argument("--video", default="", help="the video's id (default: the stem of the task's file)")
     cvat.add_argument("--fps", type=_rate, default=None, help="give until_s, from the frames where a track ends")
     cvat.add_argument("--boxes", choices=["first", "all"], default="all", help="of each track (default all drawn)")
+    cvat.add_argument("--masks", action="store_true", help="take masks, polygons and points, too, not boxes alone")
     return whole
 
 

@@ -1,4 +1,4 @@
-"""CVAT for video 1.1: XML with tracks of boxes.
+"""CVAT for video 1.1: XML with tracks of boxes, and of masks, polygons and points where they are asked for.
 
 CVAT's coordinates are positions on the picture's plane, not pixel numbers: a box reaches from xtl to xbr, so xbr and
 ybr are exclusive maxima as they stand. Frames are those of the source, also where the task began late or took every
@@ -18,29 +18,42 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from longtake.importers.rows import Box, Ids, Row
+from longtake.importers.shapes import Points, crop_mask, polygon_mask
 from longtake.importers.source import Place, checked, frame_number, number
 
 CHUNK_BYTES = 65_536
-_SHAPES = {"polygon", "polyline", "points", "mask", "cuboid", "skeleton", "ellipse"}
+_DRAWN = {"mask", "polygon", "points"}
+_OTHERS = {"polyline", "cuboid", "skeleton", "ellipse"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What somebody drew: a box, a mask as COCO compressed RLE counts of the frame, or points on the object."""
+
+    box: Box | None = None
+    mask: str = ""
+    points: Points = ()
 
 
 @dataclass
 class Track:
-    """A track as it stands in the file: drawn boxes by frame, and the frames on which it is outside."""
+    """A track as it stands in the file: drawn shapes by frame, and the frames on which it is outside."""
 
     number: str
     label: str
     name: str = ""
-    boxes: dict[int, Box] = field(default_factory=dict)
+    shapes: dict[int, Shape] = field(default_factory=dict)
     outside: list[int] = field(default_factory=list)
 
 
 class _Reader:
     """Expat's callbacks; holds the tracks that are complete and not yet fetched."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, with_masks: bool) -> None:
         self.path = path
         self.place = Place(path)
+        self.with_masks = with_masks
+        self.size: dict[str, int] = {}
         self.done: list[Track] = []
         self.source = ""
         self._open: list[str] = []
@@ -67,24 +80,37 @@ class _Reader:
         if tag == "track":
             place = self.place / "track"
             self._track = Track(_attribute(given, "id", place), _attribute(given, "label", place))
-        elif self._track is not None and tag == "box":
-            self._box(self._track, given)
+        elif self._track is not None and (tag == "box" or (tag in _DRAWN and self.with_masks)):
+            self._shape(self._track, tag, given)
         elif self._track is not None and tag == "attribute":
             self._attribute = given.get("name", "")
-        elif self._track is not None and tag in _SHAPES:
+        elif self._track is not None and tag in _DRAWN | _OTHERS:
             place = self.place / "track" / self._track.number
-            place.refuse(f"holds a <{tag}>", "Only boxes are prompts: make it a rectangle, or remove the track.")
+            if tag in _DRAWN:
+                place.refuse(f"holds a <{tag}>", "Take masks, polygons and points with --masks, or remove the track.")
+            place.refuse(f"holds a <{tag}>", "No prompt is drawn so: make it a rectangle, or remove the track.")
 
-    def _box(self, track: Track, given: dict[str, str]) -> None:
-        place = self.place / "track" / track.number / "box"
+    def _shape(self, track: Track, tag: str, given: dict[str, str]) -> None:
+        place = self.place / "track" / track.number / tag
         frame = frame_number(_float(given, "frame", place), place / "frame")
         if given.get("outside", "0") == "1":
             track.outside.append(frame)
         elif given.get("keyframe", "1") == "1":
-            place = place / frame
-            edges = [_float(given, name, place) for name in ("xtl", "ytl", "xbr", "ybr")]
-            turned = _float(given, "rotation", place) if "rotation" in given else 0.0
-            track.boxes[frame] = checked(_upright((edges[0], edges[1], edges[2], edges[3]), turned), place)
+            read = {"box": _box, "points": _clicks, "polygon": self._polygon, "mask": self._mask}[tag]
+            track.shapes[frame] = read(given, place / frame)
+
+    def _polygon(self, given: dict[str, str], place: Place) -> Shape:
+        return Shape(mask=polygon_mask([_points(given, place)], self._frame_size(place), place))
+
+    def _mask(self, given: dict[str, str], place: Place) -> Shape:
+        left, top, width, height = (_float(given, name, place) for name in ("left", "top", "width", "height"))
+        words = _attribute(given, "rle", place)
+        return Shape(mask=crop_mask(words, (left, top), (width, height), self._frame_size(place), place))
+
+    def _frame_size(self, place: Place) -> tuple[int, int]:
+        if self.size.keys() != {"height", "width"}:
+            place.refuse("lies in a frame of unknown size: the task names no original_size", "Export the file anew.")
+        return self.size["height"], self.size["width"]
 
     def _text(self, words: str) -> None:
         self._words.append(words)
@@ -96,13 +122,16 @@ class _Reader:
             self._track = None
         elif tag == "attribute" and self._track is not None and self._attribute == "object" and words:
             self._track.name = words
+        elif self._open[1:2] == ["meta"] and self._open[-2:] in (["original_size", tag] for tag in ("width", "height")):
+            at = self.place / "original_size" / tag
+            self.size[tag] = frame_number(_float({tag: words}, tag, at), at)
         elif self._open in (["annotations", "meta", "source"], ["annotations", "meta", "task", "source"]):
             self.source = words
         self._open.pop()
         self._words = []
 
 
-def read_tracks(path: Path) -> Iterator[tuple[Track, str]]:
+def read_tracks(path: Path, with_masks: bool = False) -> Iterator[tuple[Track, str]]:
     """Yield (track, the video file that the task names, or an empty text); memory holds the tracks of 64 KiB of XML.
 
     Raises
@@ -110,7 +139,7 @@ def read_tracks(path: Path) -> Iterator[tuple[Track, str]]:
     SheetError
         For XML that is broken or declares a document type, a task of images, or a track with other shapes.
     """
-    reader = _Reader(path)
+    reader = _Reader(path, with_masks)
     try:
         with path.open("rb") as file:
             while True:
@@ -127,8 +156,10 @@ def read_tracks(path: Path) -> Iterator[tuple[Track, str]]:
         reader.place.refuse(f"cannot be read ({error.strerror})", "Correct the path.")
 
 
-def import_cvat(path: Path, *, video: str = "", fps: float | None = None, every_box: bool = True) -> Iterator[Row]:
-    """Yield the drawn boxes of a CVAT file, by track and frame.
+def import_cvat(
+    path: Path, *, video: str = "", fps: float | None = None, every_box: bool = True, with_masks: bool = False
+) -> Iterator[Row]:
+    """Yield the drawn boxes, masks and points of a CVAT file, by track and frame.
 
     An object is called by its attribute ``object`` if the label has one (longtake writes it), else
     ``track-<number>``.
@@ -141,18 +172,53 @@ def import_cvat(path: Path, *, video: str = "", fps: float | None = None, every_
         Frames a second. If given, a box gets the time at which its track next goes outside as ``until_s``.
     every_box
         Whether every drawn box is a prompt, or only the first of each track.
+    with_masks
+        Take masks, polygons (as the masks that they enclose) and points (as points on the object), too, instead of
+        refusing them.
     """
     ids, inside = Ids(str(path)), Ids(str(path))
-    for track, source in read_tracks(path):
+    for track, source in read_tracks(path, with_masks):
         name = video or Path(source.replace("\\", "/")).stem
         if not name:
             Place(path).refuse("names no video", "Say whose tracks they are: --video ID.")
         thing = track.name or f"track-{track.number}"
-        frames = sorted(track.boxes)
+        frames = sorted(track.shapes)
         for frame in frames if every_box else frames[:1]:
             gone = min((out for out in track.outside if out > frame), default=None)
             until_s = None if fps is None or gone is None else round(gone / fps, 6)
-            yield Row(ids(name), inside(thing), track.label, frame, track.boxes[frame], until_s, source=(name, thing))
+            shape = track.shapes[frame]
+            yield Row(
+                ids(name),
+                inside(thing),
+                track.label,
+                frame,
+                shape.box,
+                until_s,
+                (name, thing),
+                shape.mask,
+                shape.points,
+            )
+
+
+def _box(given: dict[str, str], place: Place) -> Shape:
+    edges = [_float(given, name, place) for name in ("xtl", "ytl", "xbr", "ybr")]
+    turned = _float(given, "rotation", place) if "rotation" in given else 0.0
+    return Shape(checked(_upright((edges[0], edges[1], edges[2], edges[3]), turned), place))
+
+
+def _clicks(given: dict[str, str], place: Place) -> Shape:
+    return Shape(points=_points(given, place))
+
+
+def _points(given: dict[str, str], place: Place) -> Points:
+    found = []
+    for word in _attribute(given, "points", place).split(";"):
+        pair = word.split(",")
+        if len(pair) != 2:
+            (place / "points").refuse(f"holds {word[:60]!r}, no point", "Export the file anew.")
+        x, y = (_float({"points": value}, "points", place) for value in pair)
+        found.append((x, y))
+    return tuple(found)
 
 
 def _upright(box: Box, degrees: float) -> Box:

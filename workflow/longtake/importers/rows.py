@@ -16,22 +16,27 @@ from typing import TextIO
 
 from longtake.errors import SheetError
 
-COLUMNS = "video object label frame time_s x_min y_min x_max y_max until_s".split()
+COLUMNS = "video object label frame time_s x_min y_min x_max y_max points mask until_s".split()
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A box of an object on a source frame, in source pixels with exclusive maxima; `source` is its name there."""
+    """What shows an object on a source frame, in source pixels; `source` is its name where it comes from.
+
+    A box (maxima exclusive), or a mask (COCO compressed RLE counts of the frame), or points on the object.
+    """
 
     video: str
     object: str
     label: str
     frame: int
-    box: Box
+    box: Box | None
     until_s: float | None = None
     source: tuple[str, str] = ("", "")
+    mask: str = ""
+    points: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass
@@ -76,7 +81,7 @@ def write_rows(rows: Iterable[Row], file: TextIO) -> int:
     Returns
     -------
     int
-        The number of boxes.
+        The number of rows.
     """
     file.write("\t".join(COLUMNS) + "\n")
     count = 0
@@ -89,7 +94,9 @@ def write_rows(rows: Iterable[Row], file: TextIO) -> int:
                 file.write(f"# {kind} {'/'.join(key)} is {json.dumps(source)}\n")
             told.add(key)
         until = "" if row.until_s is None else _number(row.until_s)
-        cells = [row.video, row.object, one_line(row.label), str(row.frame), "", *map(_number, row.box), until]
+        box = [""] * 4 if row.box is None else map(_number, row.box)
+        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in row.points)
+        cells = [row.video, row.object, one_line(row.label), str(row.frame), "", *box, points, row.mask, until]
         file.write("\t".join(cells) + "\n")
     return count
 
