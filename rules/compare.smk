@@ -2,7 +2,7 @@
 
 
 def other_run(pattern):
-    """An input function: the files `pattern` of every readable video, in the run to compare with."""
+    """An input function: the files `pattern` of every analysed video, in the run to compare with."""
 
     def files(wildcards):
         folder = Path(settings.statistics.compare_with)
@@ -11,14 +11,14 @@ def other_run(pattern):
                 f"statistics.compare_with is {settings.statistics.compare_with!r}, which is no folder with gradients. "
                 "Name the output_dir of a run over the same videos with another gradients.model."
             )
-        return [str(folder / pattern.format(video=video)) for video in planned()]
+        return [str(folder / pattern.format(video=video)) for video in analysed()]
 
     return files
 
 
 rule model_comparison:
     input:
-        ours=per_video("gradients/{video}.perturbations.parquet"),
+        ours=per_analysed("gradients/{video}.perturbations.parquet"),
         theirs=other_run("gradients/{video}.perturbations.parquet"),
     output:
         table=f"{OUT}/statistics/models.parquet",
@@ -36,7 +36,7 @@ rule model_comparison:
     params:
         ours=OUT,
         theirs=settings.statistics.compare_with,
-        videos=lambda wildcards: sorted(planned()),
+        videos=lambda wildcards: sorted(analysed()),
         species=species_names(),
         seed=settings.seed,
         level=settings.statistics.confidence,

@@ -8,7 +8,7 @@ rule video_figures:
     input:
         plan=wait_for_plan,
         detections=f"{OUT}/detections/{{video}}.parquet",
-        curves=f"{OUT}/gradients/{{video}}.curves.parquet",
+        curves=if_analysed("gradients/{video}.curves.parquet"),
         statistics=expand(
             f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.parquet",
             table=["visits", "prompts"],
@@ -70,8 +70,8 @@ rule video_stills:
 rule study_figures:
     input:
         statistics=f"{OUT}/statistics/species.parquet",
-        curves=per_video("gradients/{video}.curves.parquet"),
-        clips=per_video("gradients/{video}.clips.parquet"),
+        curves=per_analysed("gradients/{video}.curves.parquet"),
+        clips=per_analysed("gradients/{video}.clips.parquet"),
     output:
         correlation=f"{OUT}/figures/correlation.png",
         comparison=f"{OUT}/figures/species.png",

@@ -1,5 +1,43 @@
 """What the video model looks at: exact temporal gradients on clips around the objects, and their motion."""
 
+from longtake.streams import pick
+
+
+def labels_of(video):
+    """The species that a video may show, as its sheets name them."""
+    species = VIDEOS[video].species or "unlabelled"
+    return {prompt.label or species for prompt in PROMPTS[video]} | {species}
+
+
+def analysed():
+    """Each video whose gradients are taken, and the species in it that were drawn; waits for the plan."""
+    naming = {}
+    for video in planned():
+        for label in labels_of(video):
+            naming.setdefault(label, []).append(video)
+    drawn = {}
+    for label, videos in naming.items():
+        for video in pick(settings.seed, label, "videos of a species", videos, settings.gradients.max_videos):
+            drawn.setdefault(video, []).append(label)
+    return {video: sorted(labels) for video, labels in drawn.items()}
+
+
+def about(wildcards):
+    """The species of a job's video, and which species are asked about: all, or those that were drawn."""
+    limited = settings.gradients.max_videos > 0
+    labels = analysed().get(wildcards.video, []) if limited else None
+    return {"species": VIDEOS[wildcards.video].species or None, "labels": labels}
+
+
+def if_analysed(pattern):
+    """An input function: the file `pattern` of a job's video, none if no species was drawn from it."""
+    return lambda wildcards: [f"{OUT}/{pattern}".format(video=wildcards.video)] if wildcards.video in analysed() else []
+
+
+def per_analysed(pattern):
+    """An input function: the files `pattern` of every video whose gradients are taken."""
+    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in analysed()]
+
 
 rule gradients_window:
     input:
@@ -25,9 +63,11 @@ rule gradients_window:
         gpu=LOCAL_GPUS,
     params:
         window=window_of,
-        species=lambda wildcards: VIDEOS[wildcards.video].species or None,
+        about=about,
         options={
             **asdict(settings.gradients),
+            # A job is the same, from however many videos its own was drawn.
+            "max_videos": 0,
             "model": model_spec(settings.gradients.model, BASE),
         },
         seed=settings.seed,
@@ -39,7 +79,7 @@ rule gradients_window:
         "../workflow/scripts/gradients_window.py"
 
 
-# Temporal importance and motion of every readable video.
+# Temporal importance and motion of every video that is analysed.
 rule gradients:
     input:
-        per_video("gradients/{video}.clips.parquet"),
+        per_analysed("gradients/{video}.clips.parquet"),

@@ -1,6 +1,5 @@
 """Statistics whose unit is the video: per object, per video and species, per species."""
 
-
 STATISTICS_OF_VIDEO = ["objects", "visits", "prompts", "species", "curves"]
 STATISTICS = ["videos", "objects", "species", "verdicts", "comparisons", "curves"]
 
@@ -9,9 +8,9 @@ rule video_statistics:
     input:
         plan=wait_for_plan,
         detections=f"{OUT}/detections/{{video}}.parquet",
-        clips=f"{OUT}/gradients/{{video}}.clips.parquet",
-        curves=f"{OUT}/gradients/{{video}}.curves.parquet",
-        perturbations=f"{OUT}/gradients/{{video}}.perturbations.parquet",
+        clips=if_analysed("gradients/{video}.clips.parquet"),
+        curves=if_analysed("gradients/{video}.curves.parquet"),
+        perturbations=if_analysed("gradients/{video}.perturbations.parquet"),
     output:
         expand(
             f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.{{kind}}",

@@ -44,7 +44,9 @@ class GradientOptions:
     model: str = "workflow/models/clip31-pond"
     max_frames: int = 31
     clip_stride: int = 1
+    clips: str = "object"
     clips_per_window: int = 2
+    max_videos: int = 0
     chunk_size: int = 4
     target: str | int = "predicted"
     labels: Mapping[str, str | int] = field(default_factory=dict)

@@ -9,7 +9,7 @@ with job(snakemake) as it:
         index_path=it.input.index,
         window=it.window,
         detections_path=it.input.detections,
-        species=it.params.species,
+        **it.params.about,
         options=GradientOptions(**it.params.options),
         seed=it.params.seed,
         curves_out=it.output.curves,

@@ -8,7 +8,7 @@ with job(snakemake) as it:
         video=it.wildcards["video"],
         windows=it.windows,
         detections=Path(it.input.detections),
-        curves=Path(it.input.curves),
+        curves=next(map(Path, it.input["curves"]), None),
         statistics=Path(it.input.statistics[0]).parent,
         species=it.params.species,
         timeline_out=Path(it.output.timeline),

@@ -7,9 +7,7 @@ with job(snakemake) as it:
     video_statistics(
         video=it.wildcards["video"],
         detections=Path(it.input.detections),
-        clips=Path(it.input.clips),
-        curves=Path(it.input.curves),
-        perturbations=Path(it.input.perturbations),
+        **{name: Path(path) for name in ("clips", "curves", "perturbations") for path in it.input[name]},
         windows=it.windows,
         frame_interval=it.params.frame_interval,
         out=Path(it.output[0]).parent,

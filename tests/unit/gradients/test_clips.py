@@ -11,6 +11,7 @@ from longtake.gradients.clips import (
     clip_region,
     crop,
     crop_mask,
+    even_clips,
     read_tracks,
 )
 from longtake.store.schemas import DETECTIONS
@@ -158,6 +159,31 @@ def test_crops_keep_colours_and_places():
     assert mask[:5, :5].all()
     assert mask.sum() == 25
     assert crop(pixels, Region(0, 0, 6, 4), 8, 12).shape == (8, 12, 3)
+
+
+def even(window=WINDOW, **changes):
+    options = {"n_frames": 31, "stride": 1, "clips_per_window": 2, **changes}
+    return even_clips(window, name="frame", label="eel", size=(100, 200), **options)
+
+
+def test_even_clips_lie_in_the_middle_of_equal_parts():
+    clips = even()
+    # Emitted 0..199: middles of the halves are 50 and 150.
+    assert spans(clips) == [(35, 65), (135, 165)]
+    assert [clip.frames[15] for clip in clips] == [50, 150]
+    assert all(clip.region == Region(0, 0, 200, 100) and clip.status == "ok" for clip in clips)
+    assert spans(even(stride=4)) == [(0, 120)]  # the second would begin at 90, inside the first
+
+
+def test_even_clips_stay_in_the_window_and_do_not_overlap():
+    start = Window("pond", 0, 0, 240, 0, 20, 0, 12)
+    assert spans(even(start)) == [(0, 30)]
+    end = Window("pond", 1, 200, 240, 220, 240, 0, 12)
+    assert spans(even(end)) == [(209, 239)]
+    assert all(a.frames[-1] < b.frames[0] for a, b in itertools.pairwise(even(clips_per_window=50)))
+    (failed,) = even(Window("pond", 1, 220, 240, 225, 240, 0, 12))
+    assert (failed.status, failed.frames) == ("failed", ())
+    assert failed.reason == "no clip of 31 frames with its centre in this window fits into frames 220 to 239"
 
 
 @pytest.fixture

@@ -254,3 +254,21 @@ def test_the_length_the_model_was_trained_on_is_kept(pond, folder, tmp_path):
 def test_whole_frames(pond, folder, tmp_path):
     clips = analyse(pond, tmp_path, folder, replace(OPTIONS, region="frame"))[2]
     assert {(row["region_x_min"], row["region_x_max"], row["region_y_max"]) for row in clips} == {(0, 160, 96)}
+
+
+def test_even_clips_of_the_whole_frame(pond, folder, tmp_path):
+    summary, curves, clips, _, _ = analyse(pond, tmp_path, folder, replace(OPTIONS, clips="even"))
+    assert summary == {"objects": 1, "ok": 2, "approximate": 0, "failed": 0}
+    assert [(row["object"], row["label"], row["first_frame"]) for row in clips] == [
+        ("frame", "eel", 11),
+        ("frame", "eel", 41),
+    ]
+    assert {row["motion"] for row in clips} == {"region"}
+    assert all(row["motion_region"] == pytest.approx(row["motion_frame"]) for row in curves if row["offset"])
+    assert all(row["correct"] is not None for row in clips)
+
+
+def test_only_species_that_were_drawn(pond, folder, tmp_path):
+    _, curves, clips, _, _ = analyse(pond, tmp_path, folder, labels=["cod"])
+    assert {row["label"] for row in clips} == {row["label"] for row in curves} == {"cod"}
+    assert analyse(pond, tmp_path, folder, labels=[])[2] == []

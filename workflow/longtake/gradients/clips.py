@@ -177,6 +177,40 @@ def choose_clips(
     return clips
 
 
+def even_clips(
+    window: Window, *, name: str, label: str, size: tuple[int, int], n_frames: int, stride: int, clips_per_window: int
+) -> list[Clip]:
+    """Spread up to `clips_per_window` clips of the whole frame evenly over a window, whatever is seen in it.
+
+    The emitted range is cut into as many equal parts, and the centre frame of a clip lies in the middle of each, or as
+    near as the window's frames allow. A part whose clip would overlap the one before has none.
+
+    Parameters
+    ----------
+    name, label : what the clips are called, in place of an object and its label
+    size : height and width of the source in pixels
+
+    Returns
+    -------
+    Clips in order of time; one failed clip if the window covers too few frames.
+    """
+    span, half = (n_frames - 1) * stride + 1, n_frames // 2 * stride
+    low = max(window.start, window.emit_start - half)
+    high = min(window.stop - span, window.emit_stop - 1 - half)
+    if high < low:
+        cover = f"frames {window.start} to {window.stop - 1}"
+        short = f"no clip of {span} frames with its centre in this window fits into {cover}"
+        return [Clip(name, label, 0, (), stride, None, "failed", short)]
+    length = window.emit_stop - window.emit_start
+    clips: list[Clip] = []
+    for part in range(clips_per_window):
+        middle = window.emit_start + (2 * part + 1) * length // (2 * clips_per_window)
+        frames = tuple(range(start := min(max(low, middle - half), high), start + span, stride))
+        if not clips or start > clips[-1].frames[-1]:
+            clips.append(Clip(name, label, len(clips), frames, stride, Region(0, 0, size[1], size[0])))
+    return clips
+
+
 def boxes_at(track: ObjectTrack, frames: np.ndarray) -> np.ndarray:
     """Boxes (n, 4) on source `frames`, linear between processed frames; for placing crops only."""
     return np.stack([np.interp(frames, track.frames, track.boxes[:, side]) for side in range(4)], axis=1)

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,12 @@ import numpy as np
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients.attribution import ClipAttribution, attribute_clip
-from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, read_tracks
+from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
-from longtake.media import load_index
+from longtake.media import VideoIndex, load_index
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
@@ -31,6 +31,7 @@ from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
 PathLike = str | Path
+WHOLE_FRAME, UNLABELLED = "frame", "unlabelled"
 
 
 def analyse_window(
@@ -40,6 +41,7 @@ def analyse_window(
     window: Window,
     detections_path: PathLike,
     species: str | None,
+    labels: Sequence[str] | None = None,
     options: GradientOptions,
     seed: int,
     curves_out: PathLike,
@@ -55,6 +57,7 @@ def analyse_window(
     ----------
     detections_path : detections of the window's frames, by which clips are chosen and crops placed
     species : the video's species from the sheet; the truth of objects whose label is no class of the model
+    labels : the species that are asked about; None for all
     curves_out, clips_out, perturbations_out : tables CURVES, CLIPS and PERTURBATIONS
     maps_out : arrays ``{object}.{clip}`` (T, h, w) float16, each divided by its own maximum. The metadata's one entry
         ``clips`` is JSON with, for each of these names, `scale` (that maximum), `region` in source pixels, `frames`
@@ -79,9 +82,12 @@ def analyse_window(
         logger.warning("model %s has no encode and head: the graph of a whole clip is held in memory", options.model)
     index = load_index(index_path, video_path)
     processed, tracks = read_tracks(detections_path, window)
-    clips = [
-        clip for track in tracks for clip in _choose(processed, track, tracks, window, adapter=adapter, options=options)
-    ]
+    if options.clips == "even":
+        frame = _whole_frame(species, index)
+        tracks, clips = [frame], _even(frame, window, options)
+    else:
+        clips = _around(processed, tracks, window, adapter=adapter, options=options)
+    clips = [clip for clip in clips if labels is None or clip.label in labels]
     usable = [clip for clip in clips if clip.status != "failed"]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
     rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
@@ -144,26 +150,42 @@ def _analyse_clip(
     return _ClipResult(row, _curve_rows(entry, found, window), disturbed, _packed(entry, found, window))
 
 
-def _choose(
-    processed: np.ndarray,
-    track: ObjectTrack,
-    tracks: list[ObjectTrack],
-    window: Window,
-    *,
-    adapter: Adapter,
-    options: GradientOptions,
+def _around(
+    processed: np.ndarray, tracks: list[ObjectTrack], window: Window, *, adapter: Adapter, options: GradientOptions
 ) -> list[Clip]:
-    height, width = adapter.input_size(*track.size)
-    return choose_clips(
-        processed,
-        track,
+    """The clips around every object."""
+    clips = []
+    for track in tracks:
+        height, width = adapter.input_size(*track.size)
+        clips += choose_clips(
+            processed,
+            track,
+            window,
+            n_frames=options.max_frames,
+            stride=options.clip_stride,
+            clips_per_window=options.clips_per_window,
+            aspect=width / height if options.region == "object" else None,
+            margin=options.margin,
+            others=[other for other in tracks if other.object != track.object],
+        )
+    return clips
+
+
+def _whole_frame(species: str | None, index: VideoIndex) -> ObjectTrack:
+    """The whole frame in the place of an object: no masks, and the video's species as its label."""
+    size = (index.height, index.width)
+    return ObjectTrack(WHOLE_FRAME, species or UNLABELLED, np.empty(0, np.int64), np.empty((0, 4)), {}, size)
+
+
+def _even(frame: ObjectTrack, window: Window, options: GradientOptions) -> list[Clip]:
+    return even_clips(
         window,
+        name=frame.object,
+        label=frame.label,
+        size=frame.size,
         n_frames=options.max_frames,
         stride=options.clip_stride,
         clips_per_window=options.clips_per_window,
-        aspect=width / height if options.region == "object" else None,
-        margin=options.margin,
-        others=[other for other in tracks if other.object != track.object],
     )
 
 

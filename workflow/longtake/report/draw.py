@@ -26,7 +26,7 @@ def draw_video(
     video: str,
     windows: Sequence[Window],
     detections: Path,
-    curves: Path,
+    curves: Path | None,
     statistics: Path,
     species: Sequence[str],
     timeline_out: Path,
@@ -39,7 +39,7 @@ def draw_video(
     windows
         The planned windows of the video.
     detections, curves
-        Its merged tables.
+        Its merged tables; None for the curves of a video that was not drawn for gradients.
     statistics
         The folder that ``video_statistics`` wrote.
     species
@@ -50,7 +50,8 @@ def draw_video(
     visits = _rows(statistics / "visits.parquet", tables.VISITS)
     prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS)
     save(timeline(video, states, visits, prompts, known), timeline_out)
-    save(heatmap(video, _rows(curves, CURVES)), heatmap_out)
+    why = "no clip was analysed" if curves else "the video was not drawn for gradients (gradients.max_videos)"
+    save(heatmap(video, _rows(curves, CURVES) if curves else [], why_empty=why), heatmap_out)
     return {"windows": {state.window: state.status for state in states}}
 
 
