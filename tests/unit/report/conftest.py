@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from longtake.store.schemas import PROMPTS
+from longtake.store.tables import write_table
 from longtake.windows import Window
 
 EVIL = "<script>alert('x')</script>"
@@ -62,6 +64,14 @@ class Run:
             output = self.results / "annotate" / video / f"window-{number:04d}.parquet"
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_bytes(b"")
+
+    def prompts(self, video: str, rows: list[dict[str, Any]]) -> None:
+        """How a video's prompts fared: each well, unless a row says otherwise."""
+        well = {
+            "video": video, "row": 2, "object": "a", "label": "carp", "kind": "box", "frame": 7, "acts_on_frame": 5,
+            "time_s": 0.7, "clipped": False, "status": "ok", "reason": "", "lost": False,
+        }  # fmt: skip
+        write_table(self.results / "detections" / f"{video}.prompts.parquet", [well | row for row in rows], PROMPTS)
 
 
 @pytest.fixture

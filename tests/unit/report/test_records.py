@@ -83,11 +83,12 @@ def test_clips_that_failed_are_listed_by_reason(run: Any) -> None:
 
 
 def test_prompts_that_could_not_act(run: Any) -> None:
-    prompt = {"object": "a", "frame": 7, "status": "failed", "reason": "lies outside the frame"}
-    run.window("good", 0, facts={"prompts": [{"object": "b", "status": "ok", "box_iou": 0.9}, prompt]})
+    run.prompts("good", [{"row": 2, "object": "b", "iou": 0.9}, {"row": 3, "object": "a", "status": "failed"}])
     read = read_run(run.results)
     assert [p["object"] for p in prompts_of(read, "good")] == ["b", "a"]
-    assert any(t.what == "good, prompt of a at frame 7" for t in troubles(read))
+    assert prompts_of(read, "late") == []
+    (found,) = (t for t in troubles(read) if "prompt" in t.what)
+    assert (found.what, found.status) == ("good, prompt of a at frame 7", "failed")
 
 
 @pytest.mark.parametrize("torn", ["", "{", "[1]", '{"status": "ok"}'])

@@ -11,6 +11,7 @@ from typing import Any
 from longtake import __version__
 from longtake.report import sections
 from longtake.report.markup import Markup, element
+from longtake.report.prompts import prompts_section
 from longtake.report.records import Run, Trouble, read_run, troubles
 from longtake.store.atomic import atomic_path
 
@@ -19,7 +20,8 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _SHOWN = ("av", "matplotlib", "numpy", "opencv-python-headless", "polars", "pyarrow", "snakemake", "torch",
           "transformers")  # fmt: skip
 _LINKS = (
-    ("attention", "What needs a look"), ("videos", "Videos"), ("species", "Species"), ("memory", "Memory and time"),
+    ("attention", "What needs a look"), ("videos", "Videos"), ("prompts", "Prompts"), ("species", "Species"),
+    ("memory", "Memory and time"),
     ("provenance", "How it was made"),
 )  # fmt: skip
 
@@ -101,6 +103,7 @@ def _page(
     yield "<main>"
     yield sections.attention(found, run.command)
     yield from sections.videos(run, species)
+    yield prompts_section(run)
     yield from sections.species_section(run, species, pages)
     yield sections.memory(run.records)
     yield sections.provenance(settings, versions(), run)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from longtake.errors import SchemaError
 from longtake.figures import WindowState, band
-from longtake.store.schemas import CLIPS, DETECTIONS
+from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table, scan_batches
 from longtake.windows import Window, read_windows
 
@@ -242,22 +242,18 @@ def _clip_reasons(run: Run, record: Record) -> Counter[tuple[str, str]]:
     return Counter(pair for pair in told if pair[0] != "ok")
 
 
-def prompts_of(run: Run, video: str) -> list[Mapping[str, Any]]:
-    """The prompts of a video with what the model drew where they acted, as the window jobs recorded them."""
-    return [
-        prompt
-        for record in run.records
-        if record.rule == "annotate_window" and record.wildcards.get("video") == video
-        for prompt in record.facts.get("prompts") or []
-        if isinstance(prompt, dict)
-    ]
+def prompts_of(run: Run, video: str) -> list[dict[str, Any]]:
+    """Read how the prompts of a video fared; nothing where its windows have not been merged."""
+    try:
+        return read_table(run.results / "detections" / f"{video}.prompts.parquet", PROMPTS).to_pylist()
+    except SchemaError:
+        return []
 
 
 def _prompt_troubles(run: Run) -> list[Trouble]:
-    found = []
-    for video in run.plan:
-        for prompt in prompts_of(run, video):
-            if prompt.get("status") == "failed":
-                what = f"{video}, prompt of {prompt.get('object', '')} at frame {prompt.get('frame', '')}"
-                found.append(Trouble(what, "failed", str(prompt.get("reason", "")), run.command))
-    return found
+    return [
+        Trouble(f"{video}, prompt of {row['object']} at frame {row['frame']}", "failed", row["reason"], run.command)
+        for video in run.plan
+        for row in prompts_of(run, video)
+        if row["status"] == "failed"
+    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from longtake.figures import looks, timeline
 from longtake.figures.style import clock
 from longtake.figures.timelines import NO_OBJECTS
 from longtake.report.markup import Markup, definitions, details, element, number, picture, status, table
+from longtake.report.prompts import prompts_tile, video_prompts
 from longtake.report.records import Record, Run, Trouble, prompts_of, window_states
 from longtake.statistics import tables
 from longtake.store.tables import read_table
@@ -46,6 +46,7 @@ def summary(run: Run, found: Sequence[Trouble], species: Sequence[str]) -> Marku
         ("Videos", str(len(run.videos)), f"{readable} readable, {clock(seconds)} in all"),
         ("Windows", str(len(states)), _counts(states)),
         ("Clips", str(sum(clips.values())), ", ".join(f"{n} {name}" for name, n in clips.items() if n)),
+        prompts_tile(run),
         ("Species", str(len(species)), ", ".join(species[:6]) + (" …" if len(species) > 6 else "")),
         ("To look at", str(len(found)), "unreadable, failed, missing or approximate"),
     ]
@@ -134,7 +135,7 @@ def _video(run: Run, video: str, species: Sequence[str]) -> Iterator[Markup]:
     )
     objects = rows_of(folder / "objects.parquet", tables.OBJECTS)
     yield details(f"{len(objects)} objects", _objects(objects))
-    yield _prompts(prompts_of(run, video))
+    yield video_prompts(prompts_of(run, video))
 
 
 def _objects(rows: Sequence[Row]) -> Markup:
@@ -148,20 +149,6 @@ def _objects(rows: Sequence[Row]) -> Markup:
     )  # fmt: skip
     body = [(row["object"], row["species"], *(number(row[name]) for name in names)) for row in rows[:MOST_ROWS]]
     return table(head, body, numeric=range(2, 11), empty="No object was tracked.")
-
-
-def _prompts(prompts: Sequence[Row]) -> Markup:
-    """How well what was drawn agrees with the prompt, where it acted: the first thing to doubt in a poor track."""
-    known = [float(p["box_iou"]) for p in prompts if isinstance(p.get("box_iou"), int | float)]
-    words = f"{len(prompts)} prompts" + (f", median IoU with what was drawn {median(known):.2f}" if known else "")
-    ordered = sorted(prompts, key=lambda p: (p.get("status") == "ok", p.get("box_iou") or 0.0))
-    body = [
-        (p.get("object", ""), p.get("label", ""), p.get("frame", ""), p.get("acts_on_frame", ""),
-         number(p.get("box_iou"), 2), status(str(p.get("status", ""))), p.get("reason", ""))
-        for p in ordered[:MOST_ROWS]
-    ]  # fmt: skip
-    head = ("Object", "Species", "Frame", "Acts on frame", "Box IoU", "Status", "Reason")
-    return details(words, table(head, body, numeric=(2, 3, 4), empty="No prompt was recorded."))
 
 
 def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path]) -> Iterator[Markup]:
