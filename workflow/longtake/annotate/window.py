@@ -219,7 +219,6 @@ def _identity(job: _Job) -> dict[str, str]:
         "max_conditioning_frames": str(job.tracker.max_conditioning_frames),
         "frame_interval": str(job.frame_interval),
         "decoded size (video_scale_factor)": f"{width} x {height}",
-        "direction": job.direction,
     }
 
 
