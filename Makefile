@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/laptop
-SLURM_PACKAGES := slurmctld slurmd slurm-client munge
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core
 export PYTHONPATH := workflow
 
-.PHONY: demo test test-slurm lint bench models readme constraints
+.PHONY: demo test test-slurm cluster slurm-packages lint bench models readme constraints
 
 demo: .venv/run
 	$(SNAKEMAKE) --configfile config/demo/config.yaml
@@ -15,12 +15,19 @@ demo: .venv/run
 test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# The workflow through a SLURM that the tests start and stop. As root on Debian or Ubuntu this installs its packages.
-test-slurm: .venv/dev
+# The workflow through a SLURM that the tests start and stop.
+test-slurm: .venv/dev slurm-packages
+	LONGTAKE_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm
+
+# A SLURM on this machine to try the profile on, without a cluster; it says how, and ends with Ctrl-C.
+cluster: .venv/dev slurm-packages
+	$(BIN)/python tests/slurm/cluster.py
+
+# As root on Debian or Ubuntu this installs what a SLURM of one's own needs.
+slurm-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(SLURM_PACKAGES) >/dev/null 2>&1; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); fi
-	LONGTAKE_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,10 +1,14 @@
 """A real SLURM of several nodes on this machine, in one folder, for as long as the tests take.
 
-munged, slurmctld and one slurmd a node run in the foreground as children of this process, with a key, a socket and
-ports of their own, so that they meet neither a SLURM of the system nor a second test run. Nodes claim more processors
-and memory than the machine has, and GPUs that are copies of /dev/null: enough for a scheduler, which never looks.
+munged, mariadbd and slurmdbd (the accounts), slurmctld and one slurmd a node run in the foreground as children of this
+process, with a key, sockets and ports of their own, so that they meet neither a SLURM of the system nor a second test
+run. Nodes claim more processors and memory than the machine has, and GPUs that are copies of /dev/null: enough for a
+scheduler, which never looks. Memory is enforced: a job is killed that uses more than it asked for.
+
+As a program it starts such a cluster to try the profile on, until Ctrl-C.
 """
 
+import json
 import os
 import re
 import secrets
@@ -20,7 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLIENTS = ("sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo", "sacct", "sacctmgr", "sshare")
-COMMANDS = ("munged", "slurmctld", "slurmd", *CLIENTS, "setpriv")
+COMMANDS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", *CLIENTS, "setpriv")
+# Where Debian's mariadb-server-core keeps what makes an empty database a usable one.
+SYSTEM_TABLES = [
+    Path("/usr/share/mysql") / f"mysql_{name}.sql"
+    for name in ("system_tables", "performance_tables", "system_tables_data")
+]
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,8 @@ def missing():
         return "a SLURM of our own needs root"
     absent = [name for name in COMMANDS if shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None]
     if absent:
-        return f"{', '.join(absent)} not found: apt-get install slurmctld slurmd slurm-client munge"
+        packages = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core"
+        return f"{', '.join(absent)} not found: apt-get install {packages}"
     return ""
 
 
@@ -94,6 +104,7 @@ def running_cluster(nodes=NODES):
         write_files(path, nodes)
         stack.enter_context(daemon(cluster, "munged", *munge_options(path)))
         wait_until((path / "munge.socket").exists, "munged made no socket", path)
+        start_accounts(cluster, stack)
         stack.enter_context(daemon(cluster, "slurmctld", "-D"))
         for node in nodes:
             stack.enter_context(daemon(cluster, "slurmd", "-D", "-N", node.name, name=f"slurmd-{node.name}"))
@@ -101,6 +112,33 @@ def running_cluster(nodes=NODES):
         ready = {node.name: "idle" for node in nodes}
         wait_until(lambda: cluster.nodes() == ready, "the nodes did not come up", path)
         yield cluster
+
+
+def start_accounts(cluster, stack):
+    """A database of our own, and the daemon that keeps the accounts in it."""
+    path = cluster.path
+    small = (
+        "--innodb-buffer-pool-size=16M",
+        "--innodb-log-file-size=8M",
+        "--innodb-lock-wait-timeout=900",
+        "--user=root",
+        f"--datadir={path}/accounts",
+    )
+    program = shutil.which("mariadbd", path=os.environ["PATH"] + ":/usr/sbin")
+    tables = "".join(["create database mysql;\nuse mysql;\n", *(file.read_text() for file in SYSTEM_TABLES)])
+    said = subprocess.run(
+        [program, "--no-defaults", "--bootstrap", *small], input=tables, capture_output=True, text=True
+    )
+    (path / "mariadbd-bootstrap.log").write_text(said.stderr)
+    ports = Ports.read(path)
+    private = (f"--socket={path}/mariadb.socket", "--bind-address=127.0.0.1", f"--port={ports.database}")
+    options = ("--no-defaults", *small, *private, f"--pid-file={path}/mariadbd.own.pid", "--skip-grant-tables")
+    stack.enter_context(daemon(cluster, "mariadbd", *options))
+    log = path / "mariadbd.log"
+    wait_until(lambda: "ready for connections" in log.read_text(), "the database did not start", path)
+    stack.enter_context(daemon(cluster, "slurmdbd", "-D"))
+    named = ("sacctmgr", "--immediate", "add", "cluster", "longtake")
+    wait_until(lambda: "longtake" in cluster.ask(*named), "slurmdbd does not answer", path)
 
 
 def cancel_everything(cluster):
@@ -165,8 +203,12 @@ def write_files(path, nodes):
             device = path / f"gpu-{node.name}-{number}"
             os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
             devices.append(f"NodeName={node.name} Name=gpu Type={node.gpu_model} File={device}")
+    (path / "accounts").mkdir()
     (path / "gres.conf").write_text("\n".join([*devices, ""]))
-    (path / "slurm.conf").write_text(slurm_conf(path, nodes))
+    ports = Ports.free(path, nodes)
+    (path / "slurm.conf").write_text(slurm_conf(path, nodes, ports))
+    (path / "slurmdbd.conf").touch(mode=0o600)
+    (path / "slurmdbd.conf").write_text(slurmdbd_conf(path, ports))
     # Snakemake's plugin takes every SLURM_ variable from the environment of a job's own srun, and of a driver that is a
     # job itself: SLURM_CONF too, and without it these look in /etc/slurm only.
     (path / "bin").mkdir()
@@ -176,12 +218,50 @@ def write_files(path, nodes):
         command.chmod(0o755)
 
 
-def slurm_conf(path, nodes):
-    controller, *ports = free_ports(1 + len(nodes))
+@dataclass(frozen=True)
+class Ports:
+    """The ports of one cluster, kept in its folder."""
+
+    controller: int
+    accounts: int
+    database: int
+    nodes: tuple[int, ...]
+
+    @classmethod
+    def free(cls, path, nodes):
+        controller, accounts, database, *others = free_ports(3 + len(nodes))
+        (path / "ports.json").write_text(json.dumps([controller, accounts, database, others]))
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path):
+        *single, nodes = json.loads((path / "ports.json").read_text())
+        return cls(*single, tuple(nodes))
+
+
+def slurmdbd_conf(path, ports):
+    lines = [
+        "AuthType=auth/munge",
+        f"AuthInfo=socket={path}/munge.socket",
+        "DbdHost=localhost",
+        "DbdAddr=127.0.0.1",
+        f"DbdPort={ports.accounts}",
+        "SlurmUser=root",
+        f"PidFile={path}/slurmdbd.own.pid",
+        "StorageType=accounting_storage/mysql",
+        "StorageHost=127.0.0.1",
+        f"StoragePort={ports.database}",
+        "StorageUser=root",
+        "StorageLoc=longtake_accounts",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def slurm_conf(path, nodes, ports):
     lines = [
         "ClusterName=longtake",
         f"SlurmctldHost={socket.gethostname().split('.')[0]}(127.0.0.1)",
-        f"SlurmctldPort={controller}",
+        f"SlurmctldPort={ports.controller}",
         "SlurmUser=root",
         "SlurmdUser=root",
         "AuthType=auth/munge",
@@ -198,15 +278,21 @@ def slurm_conf(path, nodes):
         "GresTypes=gpu",
         "SlurmdParameters=config_overrides",
         "ReturnToService=2",
-        # As where a site keeps no accounts: jobs are asked after with squeue.
-        "AccountingStorageType=accounting_storage/none",
-        "JobAcctGatherType=jobacct_gather/none",
+        "AccountingStorageType=accounting_storage/slurmdbd",
+        "AccountingStorageHost=127.0.0.1",
+        f"AccountingStoragePort={ports.accounts}",
+        # What authenticates towards slurmdbd: its own entry, although it is the socket of AuthInfo again.
+        f"AccountingStoragePass={path}/munge.socket",
+        # Resident memory is looked at every second; a job with more than it asked for is killed.
+        "JobAcctGatherType=jobacct_gather/linux",
+        "JobAcctGatherFrequency=task=1",
+        "JobAcctGatherParams=OverMemoryKill",
         # Finished jobs are remembered until the last test has asked.
         "MinJobAge=3600",
         "KillWait=2",
         "SchedulerParameters=sched_interval=1,batch_sched_delay=0",
     ]
-    for node, port in zip(nodes, ports, strict=True):
+    for node, port in zip(nodes, ports.nodes, strict=True):
         gres = f"Gres=gpu:{node.gpu_model}:{node.gpus}" if node.gpus else ""
         lines.append(
             f"NodeName={node.name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=64000"
@@ -223,3 +309,22 @@ def free_ports(number):
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+def main():
+    print("Starting a SLURM in a folder of its own ...", flush=True)
+    with running_cluster() as cluster:
+        print(
+            "Ready. In another terminal, from the checkout:\n\n"
+            f"  export SLURM_CONF={cluster.path}/slurm.conf PATH={cluster.path}/bin:$PATH\n"
+            "  .venv/bin/snakemake --profile profiles/slurm --configfile config/demo/config.yaml\n"
+            "  sinfo; squeue; sacct --format=jobid,comment%60,state,reqmem,maxrss\n\n"
+            "Ctrl-C here ends it, and removes the folder.",
+            flush=True,
+        )
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()
