@@ -26,7 +26,7 @@ def test_the_embedded_tracker_is_small_and_loads_as_float32(tracker):
 
 def test_the_embedded_tracker_follows_held_out_animals(tracker):
     scene = make_scene(HELD_OUT_SEED + 1000, duration_s=12, n_animals=3, species=["darter", "jelly", "eel"])
-    followed = evaluate_scene(tracker, scene, every=PROMPT_EVERY)
+    followed, _ = evaluate_scene(tracker, scene, every=PROMPT_EVERY)
     assert len(followed) == 3
     assert np.concatenate([animal.iou for animal in followed]).mean() >= 0.6
 

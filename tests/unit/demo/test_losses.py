@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from longtake.demo.exercises import follow, paint
-from longtake.demo.lessons import Lesson
-from longtake.demo.losses import mask_loss, tracking_loss
+from longtake.demo.lessons import Aside, Lesson
+from longtake.demo.losses import aside_loss, mask_loss, tracking_loss
 from longtake.demo.tracker import new_tracker
 from longtake.demo.unroll import Step
 
@@ -29,7 +29,8 @@ def lesson(visible):
         owner=np.zeros(n, np.int64),
         targets=np.full((n, 1, 96, 96), 255, np.uint8),
         visible=np.array(visible, np.int8)[:, None],
-        boxes=np.zeros((n, 4), np.float32),
+        points=np.zeros((n, 2, 2), np.float32),
+        labels=np.array([2, 3], np.int32),
         indices=[0],
     )
 
@@ -45,6 +46,15 @@ def test_an_absent_animal_costs_its_score_and_not_its_mask():
     assert float(right) < 0.01
     # One absence of two animals claimed with a logit of 20, at three times the weight of a presence.
     assert float(wrong) == pytest.approx(30.0, abs=0.05)
+
+
+def test_a_point_on_nothing_costs_its_score_only():
+    targets = np.stack([np.full((96, 96), 255, np.uint8), np.zeros((96, 96), np.uint8)])
+    aside = Aside(np.zeros(2, np.int64), np.zeros((2, 1, 2), np.float32), targets)
+    assert float(aside_loss(step([20.0, -20.0]), aside)) < 0.01
+    # One of two points claims what is not there, with a logit of 20.
+    assert float(aside_loss(step([20.0, 20.0]), aside)) == pytest.approx(10.0, abs=0.05)
+    assert float(aside_loss(step([-20.0, -20.0]), aside)) == pytest.approx(10.0, abs=0.05)
 
 
 def test_a_sliver_counts_neither_way():

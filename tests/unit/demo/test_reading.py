@@ -1,11 +1,11 @@
 import torch
 
 from longtake.demo.lessons import Stage, make_lesson
-from longtake.demo.reading import readings, recognition_loss
-from longtake.demo.tracker import new_tracker
-from longtake.demo.train_tracker import forward
+from longtake.demo.reading import covered_cells, readings, recognition_loss
+from longtake.demo.tracker import IMAGE_SIZE, new_tracker
+from longtake.demo.train_tracker import forward, lesson_features
 
-STAGE = Stage("test", 1, 1, 3, (2, 3), (0, 0), (3, 5), (1.0, 2.0))
+STAGE = Stage("test", 1, 1, 3, (2, 3), (0, 0), (3, 5), (1.0, 2.0), side=IMAGE_SIZE)
 
 
 def test_shares_are_the_attention_that_the_layer_computes():
@@ -15,7 +15,8 @@ def test_shares_are_the_attention_that_the_layer_computes():
     layer.register_forward_hook(lambda module, args, output: seen.update(output=output[0]))
     layer.register_forward_pre_hook(lambda module, args, inputs: seen.update(inputs), with_kwargs=True)
     with torch.no_grad(), readings(model) as found:
-        forward(model, make_lesson(0, 0, STAGE))
+        lesson = make_lesson(0, 0, STAGE)
+        forward(model, lesson, lesson_features(model, lesson))
     assert len(found.shares) == 2
     torch.testing.assert_close(found.shares[0].sum(-1), torch.ones(found.shares[0].shape[:2]))
     # Two memories by now: the prompt's and the first tracked frame's.
@@ -34,8 +35,8 @@ def test_recognition_is_cheapest_where_the_own_cells_are_read():
     model = new_tracker(0)
     lesson = make_lesson(0, 0, STAGE)
     with torch.no_grad(), readings(model) as found:
-        forward(model, lesson)
-    before = float(recognition_loss(model, found, lesson))
+        forward(model, lesson, lesson_features(model, lesson))
+    before = float(recognition_loss(model, found, lesson, covered_cells(model, lesson)))
     cells = model.backbone_feature_sizes[-1][0]
     targets = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(lesson.targets).float() / 255, cells)
     own = (targets > 0.5).flatten(2).float()
@@ -43,4 +44,4 @@ def test_recognition_is_cheapest_where_the_own_cells_are_read():
         keys = torch.cat([own[:, k] for k in range(t)], dim=1)
         ideal = torch.where(own[:, t, :, None] > 0, keys[:, None], 1 - keys[:, None])
         shares.copy_(ideal / ideal.sum(-1, keepdim=True).clamp(min=1))
-    assert float(recognition_loss(model, found, lesson)) < 0.1 * before
+    assert float(recognition_loss(model, found, lesson, covered_cells(model, lesson))) < 0.1 * before

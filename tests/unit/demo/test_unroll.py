@@ -3,8 +3,8 @@ import torch
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from longtake.demo.tracker import IMAGE_SIZE, new_tracker, save_tracker
-from longtake.demo.unroll import encode, unroll
+from longtake.demo.tracker import IMAGE_SIZE, grown, new_tracker, save_tracker
+from longtake.demo.unroll import Asked, boxes_around, encode, unroll
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,23 @@ def model():
     return new_tracker(0).eval()
 
 
-def stock_logits(model, pixels, boxes, indices):
+BOXES = torch.tensor([[20.0, 30.0, 90.0, 80.0], [60.0, 100.0, 150.0, 160.0]])
+
+
+def masks_of(boxes):
+    masks = torch.zeros(len(boxes), 1, IMAGE_SIZE, IMAGE_SIZE)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[0, top:bottom, left:right] = 1
+    return masks
+
+
+def frames_of(model, count, seed=1, objects=2):
+    pixels = torch.randn(count, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(seed))
+    levels = encode(model, pixels)
+    return pixels, [[level[t : t + 1].expand(objects, -1, -1, -1) for level in levels] for t in range(count)]
+
+
+def stock_logits(model, pixels, asked, indices):
     """The library's own session, streaming, object by object."""
     session = Sam2VideoInferenceSession(
         video=None, video_height=IMAGE_SIZE, video_width=IMAGE_SIZE, dtype=torch.float32
@@ -21,27 +37,37 @@ def stock_logits(model, pixels, boxes, indices):
     outputs = []
     for t, index in enumerate(indices):
         if t == 0:
-            for number, box in enumerate(boxes):
-                inputs = {
-                    "point_coords": box.reshape(1, 1, 2, 2),
-                    "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
-                }
-                session.add_point_inputs(session.obj_id_to_idx(number), index, inputs)
-            session.obj_with_new_inputs = list(range(len(boxes)))
+            for number in range(len(asked.points)):
+                known = session.obj_id_to_idx(number)
+                if asked.masks is None:
+                    points = {
+                        "point_coords": asked.points[None, number, None],
+                        "point_labels": asked.labels[None, None],
+                    }
+                    session.add_point_inputs(known, index, points)
+                else:
+                    session.add_mask_inputs(known, index, asked.masks[number : number + 1])
+            session.obj_with_new_inputs = list(range(len(asked.points)))
         outputs.append(model(inference_session=session, frame=pixels[t], frame_idx=index))
     return outputs
 
 
-@pytest.mark.parametrize("indices", [[0, 1, 2, 3, 4, 5, 6, 7], [3, 40, 41, 42]])
-def test_training_forward_equals_the_stock_session(model, indices):
-    generator = torch.Generator().manual_seed(1)
-    pixels = torch.randn(len(indices), 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
-    boxes = torch.tensor([[20.0, 30.0, 90.0, 80.0], [60.0, 100.0, 150.0, 160.0]])
-    expected = stock_logits(model, pixels, boxes, indices)
+ASKED = {
+    "boxes": boxes_around(BOXES),
+    "points": Asked(BOXES.reshape(2, 2, 2), torch.tensor([1, 0], dtype=torch.int32)),
+    "masks": Asked(BOXES.reshape(2, 2, 2), torch.tensor([2, 3], dtype=torch.int32), masks_of(BOXES)),
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "indices"),
+    [("boxes", [0, 1, 2, 3, 4, 5]), ("boxes", [3, 40, 41, 42]), ("points", [0, 1, 2]), ("masks", [0, 1, 2])],
+)
+def test_training_forward_equals_the_stock_session(model, asked, indices):
     with torch.no_grad():
-        levels = encode(model, pixels)
-        features = [[level[t : t + 1].expand(2, -1, -1, -1) for level in levels] for t in range(len(indices))]
-        steps = unroll(model, features, boxes, indices)
+        pixels, features = frames_of(model, len(indices))
+        expected = stock_logits(model, pixels, ASKED[asked], indices)
+        steps, _ = unroll(model, features, ASKED[asked], indices)
     for step, stock in zip(steps, expected, strict=True):
         torch.testing.assert_close(step.score, stock.object_score_logits.flatten(), atol=2e-3, rtol=2e-3)
         is_seen = step.score > 0
@@ -49,11 +75,33 @@ def test_training_forward_equals_the_stock_session(model, indices):
         assert (stock.pred_masks[~is_seen] == -1024).all()
 
 
+def test_lessons_that_carry_memories_equal_one_unroll(model):
+    with torch.no_grad():
+        _, features = frames_of(model, 6)
+        whole, _ = unroll(model, features, ASKED["boxes"], range(6))
+        _, memories = unroll(model, features[:4], ASKED["boxes"], range(4))
+        carried = {index: memories[index].detached() for index in (1, 2, 3)}
+        later, memories = unroll(model, [features[0], *features[4:]], ASKED["boxes"], [0, 4, 5], carried=carried)
+    assert set(memories) == set(range(6))
+    for step, expected in zip(later[1:], whole[4:], strict=True):
+        torch.testing.assert_close(step.logits, expected.logits)
+        torch.testing.assert_close(step.score, expected.score)
+
+
+def test_a_grown_tracker_keeps_its_weights_and_the_encodings_of_the_latest_frames_and_the_prompt():
+    young = new_tracker(0, 192, 5)
+    old = grown(young, IMAGE_SIZE, 3)
+    name = "memory_temporal_positional_encoding"
+    for key, value in old.state_dict().items():
+        assert key == name or value.equal(young.state_dict()[key]), key
+    assert old.state_dict()[name].equal(young.state_dict()[name][[0, 1, 4]])
+    assert (old.config.image_size, old.num_maskmem) == (IMAGE_SIZE, 3)
+    assert old.backbone_feature_sizes[-1] == [IMAGE_SIZE // 16] * 2
+
+
 def test_every_weight_that_tracking_uses_gets_a_gradient(model):
-    pixels = torch.randn(4, 3, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(2))
-    levels = encode(model, pixels)
-    features = [[level[t : t + 1] for level in levels] for t in range(4)]
-    steps = unroll(model, features, torch.tensor([[20.0, 30.0, 90.0, 80.0]]), [0, 1, 2, 3])
+    _, features = frames_of(model, 4, seed=2, objects=1)
+    steps, _ = unroll(model, features, boxes_around(BOXES[:1]), [0, 1, 2, 3])
     loss = sum(step.logits.square().mean() + step.score.mean() + step.iou.mean() for step in steps)
     loss.backward()
     without = {name for name, parameter in model.named_parameters() if parameter.grad is None}

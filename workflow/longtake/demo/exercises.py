@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
 from longtake.demo.losses import mask_loss
-from longtake.demo.tracker import IMAGE_SIZE
-from longtake.demo.unroll import Step, unroll
+from longtake.demo.tracker import input_side
+from longtake.demo.unroll import Step, boxes_around, unroll
 from longtake.streams import stream
 
 _CELL = 4  # model pixels per cell of the low-resolution masks
@@ -29,7 +29,7 @@ def paint(model: Sam2VideoModel, *, seed: int, steps: int, batch: int = 24) -> l
     modules = (model.mask_decoder, model.prompt_encoder)
     parameters = [parameter for module in modules for parameter in module.parameters()]
     rng = stream(seed, "exercises", "paint")
-    return _practise(model, parameters, lambda: _world(rng, batch, 1, model.hidden_dim), steps, rate=8e-4)
+    return _practise(model, parameters, lambda: _world(rng, batch, 1, model), steps, rate=8e-4)
 
 
 def follow(model: Sam2VideoModel, *, seed: int, steps: int, batch: int = 16) -> list[float]:
@@ -39,7 +39,7 @@ def follow(model: Sam2VideoModel, *, seed: int, steps: int, batch: int = 16) -> 
     """
     parameters = [value for name, value in model.named_parameters() if not name.startswith("vision_encoder")]
     rng = stream(seed, "exercises", "follow")
-    return _practise(model, parameters, lambda: _world(rng, batch, 3, model.hidden_dim), steps, rate=6e-4)
+    return _practise(model, parameters, lambda: _world(rng, batch, 3, model), steps, rate=6e-4)
 
 
 World = tuple[list[list[torch.Tensor]], torch.Tensor, list[torch.Tensor]]
@@ -60,7 +60,8 @@ def _practise(
             group["lr"] = rate * min(1.0, (step + 1) / 30)
         features, boxes, targets = world()
         losses = [
-            _loss(*pair) for pair in zip(unroll(model, features, boxes, range(len(features))), targets, strict=True)
+            _loss(*pair)
+            for pair in zip(unroll(model, features, boxes_around(boxes), range(len(features)))[0], targets, strict=True)
         ]
         optimiser.zero_grad(set_to_none=True)
         torch.stack([loss for loss, _ in losses]).sum().backward()
@@ -76,12 +77,13 @@ def _loss(step: Step, target: torch.Tensor) -> tuple[torch.Tensor, float]:
     return loss + F.softplus(-step.score).mean(), float(iou.mean())
 
 
-def _world(rng: np.random.Generator, batch: int, frames: int, channels: int) -> World:
+def _world(rng: np.random.Generator, batch: int, frames: int, model: Sam2VideoModel) -> World:
     """Features of two drifting ellipses, each marked by a random code; the boxes and masks of the first."""
-    size = IMAGE_SIZE // _CELL
-    centres = rng.uniform(0.1, 0.9, (2, batch, 2)) * IMAGE_SIZE
-    halves = rng.uniform(0.04, 0.17, (2, batch, 2)) * IMAGE_SIZE
-    drifts = rng.normal(0, 0.03, (2, batch, 2)) * IMAGE_SIZE
+    side, channels = input_side(model), model.hidden_dim
+    size = side // _CELL
+    centres = rng.uniform(0.1, 0.9, (2, batch, 2)) * side
+    halves = rng.uniform(0.04, 0.17, (2, batch, 2)) * side
+    drifts = rng.normal(0, 0.03, (2, batch, 2)) * side
     codes = rng.normal(0, 1, (2, batch, channels, 1, 1)).astype(np.float32)
     fine = [torch.zeros(batch, channels // 8, size, size), torch.zeros(batch, channels // 4, size // 2, size // 2)]
     features, targets = [], []

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from longtake.demo.lessons import TARGET_SIZE, Lesson
+from longtake.demo.lessons import Aside, Lesson
 from longtake.demo.unroll import Step
 
 
@@ -25,13 +25,25 @@ def tracking_loss(steps: list[Step], lesson: Lesson) -> tuple[torch.Tensor, dict
         total = total + (presence * weight).sum() / known.sum().clamp(min=1)
         if not seen.any():
             continue
-        size = [TARGET_SIZE, TARGET_SIZE]
-        logits = F.interpolate(step.logits, size=size, mode="bilinear", align_corners=False)[seen, 0]
-        mask, iou = mask_loss(logits, target[seen])
+        mask, iou = mask_loss(_enlarged(step.logits, target)[seen], target[seen])
         total = total + mask + F.mse_loss(step.iou[seen], iou)
         (later if t else first).append(float(iou.mean()))
     figures = {"loss": float(total.detach()) / len(steps), "first": _mean(first), "later": _mean(later)}
     return total / len(steps), figures
+
+
+def aside_loss(step: Step, aside: Aside) -> torch.Tensor:
+    """Points on an animal give its mask, points on water and stones give nothing, and the score tells."""
+    target = torch.from_numpy(aside.targets).float() / 255
+    seen = target.flatten(1).any(1)
+    presence = F.binary_cross_entropy_with_logits(step.score, seen.float())
+    mask, iou = mask_loss(_enlarged(step.logits, target)[seen], target[seen])
+    return presence + mask + F.mse_loss(step.iou[seen], iou)
+
+
+def _enlarged(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Logits (n, 1, h, w) at the size of the targets (n, s, s): (n, s, s)."""
+    return F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def mask_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ late. Here the last cross-attention is told directly: cells of the animal look a
 memories, cells of another animal look elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,20 +55,32 @@ def _shares(module: Any, inputs: dict[str, Any]) -> torch.Tensor:
     return logits[..., : logits.shape[-1] - n_pointers].softmax(-1)
 
 
-def recognition_loss(model: Sam2VideoModel, found: Readings, lesson: Lesson) -> torch.Tensor:
-    """Mean over tracked frames of -log(share on the own memory cells), and of -log(1 - it) for other animals."""
+def covered_cells(model: Sam2VideoModel, lesson: Lesson) -> dict[int, torch.Tensor]:
+    """By frame number, which of the Q cells of memory each animal covers by half or more: (N, Q) bool."""
     cells = model.backbone_feature_sizes[-1][0]
     targets = torch.from_numpy(lesson.targets).float() / 255
-    covered = (F.adaptive_avg_pool2d(targets, (cells, cells)) > _HALF).flatten(2)  # (N, T, Q)
+    covered = (F.adaptive_avg_pool2d(targets, (cells, cells)) > _HALF).flatten(2)
+    return {index: covered[:, t] for t, index in enumerate(lesson.indices)}
+
+
+def recognition_loss(
+    model: Sam2VideoModel, found: Readings, lesson: Lesson, covered: Mapping[int, torch.Tensor]
+) -> torch.Tensor:
+    """Mean over tracked frames of -log(share on the own memory cells), and of -log(1 - it) for other animals.
+
+    `covered` as `covered_cells` gives it, and for the frames whose memories the lesson was given.
+    """
     owner = torch.from_numpy(lesson.owner)
     others = (owner[:, None] == owner[None, :]) & ~torch.eye(len(owner), dtype=torch.bool)
     total = torch.zeros(())
-    for t, shares in enumerate(found.shares, start=1):
-        read = [lesson.indices.index(k) for k in memory_frames(model, lesson.indices, t)]
-        own = covered[:, read].flatten(1)
+    prompted, *tracked = lesson.indices
+    for index, shares in zip(tracked, found.shares, strict=True):
+        known = [frame for frame in covered if frame < index]
+        own = torch.cat([covered[k] for k in memory_frames(model, prompted, index, known)], dim=1)
+        now = covered[index]
         caught = (shares * own[:, None, :]).sum(-1).clamp(1e-5, 1 - 1e-5)
-        same = covered[:, t] & own.any(1)[:, None]
-        strange = (others.float() @ covered[:, t].float() > 0) & own.any(1)[:, None] & ~covered[:, t]
+        same = now & own.any(1)[:, None]
+        strange = (others.float() @ now.float() > 0) & own.any(1)[:, None] & ~now
         for cells_of, value in ((same, -caught.log()), (strange, -(1 - caught).log())):
             total = total + (value * cells_of).sum() / cells_of.sum().clamp(min=1)
     return total / max(1, len(found.shares))

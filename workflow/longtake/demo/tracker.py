@@ -16,11 +16,17 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoAttentio
 
 from longtake.store.atomic import atomic_path
 
-IMAGE_SIZE = 192
+IMAGE_SIZE = 256
+"""Side of the finished tracker's input in pixels."""
+FIRST_SIZE = 192
+"""Side of the input while the tracker is young: a step costs half as much."""
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+MEMORIES = 3
+"""Memories that the finished tracker reads: the prompt's and those of the two last frames."""
 _HIDDEN = 128
 _STAGES = [32, 64, 128, 192]
+_WINDOWS = {192: [8, 8, 12, 6], 256: [8, 8, 16, 8]}
 _UNSET = {
     "memory_temporal_positional_encoding",
     "no_memory_embedding",
@@ -45,22 +51,22 @@ _STARTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def tracker_config() -> Sam2VideoConfig:
-    """The configuration: 192 x 192 input, a four-stage Hiera, 128 channels, five memories.
+def tracker_config(size: int = IMAGE_SIZE, memories: int = MEMORIES) -> Sam2VideoConfig:
+    """The configuration: `size` x `size` input (192 or 256), a four-stage Hiera, 128 channels, `memories` memories.
 
     Of an animal's prompts the latest one is read. One mask per prompt and per tracked frame (no multimask
     output), so that training and inference take the same path. The library fixes the memory's width at 64.
     """
-    grid = IMAGE_SIZE // 16
+    grid = size // 16
     backbone = {
         "model_type": "sam2_hiera_det_model",
         "hidden_size": _STAGES[0],
-        "image_size": [IMAGE_SIZE, IMAGE_SIZE],
+        "image_size": [size, size],
         "window_positional_embedding_background_size": [6, 6],
         "blocks_per_stage": [1, 1, 3, 1],
         "embed_dim_per_stage": _STAGES,
         "num_attention_heads_per_stage": [1, 2, 4, 6],
-        "window_size_per_stage": [8, 8, 12, 6],
+        "window_size_per_stage": _WINDOWS[size],
         "global_attention_blocks": [],
     }
     return Sam2VideoConfig(
@@ -71,7 +77,7 @@ def tracker_config() -> Sam2VideoConfig:
             "backbone_feature_sizes": [[4 * grid, 4 * grid], [2 * grid, 2 * grid], [grid, grid]],
             "fpn_hidden_size": _HIDDEN,
         },
-        prompt_encoder_config={"hidden_size": _HIDDEN, "image_size": IMAGE_SIZE, "patch_size": 16},
+        prompt_encoder_config={"hidden_size": _HIDDEN, "image_size": size, "patch_size": 16},
         mask_decoder_config={
             "hidden_size": _HIDDEN,
             "mlp_dim": 2 * _HIDDEN,
@@ -81,8 +87,8 @@ def tracker_config() -> Sam2VideoConfig:
             "iou_head_hidden_dim": _HIDDEN,
             "dynamic_multimask_via_stability": False,
         },
-        image_size=IMAGE_SIZE,
-        num_maskmem=5,
+        image_size=size,
+        num_maskmem=memories,
         max_cond_frame_num=1,
         multimask_output_in_sam=False,
         multimask_output_for_tracking=False,
@@ -101,7 +107,7 @@ def tracker_config() -> Sam2VideoConfig:
 
 
 @torch.no_grad()
-def new_tracker(seed: int) -> Sam2VideoModel:
+def new_tracker(seed: int, size: int = IMAGE_SIZE, memories: int = MEMORIES) -> Sam2VideoModel:
     """A tracker with seeded random weights, those that the library leaves at zero included.
 
     Three things beyond the usual variances make a short training enough. Box corners are encoded with the
@@ -110,7 +116,7 @@ def new_tracker(seed: int) -> Sam2VideoModel:
     biases of rotated queries and keys favour small distances).
     """
     generator = torch.Generator().manual_seed(seed)
-    model = Sam2VideoModel(tracker_config())
+    model = Sam2VideoModel(tracker_config(size, memories))
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             inputs = len(module.weight) if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
@@ -135,6 +141,26 @@ def new_tracker(seed: int) -> Sam2VideoModel:
     return model
 
 
+def grown(model: Sam2VideoModel, size: int, memories: int) -> Sam2VideoModel:
+    """The same weights in a tracker with `size` x `size` input that reads `memories` memories, no more than before.
+
+    No weight depends on the input's size; of the temporal encodings those of the latest frames and the prompt's, the
+    last, stay.
+    """
+    weights = model.state_dict()
+    name = "memory_temporal_positional_encoding"
+    weights[name] = torch.cat([weights[name][: memories - 1], weights[name][-1:]])
+    larger = Sam2VideoModel(tracker_config(size, memories))
+    larger.load_state_dict(weights)
+    return larger
+
+
+def input_side(model: Sam2VideoModel) -> int:
+    """Side of the model's square input in pixels."""
+    size = model.config.image_size
+    return size if isinstance(size, int) else int(size[0])
+
+
 def save_tracker(model: Sam2VideoModel, folder: Path) -> None:
     """Write `config.json`, `preprocessor_config.json` and half-precision `model.safetensors` into `folder`.
 
@@ -147,7 +173,8 @@ def save_tracker(model: Sam2VideoModel, folder: Path) -> None:
     config = json.loads(model.config.to_json_string())
     config |= {"architectures": ["Sam2VideoModel"], "dtype": "float32"}
     _write_json(folder / "config.json", config)
-    side = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    size = input_side(model)
+    side = {"height": size, "width": size}
     _write_json(
         folder / "preprocessor_config.json",
         {
@@ -162,7 +189,7 @@ def save_tracker(model: Sam2VideoModel, folder: Path) -> None:
             "image_mean": list(IMAGE_MEAN),
             "image_std": list(IMAGE_STD),
             "size": side,
-            "mask_size": {"height": IMAGE_SIZE // 4, "width": IMAGE_SIZE // 4},
+            "mask_size": {"height": size // 4, "width": size // 4},
         },
     )
 

@@ -4,7 +4,7 @@ The library's video forward runs without gradients and object by object. Here th
 called in the same order on N objects at once; a test holds the logits equal to the stock session's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,24 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 
-from longtake.demo.tracker import IMAGE_SIZE
+from longtake.demo.tracker import input_side
 from longtake.errors import ModelError
 
 _NO_OBJECT = -1024.0
+_GIVEN_SCALE, _GIVEN_BIAS = 20.0, -10.0  # a given mask as logits, as the library has it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What marks N objects on their prompted frame: points, or whole masks.
+
+    `points` (N, P, 2) float32 in the model's input pixels; `labels` (P,) int32, SAM 2's: 1 on the object, 0 off it,
+    2 and 3 the corners of a box; `masks` (N, 1, S, S) float32 in {0, 1}, and then the points are not read.
+    """
+
+    points: torch.Tensor
+    labels: torch.Tensor
+    masks: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,15 @@ class Memory:
     features: torch.Tensor
     pointer: torch.Tensor
 
+    def detached(self) -> "Memory":
+        """The same numbers without their history."""
+        return Memory(self.features.detach(), self.pointer.detach())
+
+
+def boxes_around(boxes: torch.Tensor) -> Asked:
+    """Prompts by boxes (N, 4) float32, x_min, y_min, x_max, y_max in the model's input pixels."""
+    return Asked(boxes.reshape(-1, 2, 2), torch.tensor([2, 3], dtype=torch.int32, device=boxes.device))
+
 
 def encode(model: Sam2VideoModel, pixels: torch.Tensor) -> list[torch.Tensor]:
     """Image features of frames (B, 3, S, S): three levels, each (B, C, s, s), fine to coarse."""
@@ -51,12 +74,12 @@ def encode(model: Sam2VideoModel, pixels: torch.Tensor) -> list[torch.Tensor]:
 def unroll(
     model: Sam2VideoModel,
     features: Sequence[list[torch.Tensor]],
-    boxes: torch.Tensor,
+    asked: Asked,
     indices: Sequence[int],
     *,
-    detach_every: int = 0,
-) -> list[Step]:
-    """Track N objects from their boxes on the first frame.
+    carried: Mapping[int, Memory] | None = None,
+) -> tuple[list[Step], dict[int, Memory]]:
+    """Track N objects from their prompts on the first frame.
 
     Parameters
     ----------
@@ -64,47 +87,76 @@ def unroll(
         A tracker with one mask per object (no multimask output).
     features
         Per frame the output of `encode`, already expanded to the N objects.
-    boxes
-        (N, 4) float, x_min, y_min, x_max, y_max in the model's input pixels, on frame ``indices[0]``.
+    asked
+        The prompts on frame ``indices[0]``.
     indices
-        Ascending frame numbers; only differences matter. A gap means frames that were not processed.
-    detach_every
-        Cut the gradient through memories every so many frames; 0 = never.
+        Ascending frame numbers; only differences matter. A gap means frames that were not processed, or
+        that were processed before and are in `carried`.
+    carried
+        By frame number, memories of frames between ``indices[0]`` and ``indices[1]``.
 
     Returns
     -------
-    list of Step
-        One per frame.
+    steps
+        One `Step` per frame of `indices`.
+    memories
+        By frame number, the carried and the new memories (the prompted frame's included).
     """
     steps: list[Step] = []
-    memories: dict[int, Memory] = {}
-    for t, index in enumerate(indices):
-        coarse = features[t][-1]
-        if t == 0:
-            conditioned = coarse + model.no_memory_embedding.reshape(1, -1, 1, 1)
-            step, token = decode(model, features[t], conditioned, boxes)
+    memories = dict(carried or {})
+    prompted = indices[0]
+    for levels, index in zip(features, indices, strict=True):
+        coarse = levels[-1]
+        if index == prompted and asked.masks is not None:
+            step, pointer = _given(model, levels, asked.masks)
+        elif index == prompted:
+            step, token = decode(model, levels, coarse + model.no_memory_embedding.reshape(1, -1, 1, 1), asked)
+            pointer = _pointer(model, step, token)
         else:
-            conditioned = _attend(model, coarse, memories, indices, t)
-            step, token = decode(model, features[t], conditioned, None)
-        memories[index] = _remember(model, coarse, step, token, is_prompted=t == 0)
+            step, token = decode(model, levels, _attend(model, coarse, memories, prompted, index), None)
+            pointer = _pointer(model, step, token)
+        memories[index] = _remember(model, coarse, step, pointer, is_prompted=index == prompted)
         steps.append(step)
-        if detach_every and t and t % detach_every == 0:
-            memories = {k: Memory(m.features.detach(), m.pointer.detach()) for k, m in memories.items()}
-    return steps
+    return steps, memories
 
 
 def decode(
-    model: Sam2VideoModel, levels: list[torch.Tensor], conditioned: torch.Tensor, boxes: torch.Tensor | None
+    model: Sam2VideoModel, levels: list[torch.Tensor], conditioned: torch.Tensor, asked: Asked | None
 ) -> tuple[Step, torch.Tensor]:
-    """Masks from conditioned features (N, C, h, w), with boxes on a prompted frame; also the mask tokens (N, C)."""
+    """Masks from conditioned features (N, C, h, w), with points on a prompted frame; also the mask tokens (N, C)."""
     n = len(conditioned)
-    if boxes is None:
+    if asked is None:
         points = torch.zeros(n, 1, 1, 2, device=conditioned.device)
         labels = -torch.ones(n, 1, 1, dtype=torch.int32, device=conditioned.device)
     else:
-        points = boxes.reshape(n, 1, 2, 2)
-        labels = torch.tensor([2, 3], dtype=torch.int32, device=boxes.device).repeat(n, 1, 1)
-    sparse, dense = model.prompt_encoder(input_points=points, input_labels=labels, input_boxes=None, input_masks=None)
+        points = asked.points[:, None]
+        labels = asked.labels.repeat(n, 1, 1)
+    return _decode(model, levels, conditioned, (points, labels), None)
+
+
+def _given(model: Sam2VideoModel, levels: list[torch.Tensor], masks: torch.Tensor) -> tuple[Step, torch.Tensor]:
+    """A given mask is the output; the decoder sees it only to make the object's pointer (N, C)."""
+    n, side = len(masks), model.prompt_encoder.mask_input_size
+    points = torch.zeros(n, 1, 1, 2, device=masks.device)
+    labels = -torch.ones(n, 1, 1, dtype=torch.int32, device=masks.device)
+    seen, token = _decode(model, levels, levels[-1], (points, labels), model.mask_downsample(masks))
+    logits = F.interpolate(
+        masks * _GIVEN_SCALE + _GIVEN_BIAS, size=side, mode="bilinear", align_corners=False, antialias=True
+    )
+    present = (masks.flatten(1) > 0).any(1).float()
+    step = Step(logits, _GIVEN_SCALE * present + _GIVEN_BIAS, torch.ones_like(present))
+    return step, _pointer(model, seen, token)
+
+
+def _decode(
+    model: Sam2VideoModel,
+    levels: list[torch.Tensor],
+    conditioned: torch.Tensor,
+    marks: tuple[torch.Tensor, torch.Tensor],
+    dense: torch.Tensor | None,
+) -> tuple[Step, torch.Tensor]:
+    n, (points, labels) = len(conditioned), marks
+    sparse, dense = model.prompt_encoder(input_points=points, input_labels=labels, input_boxes=None, input_masks=dense)
     masks, iou, tokens, score = model.mask_decoder(
         image_embeddings=conditioned,
         image_positional_embeddings=model.get_image_wide_positional_embeddings().repeat(n, 1, 1, 1),
@@ -116,12 +168,18 @@ def decode(
     return Step(masks[:, 0].float(), score[:, 0, 0].float(), iou[:, 0, 0].float()), tokens[:, 0, 0]
 
 
+def _pointer(model: Sam2VideoModel, step: Step, token: torch.Tensor) -> torch.Tensor:
+    seen = (step.score > 0).to(token.dtype)[:, None]
+    return seen * model.object_pointer_proj(token) + (1 - seen) * model.no_object_pointer
+
+
 def _remember(
-    model: Sam2VideoModel, coarse: torch.Tensor, step: Step, token: torch.Tensor, *, is_prompted: bool
+    model: Sam2VideoModel, coarse: torch.Tensor, step: Step, pointer: torch.Tensor, *, is_prompted: bool
 ) -> Memory:
     is_seen = step.score > 0
     logits = torch.where(is_seen[:, None, None, None], step.logits, _NO_OBJECT)
-    logits = F.interpolate(logits, size=[IMAGE_SIZE, IMAGE_SIZE], mode="bilinear", align_corners=False)
+    size = [input_side(model)] * 2
+    logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
     mask = (logits > 0).float() if is_prompted else torch.sigmoid(logits)
     mask = mask * model.config.sigmoid_scale_for_mem_enc + model.config.sigmoid_bias_for_mem_enc
     features, _ = model.memory_encoder(coarse, mask)
@@ -129,26 +187,23 @@ def _remember(
     features = features + hidden * _occlusion(model)
     # The session stores memories in bfloat16; round here too.
     features = features.to(torch.bfloat16).flatten(2).permute(2, 0, 1).float()
-    seen = is_seen.to(token.dtype)[:, None]
-    pointer = seen * model.object_pointer_proj(token) + (1 - seen) * model.no_object_pointer
     return Memory(features, pointer)
 
 
-def memory_frames(model: Sam2VideoModel, indices: Sequence[int], t: int) -> list[int]:
-    """The frame numbers whose memories are read at ``indices[t]``: the prompt's, then old to new."""
-    offsets = range(model.num_maskmem - 1, 0, -1)
-    return [indices[0], *(indices[t] - k for k in offsets if indices[t] - k in indices[1:t])]
+def memory_frames(model: Sam2VideoModel, prompted: int, index: int, known: Collection[int]) -> list[int]:
+    """The frame numbers whose memories are read at frame `index`: the prompt's, then of the `known` old to new."""
+    recent = (index - k for k in range(model.num_maskmem - 1, 0, -1))
+    return [prompted, *(frame for frame in recent if frame in known and frame != prompted)]
 
 
 def _attend(
-    model: Sam2VideoModel, coarse: torch.Tensor, memories: dict[int, Memory], indices: Sequence[int], t: int
+    model: Sam2VideoModel, coarse: torch.Tensor, memories: Mapping[int, Memory], prompted: int, index: int
 ) -> torch.Tensor:
     n, channels, height, width = coarse.shape
-    prompted, index = indices[0], indices[t]
     spatial = model.memory_encoder.position_encoding((n, model.mem_dim, height, width), coarse.device, torch.float32)
     spatial = spatial.flatten(2).permute(2, 0, 1)
     temporal = model.memory_temporal_positional_encoding
-    read = memory_frames(model, indices, t)
+    read = memory_frames(model, prompted, index, memories)
     keys = [memories[frame].features for frame in read]
     # The prompt's memory has the last temporal encoding, whatever its age.
     positions = [spatial + temporal[-1], *(spatial + temporal[index - frame - 1] for frame in read[1:])]
