@@ -17,6 +17,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -117,19 +118,13 @@ def running_cluster(nodes=NODES):
 def start_accounts(cluster, stack):
     """A database of our own, and the daemon that keeps the accounts in it."""
     path = cluster.path
-    small = (
-        "--innodb-buffer-pool-size=16M",
-        "--innodb-log-file-size=8M",
-        "--innodb-lock-wait-timeout=900",
-        "--user=root",
-        f"--datadir={path}/accounts",
-    )
+    buffers = ("--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--innodb-lock-wait-timeout=900")
+    small = (*buffers, "--user=root", f"--datadir={path}/accounts")
     program = shutil.which("mariadbd", path=os.environ["PATH"] + ":/usr/sbin")
     tables = "".join(["create database mysql;\nuse mysql;\n", *(file.read_text() for file in SYSTEM_TABLES)])
-    said = subprocess.run(
-        [program, "--no-defaults", "--bootstrap", *small], input=tables, capture_output=True, text=True
-    )
-    (path / "mariadbd-bootstrap.log").write_text(said.stderr)
+    with (path / "mariadbd-bootstrap.log").open("w") as log:
+        command = [program, "--no-defaults", "--bootstrap", *small]
+        subprocess.run(command, input=tables, stderr=log, text=True, check=True)
     ports = Ports.read(path)
     private = (f"--socket={path}/mariadb.socket", "--bind-address=127.0.0.1", f"--port={ports.database}")
     options = ("--no-defaults", *small, *private, f"--pid-file={path}/mariadbd.own.pid", "--skip-grant-tables")
@@ -312,16 +307,16 @@ def free_ports(number):
 
 
 def main():
-    print("Starting a SLURM in a folder of its own ...", flush=True)
+    sys.stdout.write("Starting a SLURM in a folder of its own ...\n")
     with running_cluster() as cluster:
-        print(
+        sys.stdout.write(
             "Ready. In another terminal, from the checkout:\n\n"
             f"  export SLURM_CONF={cluster.path}/slurm.conf PATH={cluster.path}/bin:$PATH\n"
             "  .venv/bin/snakemake --profile profiles/slurm --configfile config/demo/config.yaml\n"
             "  sinfo; squeue; sacct --format=jobid,comment%60,state,reqmem,maxrss\n\n"
-            "Ctrl-C here ends it, and removes the folder.",
-            flush=True,
+            "Ctrl-C here ends it, and removes the folder.\n"
         )
+        sys.stdout.flush()
         with suppress(KeyboardInterrupt):
             signal.pause()
 
