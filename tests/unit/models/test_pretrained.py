@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from longtake.gradients.attribution import attribute_clip
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.segmenters import join_queries, resized
 
+ROOT = Path(__file__).parents[3]
 FAMILIES = ("videomae", "timesformer", "vivit", "vjepa2", "videomt", "mask2former")
 SPLIT = ("videomt", "mask2former")
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)
@@ -211,3 +214,22 @@ def test_class_names_come_in_the_order_of_the_scores(own_folder, change):
     names = json.loads((folder / "config.json").read_text())["id2label"]
     change(folder / "config.json", id2label=dict(sorted(names.items(), reverse=True)))
     assert load_model(folder).class_names == ("cod", "eel", "ray")
+
+
+def test_joining_queries_can_be_rehearsed_without_values():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode() as mode:
+        order = join_queries(mode.from_tensor(torch.rand(4, 5, 3)))
+    assert (tuple(order.shape), order.dtype) == ((4, 5), torch.int64)
+
+
+def test_a_model_can_be_tried_without_its_weights(tmp_path, monkeypatch):
+    """The command in the documentation that writes a folder with random weights."""
+    (command,) = re.findall(r'python -c "\n(.*?)"\n', (ROOT / "docs/models.md").read_text(), re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(command, {})
+    adapter = load_model("random-videomae")
+    assert adapter.n_frames == 16
+    with torch.no_grad():
+        assert adapter.scores(torch.rand(16, 3, *adapter.input_size(1, 1))).shape == (len(adapter.class_names),)
