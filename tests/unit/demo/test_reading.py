@@ -45,3 +45,14 @@ def test_recognition_is_cheapest_where_the_own_cells_are_read():
         ideal = torch.where(own[:, t, :, None] > 0, keys[:, None], 1 - keys[:, None])
         shares.copy_(ideal / ideal.sum(-1, keepdim=True).clamp(min=1))
     assert float(recognition_loss(model, found, lesson, covered_cells(model, lesson))) < 0.1 * before
+
+
+def test_an_animal_that_no_memory_shows_has_nothing_to_be_recognised_by():
+    model = new_tracker(0)
+    lesson = make_lesson(0, 0, STAGE)
+    with torch.no_grad(), readings(model) as found:
+        forward(model, lesson, lesson_features(model, lesson))
+    covered = covered_cells(model, lesson)
+    unseen = {index: cells & (index == 2) for index, cells in covered.items()}
+    assert float(recognition_loss(model, found, lesson, unseen)) == 0
+    assert float(recognition_loss(model, found, lesson, covered)) > 0

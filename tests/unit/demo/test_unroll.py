@@ -13,6 +13,16 @@ def model():
     return new_tracker(0).eval()
 
 
+@pytest.fixture(params=[0.0, 2.0], ids=["nothing seen", "everything seen"])
+def biased(model, request):
+    """Untrained, it sees no object; a bias on the score makes it see one everywhere."""
+    bias = model.mask_decoder.pred_obj_score_head.proj_out.bias
+    before = bias.detach().clone()
+    torch.nn.init.constant_(bias, request.param)
+    yield model
+    bias.data.copy_(before)
+
+
 BOXES = torch.tensor([[20.0, 30.0, 90.0, 80.0], [60.0, 100.0, 150.0, 160.0]])
 
 
@@ -49,7 +59,7 @@ def stock_logits(model, pixels, asked, indices):
                     session.add_mask_inputs(known, index, asked.masks[number : number + 1])
             session.obj_with_new_inputs = list(range(len(asked.points)))
         outputs.append(model(inference_session=session, frame=pixels[t], frame_idx=index))
-    return outputs
+    return outputs, session.output_dict_per_obj
 
 
 ASKED = {
@@ -63,16 +73,21 @@ ASKED = {
     ("asked", "indices"),
     [("boxes", [0, 1, 2, 3, 4, 5]), ("boxes", [3, 40, 41, 42]), ("points", [0, 1, 2]), ("masks", [0, 1, 2])],
 )
-def test_training_forward_equals_the_stock_session(model, asked, indices):
+def test_training_forward_equals_the_stock_session(biased, asked, indices):
     with torch.no_grad():
-        pixels, features = frames_of(model, len(indices))
-        expected = stock_logits(model, pixels, ASKED[asked], indices)
-        steps, _ = unroll(model, features, ASKED[asked], indices)
+        pixels, features = frames_of(biased, len(indices))
+        expected, kept = stock_logits(biased, pixels, ASKED[asked], indices)
+        steps, memories = unroll(biased, features, ASKED[asked], indices)
     for step, stock in zip(steps, expected, strict=True):
         torch.testing.assert_close(step.score, stock.object_score_logits.flatten(), atol=2e-3, rtol=2e-3)
         is_seen = step.score > 0
         torch.testing.assert_close(step.logits[is_seen], stock.pred_masks[is_seen], atol=1e-2, rtol=1e-2)
         assert (stock.pred_masks[~is_seen] == -1024).all()
+    for number, outputs in kept.items():
+        for index, output in {**outputs["cond_frame_outputs"], **outputs["non_cond_frame_outputs"]}.items():
+            torch.testing.assert_close(
+                memories[index].pointer[number], output["object_pointer"].flatten(), atol=1e-3, rtol=1e-3
+            )
 
 
 def test_lessons_that_carry_memories_equal_one_unroll(model):
