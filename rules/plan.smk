@@ -21,6 +21,7 @@ checkpoint plan:
         duration=settings.window_duration,
         overlap=settings.window_overlap,
         frame_interval=settings.frame_interval,
+        independent=not CHAIN,
         code=digest("longtake.plan"),
     message:
         "Cut every video into windows"

@@ -75,6 +75,8 @@ def test_a_section_may_be_given_in_part():
         ({"window_overlap": 300}, ["window_overlap", "300", "smaller than the window"]),
         ({"window_overlap": 400, "window_duration": 300}, ["window_overlap", "400"]),
         ({"window_overlap": -1}, ["window_overlap", "-1"]),
+        ({"window_overlap": 0, "annotate": {"continuity": "overlap"}}, ["window_overlap is 0", "'chain'"]),
+        ({"annotate": {"direction": "backward"}}, ["annotate.direction", "backward"]),
         ({"frame_interval": 0}, ["frame_interval", "0"]),
         ({"frame_interval": 1.5}, ["frame_interval", "1.5"]),
         ({"video_scale_factor": 50}, ["video_scale_factor", "50", "fraction"]),

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from longtake.errors import ConfigError
 from longtake.media import write_video
 from longtake.plan import plan, probe
 from longtake.windows import read_windows
@@ -77,3 +78,15 @@ def test_the_plan_does_not_depend_on_the_order_of_other_videos(videos):
     before = (folder / "windows.tsv").read_bytes()
     cut(folder, names[::-1])
     assert (folder / "windows.tsv").read_bytes() == before
+
+
+@pytest.mark.parametrize(("overlap", "words"), [(0.1, "share 1 frames"), (0.0, "share 0 frames")])
+def test_independent_windows_must_share_a_processed_frame(videos, overlap, words):
+    folder, names, _ = videos
+    settings = {"duration": 1.6, "overlap": overlap, "frame_interval": 4}
+    assert cut(folder, names, **settings) > 1
+    (folder / "windows.tsv").unlink()
+    with pytest.raises(ConfigError, match=rf"of video 'good' .*{words}.*Make window_overlap longer"):
+        cut(folder, names, independent=True, **settings)
+    assert not (folder / "windows.tsv").exists()
+    assert cut(folder, names, independent=True, **(settings | {"overlap": 0.4})) > 1

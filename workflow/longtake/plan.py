@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from longtake.errors import UnreadableVideo
+from longtake.errors import ConfigError, UnreadableVideo
 from longtake.media import index_video, load_index, probe_video, save_index
 from longtake.store.atomic import write_json, write_text, write_tsv
-from longtake.windows import Window, plan_windows
+from longtake.windows import Window, grid, plan_windows
 
 log = logging.getLogger(__name__)
 VIDEO_COLUMNS = "video status reason windows frames duration_s fps variable_rate width height codec path".split()
@@ -51,6 +52,7 @@ def plan(
     frame_interval: int,
     windows_out: str | Path,
     videos_out: str | Path,
+    independent: bool = False,
 ) -> int:
     """Write the table of all windows of all readable videos, and the table of videos; return the window count.
 
@@ -60,6 +62,13 @@ def plan(
         What `probe` wrote, one of each per video, in the same order.
     duration, overlap
         Seconds.
+    independent
+        Whether windows are annotated independently, and so must share processed frames to be joined.
+
+    Raises
+    ------
+    ConfigError
+        Windows cannot advance, or are independent and share no processed frame.
     """
     windows: list[Window] = []
     videos: list[dict[str, Any]] = []
@@ -76,6 +85,8 @@ def plan(
                 overlap=overlap,
                 frame_interval=frame_interval,
             )
+            if independent:
+                _check_shared(cut, overlap, frame_interval)
         windows += cut
         videos.append({**facts, "windows": len(cut)})
     rows = [{**asdict(window), "n_frames": len(window.frames(frame_interval))} for window in windows]
@@ -84,3 +95,14 @@ def plan(
     left_out = [video["video"] for video in videos if video["status"] != "ok"]
     log.info("%d windows of %d videos; left out: %s", len(windows), len(videos), ", ".join(left_out) or "none")
     return len(windows)
+
+
+def _check_shared(windows: Sequence[Window], overlap: float, frame_interval: int) -> None:
+    for one, two in pairwise(windows):
+        if not grid(two.start, one.stop, frame_interval):
+            shared = max(0, one.stop - two.start)
+            raise ConfigError(
+                f"windows {one.window} and {two.window} of video {one.video!r} share {shared} frames (window_overlap "
+                f"{overlap:g} s), of which none is processed (frame_interval {frame_interval}); with "
+                "annotate.continuity 'overlap' they cannot be joined. Make window_overlap longer."
+            )

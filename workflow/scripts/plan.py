@@ -10,5 +10,6 @@ with job(snakemake) as it:
         frame_interval=it.params.frame_interval,
         windows_out=it.output.windows,
         videos_out=it.output.videos,
+        independent=it.params.independent,
     )
     it.record(windows=windows)
