@@ -8,8 +8,10 @@ import time
 
 import psutil
 import pytest
+from PIL import Image
 
-from longtake.store.schemas import CLIPS, DETECTIONS
+from longtake.sheets import SEEDED
+from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table
 
 
@@ -105,6 +107,38 @@ def test_a_changed_box_reruns_its_own_video_only(project):
     jobs = project.jobs("annotate")
     assert jobs["annotate_window"] == WINDOWS["pond-b"]
     assert jobs["merge_detections"] == 1
+
+
+def test_an_edited_picture_of_a_mask_reruns_its_own_video_only(project):
+    sheet = project.path / "config/prompts.tsv"
+    lines = [line for line in sheet.read_text().splitlines() if not line.startswith("pond-b")]
+    rows = [f"{lines[0]}\tmask", *lines[1:], "pond-b\tjelly-1\tjelly\t0" + "\t" * 7 + "config/jelly.png"]
+    sheet.write_text("\n".join(rows) + "\n")
+    mask = Image.new("L", (512, 288))
+    mask.paste(255, (200, 100, 300, 200))
+    mask.save(project.path / "config/jelly.png")
+    project.run("annotate")
+    (drawn,) = read_table(project.out / "detections/pond-b.prompts.parquet", PROMPTS).to_pylist()
+    assert (drawn["kind"], drawn["status"]) == ("mask", "ok")
+    assert drawn["iou"] > 0.9
+    assert not project.jobs("annotate")
+    mask.paste(255, (300, 100, 320, 200))
+    mask.save(project.path / "config/jelly.png")
+    jobs = project.jobs("annotate")
+    assert jobs["annotate_window"] == WINDOWS["pond-b"]
+    assert jobs["merge_detections"] == 1
+
+
+def test_a_sheet_without_a_prompt_gives_objects_with_ids(project):
+    sheet = project.path / "config/prompts.tsv"
+    sheet.write_text(sheet.read_text().splitlines()[0] + "\n")
+    project.run("annotate")
+    for video in WINDOWS:
+        rows = read_table(project.out / f"detections/{video}.parquet", DETECTIONS).to_pylist()
+        keys = [(row["frame"], row["object"]) for row in rows]
+        assert len(keys) == len(set(keys))
+        assert all(SEEDED.fullmatch(row["object"]) for row in rows)
+        assert read_table(project.out / f"detections/{video}.prompts.parquet", PROMPTS).num_rows == 0
 
 
 @pytest.mark.parametrize(
