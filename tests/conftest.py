@@ -1,5 +1,6 @@
 """A small project of its own: a copy of the checkout, two short ponds, a file that is no video, short windows."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -46,6 +47,18 @@ class Project:
     def jobs(self, *arguments):
         """What a dry run would do: rule -> number of jobs."""
         return job_counts(self.run("-n", *arguments))
+
+    def start(self, *arguments, said):
+        """Begin a run, what it says goes to the file `said`, and do not wait for it."""
+        with said.open("w") as file:
+            return subprocess.Popen(
+                self.command(*arguments), cwd=self.path, env=self.environment(), stdout=file, stderr=file
+            )
+
+    def digests(self):
+        """Every table and state that annotate leaves, by its place."""
+        paths = [*self.out.glob("annotate/*/*"), *self.out.glob("detections/*")]
+        return {str(path.relative_to(self.out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
     def copy(self, to):
         shutil.copytree(self.path, to, symlinks=True)

@@ -76,6 +76,17 @@ class Cluster:
         """Comment -> fields of the last job with that comment, which says the rule and the window."""
         return {record["Comment"]: record for record in self.submissions()}
 
+    def working(self, comment, before, log, seconds=240):
+        """A job that is not in `before` and has begun to write its log, so that there is something to lose."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            job = self.jobs().get(comment)
+            new = job is not None and job["JobId"] != before.get(comment, {}).get("JobId")
+            if new and job["JobState"] == "RUNNING" and log.exists() and log.stat().st_size:
+                return job
+            time.sleep(0.3)
+        raise TimeoutError(comment)
+
     def nodes(self):
         lines = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
         return dict(line.split() for line in lines)

@@ -52,6 +52,12 @@ def cluster():
 
 
 @pytest.fixture(scope="session")
+def window():
+    """The comment of a window's job."""
+    return "rule_annotate_window_wildcards_{}_{:04d}".format
+
+
+@pytest.fixture(scope="session")
 def on(cluster):
     """Turn a project into one whose `run` and `jobs` go through the cluster."""
 

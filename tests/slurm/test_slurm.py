@@ -1,34 +1,20 @@
 """profiles/slurm through a real scheduler: the same bytes, what jobs asked for, one cancelled, one failing."""
 
-import hashlib
 import os
-import subprocess
-import time
 
 import pytest
-
-
-def digests(project):
-    """Every table and state that annotate leaves, by its place."""
-    paths = [*project.out.glob("annotate/*/*"), *project.out.glob("detections/*")]
-    return {str(path.relative_to(project.out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-def window(video, number):
-    return f"rule_annotate_window_wildcards_{video}_{number:04d}"
-
 
 WINDOWS = [("pond-a", 0), ("pond-a", 1), ("pond-a", 2), ("pond-b", 0), ("pond-b", 1)]
 
 
 def test_the_same_bytes_as_on_one_machine(through_slurm, locally):
-    found = digests(through_slurm[0])
-    assert len(found) == 2 * len(WINDOWS) + 2
-    assert found == digests(locally)
+    found = through_slurm[0].digests()
+    assert len(found) == 2 * len(WINDOWS) + 3 * 2
+    assert found == locally.digests()
 
 
 @pytest.mark.parametrize(("video", "number"), WINDOWS)
-def test_a_window_asks_for_one_gpu_and_its_memory(through_slurm, cluster, video, number):
+def test_a_window_asks_for_one_gpu_and_its_memory(through_slurm, cluster, window, video, number):
     job = cluster.jobs()[window(video, number)]
     assert (job["JobState"], job["TresPerJob"]) == ("COMPLETED", "gres:gpu:1")
     assert (job["MinMemoryNode"], job["CPUs/Task"], job["TimeLimit"]) == ("4000M", "1", "02:00:00")
@@ -43,14 +29,11 @@ def test_other_steps_ask_for_no_gpu(through_slurm, cluster, comment):
     assert (job["MinMemoryNode"], job["TimeLimit"]) == ("1000M", "00:30:00")
 
 
-def test_a_cancelled_window_stops_its_video_alone_and_is_redone_alone(fresh, on, cluster, locally, tmp_path):
+def test_a_cancelled_window_stops_its_video_alone_and_is_redone_alone(fresh, on, cluster, window, locally, tmp_path):
     project = on(fresh.copy(tmp_path / "checkout"))
     before = cluster.jobs()
-    with (tmp_path / "driver.log").open("w") as said:
-        run = subprocess.Popen(
-            project.command("annotate"), cwd=project.path, env=project.environment(), stdout=said, stderr=said
-        )
-    victim = wait_for_job(cluster, window("pond-a", 1), before, project)
+    run = project.start("annotate", said=tmp_path / "driver.log")
+    victim = cluster.working(window("pond-a", 1), before, project.out / "logs/annotate_window/pond-a.0001.log")["JobId"]
     cluster.ask("scancel", victim)
     assert run.wait(timeout=240) != 0
     text = (tmp_path / "driver.log").read_text()
@@ -63,10 +46,10 @@ def test_a_cancelled_window_stops_its_video_alone_and_is_redone_alone(fresh, on,
 
     assert project.jobs("annotate") == {"annotate_window": 2, "merge_detections": 1, "annotate": 1}
     project.run("annotate")
-    assert digests(project) == digests(locally)
+    assert project.digests() == locally.digests()
 
 
-def test_a_failed_window_is_tried_again_with_twice_the_memory(through_slurm, cluster, tmp_path):
+def test_a_failed_window_is_tried_again_with_twice_the_memory(through_slurm, cluster, window, tmp_path):
     project = through_slurm[0].copy(tmp_path / "checkout")
     target = project.out / "annotate/pond-b/window-0000.parquet"
     target.unlink()
@@ -81,16 +64,3 @@ def test_a_failed_window_is_tried_again_with_twice_the_memory(through_slurm, clu
     asked = [(job["JobState"], job["MinMemoryNode"], job["TimeLimit"], job["TresPerJob"]) for job in tries]
     assert asked == [("FAILED", "4000M", "02:00:00", "gres:gpu:1"), ("FAILED", "8000M", "04:00:00", "gres:gpu:1")]
     assert "media/pond-b.mp4" in text
-
-
-def wait_for_job(cluster, comment, before, project, seconds=180):
-    """The id of a new job that has begun to work, so that there is something to lose."""
-    log = project.out / "logs/annotate_window/pond-a.0001.log"
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        job = cluster.jobs().get(comment)
-        new = job is not None and job["JobId"] != before.get(comment, {}).get("JobId")
-        if new and job["JobState"] == "RUNNING" and log.exists() and log.stat().st_size:
-            return job["JobId"]
-        time.sleep(0.3)
-    raise TimeoutError(comment)
