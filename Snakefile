@@ -21,6 +21,7 @@ include: "rules/merge.smk"
 include: "rules/compare.smk"
 include: "rules/species.smk"
 include: "rules/figures.smk"
+include: "rules/heat.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
 

@@ -99,4 +99,5 @@ rule figures:
     input:
         per_video("figures/{video}/timeline.png"),
         per_video("figures/{video}/stills.png"),
+        per_analysed("figures/{video}/heat.mp4"),
         f"{OUT}/figures/correlation.png",

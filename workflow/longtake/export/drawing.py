@@ -51,7 +51,7 @@ def draw_objects(pixels: Pixels, rows: Sequence[Mapping[str, Any]], known: Mappi
     taken: list[tuple[int, int, int, int]] = []
     for row in visible:
         words = f"{shorten(row['object'], 18)} · {shorten(row['label'], 22)}"
-        tag = _tag(words, color_of(look_of(row["label"], known)), _text_size(drawn))
+        tag = text_tag(words, color_of(look_of(row["label"], known)), _text_size(drawn))
         _place(drawn, tag, _scaled_box(drawn, row), taken)
     return drawn
 
@@ -66,7 +66,7 @@ def draw_caption(
     if window is not None:
         parts.append(f"window {window}")
     parts.append(f"{n_visible} visible")
-    tag = _tag("   ".join([*parts, note]).strip(), (20, 26, 33), _text_size(drawn))
+    tag = text_tag("   ".join([*parts, note]).strip(), (20, 26, 33), _text_size(drawn))
     height, width = drawn.shape[:2]
     _paste(drawn, tag[:, :width], 0, max(0, height - tag.shape[0]))
     return drawn
@@ -138,7 +138,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 @functools.lru_cache(maxsize=512)
-def _tag(words: str, color: tuple[int, int, int], size: int) -> Pixels:
+def text_tag(words: str, color: tuple[int, int, int], size: int) -> Pixels:
     """Render text on a coloured ground, dark or white by the ground's luminance: (h, w, 3) uint8."""
     font = _font(size)
     left, _, right, _ = font.getbbox(words or " ", anchor="ls")

@@ -35,6 +35,8 @@ _TARGETS = {
     "video_figures": "figures/{video}/timeline.png",
     "study_figures": "figures/species.png",
     "overlay": "export/{video}.mp4",
+    "heat_video": "figures/{video}/heat.mp4",
+    "model_comparison": "statistics/models.parquet",
     "convert": "export/{video}.{ending}",
 }
 
