@@ -5,6 +5,8 @@ TRACKING = {
     "frame_interval": settings.frame_interval,
     "continuity": settings.annotate.continuity,
     "dense_seeding": settings.annotate.dense_seeding,
+    "seed_predicted_iou": settings.annotate.seed_predicted_iou,
+    "seed_stability": settings.annotate.seed_stability,
     "precision": settings.annotate.precision,
     "max_conditioning_frames": settings.annotate.max_conditioning_frames,
     "object_batch": settings.annotate.object_batch,

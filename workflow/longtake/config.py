@@ -31,6 +31,8 @@ class AnnotateOptions:
     continuity: str
     direction: str
     dense_seeding: str
+    seed_predicted_iou: float
+    seed_stability: float
     overlap_iou: float
     lost_below: float
     max_conditioning_frames: int

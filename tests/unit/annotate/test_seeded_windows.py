@@ -1,13 +1,12 @@
 """A video without any prompt, from its windows to its table: objects with ids, found where a window begins."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
 from longtake.annotate import window as window_module
 from longtake.annotate.merge import merge_video
-from longtake.annotate.seeding import TERMS, seed
+from longtake.annotate.seeding import TERMS
 from longtake.annotate.window import annotate_window
 from longtake.sheets import SEEDED
 from longtake.store.schemas import DETECTIONS, PROMPTS
@@ -16,9 +15,7 @@ from longtake.windows import Window
 
 FRAMES = 40
 # The random model of these tests is sure of nothing.
-LOOSE = replace(
-    TERMS, points_per_side=4, predicted_iou=0.0, stability=0.0, least_area=0.0, most_area=0.4, uncovered=0.1, most=1
-)
+LOOSE = replace(TERMS, points_per_side=4, least_area=0.0, most_area=0.4, uncovered=0.1, most=1)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +26,9 @@ def video(make_video):
 @pytest.fixture
 def run(video, model_dir, tmp_path, monkeypatch):
     """Annotate a video in two windows that overlap and merge them; give the rows, and the tables' folder."""
-    monkeypatch.setattr(window_module, "seed", partial(seed, terms=LOOSE))
+    monkeypatch.setattr(window_module, "TERMS", LOOSE)
 
-    def go(prompts=(), name="it", *, continuity="chain", dense_seeding="auto", species="carp"):
+    def go(prompts=(), name="it", *, continuity="chain", dense_seeding="auto", species="carp", stability=0.0):
         folder = tmp_path / name
         windows = [Window("pond", 0, 0, 24, 0, 16, 0.0, 2.4), Window("pond", 1, 16, FRAMES, 16, FRAMES, 1.6, 4.0)]
         chain, state = continuity == "chain", None
@@ -49,6 +46,8 @@ def run(video, model_dir, tmp_path, monkeypatch):
                 state_out=folder / f"{each.window}.safetensors" if chain else None,
                 continuity=continuity,
                 dense_seeding=dense_seeding,
+                seed_predicted_iou=0.0,
+                seed_stability=stability,
                 species=species,
             )
             state = folder / f"{each.window}.safetensors" if chain else None
@@ -116,3 +115,8 @@ def test_when_seeds_are_sought(run, prompt, prompted, dense_seeding, seeds):
 def test_without_a_species_an_object_is_unlabelled(run):
     rows, _ = run(species="")
     assert {row["label"] for row in rows} == {"unlabelled"}
+
+
+def test_the_settings_decide_what_is_good_enough(run):
+    assert run(stability=0.0)[0]
+    assert not run(name="strict", stability=1.0)[0]

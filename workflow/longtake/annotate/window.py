@@ -16,7 +16,7 @@ from longtake.annotate.passes import BACKWARD, FORWARD, read_in_order, write_in_
 from longtake.annotate.pipeline import Stopwatch, ahead, behind
 from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
 from longtake.annotate.rows import Row, Tracked, detection_rows, prompt_facts, prompt_record
-from longtake.annotate.seeding import gone, seed
+from longtake.annotate.seeding import TERMS, Terms, gone, seed
 from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
@@ -59,7 +59,7 @@ class _Job:
     decoded_size: tuple[int, int]
     tracker: Tracker
     schedule: Schedule
-    seeding: bool
+    seeding: Terms | None
     species: str
     tally: _Tally
 
@@ -88,6 +88,8 @@ def annotate_window(
     continuity: str = CHAIN,
     direction: str = FORWARD,
     dense_seeding: str = NEVER,
+    seed_predicted_iou: float = TERMS.predicted_iou,
+    seed_stability: float = TERMS.stability,
     species: str = "",
     device: str = "cpu",
     precision: str = "float32",
@@ -125,6 +127,8 @@ def annotate_window(
     dense_seeding, species
         Whether the window's first frame is searched for objects that nobody prompted, and their label: ``auto`` where
         the video has no prompt, and in every window of an overlap. A backward pass finds none.
+    seed_predicted_iou, seed_stability
+        What such an object's mask must be at least (`longtake.annotate.seeding.Terms`).
     precision
         ``float32``, or ``bfloat16`` for autocast.
     max_conditioning_frames, object_batch
@@ -162,8 +166,10 @@ def annotate_window(
         decoded_size=(max(1, round(index.width * scale)), max(1, round(index.height * scale))),
         tracker=tracker,
         schedule=Schedule(placed, index, frame_interval, reverse=direction == BACKWARD),
-        seeding=direction == FORWARD
-        and (dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP))),
+        seeding=replace(TERMS, predicted_iou=seed_predicted_iou, stability=seed_stability)
+        if direction == FORWARD
+        and (dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP)))
+        else None,
         species=species or "unlabelled",
         tally=_Tally(),
     )
@@ -251,7 +257,7 @@ def _drawn(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progr
 
 def _tracked(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[Tracked]:
     """Track frame by frame; frames on which no object is tracked are neither decoded nor seen by the model."""
-    found = job.seeding or any(SEEDED.fullmatch(name) for name in session.obj_ids)
+    found = job.seeding is not None or any(SEEDED.fullmatch(name) for name in session.obj_ids)
     wanted = [at for at in job.order if found or job.schedule.busy(at)]
     for done, (at, frame, pixels) in enumerate(ahead(_frames(job, wanted)), start=1):
         over = job.schedule.ended(session.obj_ids, at)
@@ -274,10 +280,10 @@ def _advance(
     width, height, side = job.index.width, job.index.height, job.tracker.preprocessing.image_size
     prompts = {name: model_prompt(placed, width, height, side) for name, placed in fresh.items()}
     tracked = track(job.tracker, session, at, pixels, prompts, reverse=job.backward)
-    if not job.seeding or at != job.order[0]:
+    if job.seeding is None or at != job.order[0]:
         return tracked, set()
     prefix = f"auto-{job.window.window:04d}"
-    seeds = seed(job.tracker, session, at, pixels, tracked, prefix=prefix)
+    seeds = seed(job.tracker, session, at, pixels, tracked, prefix=prefix, terms=job.seeding)
     return tracked | seeds, set(seeds)
 
 
