@@ -1,4 +1,4 @@
-"""A random SAM 2 of the production classes, small enough for a test, and the stock session to compare with."""
+"""Random trackers of the production classes, small enough for a test, and the stock session to compare with."""
 
 import json
 from fractions import Fraction
@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from transformers import Sam2VideoConfig, Sam2VideoInferenceSession, Sam2VideoModel
+import transformers
+from transformers import Sam2VideoInferenceSession
 
 SIDE = 64
 CONFIG = {
@@ -41,10 +42,40 @@ CONFIG = {
 }
 
 
-def save_random_model(folder, seed):
+EDGETAM = {name: value for name, value in CONFIG.items() if "feed_forward" not in name} | {
+    "memory_attention_mlp_hidden_size": 32,
+    "memory_attention_rope_k_sizes": [2, 2],
+    "perceiver_resampler_num_latents": 4,
+    "perceiver_resampler_num_latents_2d": 4,
+    "perceiver_resampler_mlp_intermediate_size": 32,
+    "perceiver_resampler_num_layers": 1,
+}
+SAM3 = CONFIG | {
+    "vision_config": {
+        "model_type": "sam3_vision_model",
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "patch_size": 16,
+            "window_size": 2,
+            "global_attn_indexes": [1],
+            "pretrain_image_size": SIDE,
+        },
+        "fpn_hidden_size": 128,
+    },
+}
+FAMILIES = {"Sam2Video": CONFIG, "EdgeTamVideo": EDGETAM, "Sam3TrackerVideo": SAM3}
+
+
+def save_random_model(folder, seed, family="Sam2Video"):
     """Random weights in every parameter, those included that the library leaves at zero until trained."""
     torch.manual_seed(seed)
-    model = Sam2VideoModel(Sam2VideoConfig(**CONFIG))
+    config = getattr(transformers, f"{family}Config")(**FAMILIES[family])
+    config.image_size = SIDE  # SAM 3's sets the sizes of its parts by this
+    model = getattr(transformers, f"{family}Model")(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name and name.endswith("weight"):
@@ -74,16 +105,23 @@ def other_model_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def family_dirs(tmp_path_factory):
+    """A folder of each family that has this session, by the prefix of its classes."""
+    folder = tmp_path_factory.mktemp("families")
+    return {family: save_random_model(folder / family, 3, family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
 def tracker(model_dir):
     from longtake.annotate.tracker import load_tracker
 
     return load_tracker(model_dir)
 
 
-def stock_logits(tracker, pixels, prompts, ends=None):
+def stock_logits(tracker, pixels, prompts, ends=None, *, reverse=False):
     """Track with one stock session that holds the whole video and forgets nothing.
 
-    pixels : (T, 3, S, S); prompts : {frame: {object: ModelPrompt}}; ends : {object: last frame}.
+    pixels : (T, 3, S, S); prompts : {frame: {object: ModelPrompt}}; ends : {object: last frame}, in the order of time.
     Gives {(frame, object): ((h, w) logits, object-score logit)}.
 
     The library cannot end an object; where one ends, it is taken out of the stock session's tables, which keep all
@@ -91,8 +129,10 @@ def stock_logits(tracker, pixels, prompts, ends=None):
     """
     session = Sam2VideoInferenceSession(video=pixels, video_height=1, video_width=1, dtype=torch.float32)
     found = {}
-    for frame in range(len(pixels)):
-        drop_ended(session, [name for name, last in (ends or {}).items() if last + 1 == frame])
+    frames = range(len(pixels))
+    for frame in reversed(frames) if reverse else frames:
+        before = frame + 1 if reverse else frame - 1
+        drop_ended(session, [name for name, last in (ends or {}).items() if last == before])
         fresh = prompts.get(frame, {})
         for name, given in fresh.items():
             if given.mask is not None:
@@ -102,9 +142,10 @@ def stock_logits(tracker, pixels, prompts, ends=None):
                 session.add_point_inputs(session.obj_id_to_idx(name), frame, inputs)
         session.obj_with_new_inputs = list(fresh)
         if session.obj_ids:
-            output = tracker.model(session, frame_idx=frame)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"):
+                output = tracker.model(session, frame_idx=frame, reverse=reverse)
             for place, name in enumerate(output.object_ids):
-                found[frame, name] = (output.pred_masks[place, 0], output.object_score_logits[place].item())
+                found[frame, name] = (output.pred_masks[place, 0].float(), output.object_score_logits[place].item())
     return found
 
 
@@ -131,6 +172,73 @@ def drop_ended(session, ended):
 @pytest.fixture(scope="session")
 def stock():
     return stock_logits
+
+
+@pytest.fixture
+def bounded(tmp_path):
+    """Track with bounded sessions that are written and read back before every frame in `cuts`."""
+    from longtake.annotate.handover import load_state, save_state
+    from longtake.annotate.session import BoundedSession, track
+
+    def run(tracker, pixels, prompts, ends=None, cuts=(), *, reverse=False, sessions=None):
+        session = BoundedSession(tracker, len(pixels))
+        found = {}
+        frames = range(len(pixels))
+        for frame in reversed(frames) if reverse else frames:
+            if frame in cuts:
+                path = tmp_path / f"{frame}.safetensors"
+                terms = {"identity": {"model": "m"}, "history": "h", "next_frame": frame, "reverse": reverse}
+                save_state(path, session, **terms)
+                session = load_state(path, tracker, **terms)
+            before = frame + 1 if reverse else frame - 1
+            session.end({name for name, last in (ends or {}).items() if last == before} & set(session.obj_ids))
+            drawn = track(tracker, session, frame, pixels[frame], prompts.get(frame, {}), reverse=reverse)
+            found |= {(frame, name): prediction for name, prediction in drawn.items()}
+            if sessions is not None:
+                sessions[frame] = session
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def assert_equal():
+    """Every frame and object of both, and every logit to the last bit."""
+
+    def check(found, expected):
+        assert found.keys() == expected.keys()
+        for key, (logits, score_logit) in expected.items():
+            assert torch.equal(torch.from_numpy(found[key].logits), logits), key
+            assert found[key].score_logit == score_logit, key
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def clicks():
+    """Points inside the object and outside it, after the corners of a box if there is one, as a session takes them."""
+    from longtake.annotate.session import ModelPrompt
+
+    def make(inside, outside=(), box=None):
+        corners = [box[:2], box[2:]] if box else []
+        points = torch.tensor([*corners, *inside, *outside], dtype=torch.float32)
+        labels = [2, 3][: len(corners)] + [1] * len(inside) + [0] * len(outside)
+        return ModelPrompt(points, torch.tensor(labels, dtype=torch.int32))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def blob():
+    """A rectangle of the model's square as a mask."""
+    from longtake.annotate.session import ModelPrompt
+
+    def make(x_min, y_min, x_max, y_max):
+        mask = torch.zeros(SIDE, SIDE)
+        mask[y_min:y_max, x_min:x_max] = 1
+        return ModelPrompt(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), mask)
+
+    return make
 
 
 @pytest.fixture(scope="session")

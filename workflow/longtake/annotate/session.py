@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from transformers import Sam2VideoInferenceSession
 
+from longtake.annotate.batch import advance
 from longtake.annotate.geometry import FloatArray, ModelPrompt
 from longtake.annotate.tracker import Tracker
 from longtake.errors import StateError
@@ -209,11 +210,22 @@ def track(
         torch.inference_mode(),
         torch.autocast(tracker.device.type, dtype=torch.bfloat16, enabled=tracker.precision == "bfloat16"),
     ):
-        output = tracker.model(session, frame_idx=frame, reverse=reverse)
+        masks, scores = _advance(tracker, session, frame, reverse)
         session.prune(frame)
-        logits = output.pred_masks[:, 0].float().cpu().numpy()
-        scores = output.object_score_logits.flatten().tolist()
-    return {name: Prediction(logits[place], scores[place]) for place, name in enumerate(output.object_ids)}
+        logits = masks[:, 0].float().cpu().numpy()
+        score_logits = scores.float().tolist()
+    return {name: Prediction(logits[place], score_logits[place]) for place, name in enumerate(session.obj_ids)}
+
+
+def _advance(tracker: Tracker, session: BoundedSession, frame: int, reverse: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Call the model, the library's own way for one object at a time: (N, 1, h, w) masks and (N,) scores."""
+    model = tracker.model
+    masked = any(inputs for inputs in session.mask_inputs_per_obj.values())
+    # EdgeTAM's own loop does not take a mask beside other objects: its score has another shape there.
+    if tracker.object_batch > 1 or (masked and model.config.model_type == "edgetam_video"):
+        return advance(model, session, frame, tracker.object_batch, reverse=reverse)
+    output = model(session, frame_idx=frame, reverse=reverse)
+    return output.pred_masks, output.object_score_logits.flatten()
 
 
 def _own(tensor: torch.Tensor) -> torch.Tensor:

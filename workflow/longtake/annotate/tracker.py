@@ -64,7 +64,7 @@ class Tracker:
     the tighter of both), None where it changes nothing.
     """
 
-    model: PreTrainedModel
+    model: Any  # of the family's class; their methods are the same, their common ancestor has none of them
     preprocessing: Preprocessing
     digest: str
     device: torch.device
