@@ -73,7 +73,7 @@ def test_every_frame_of_every_clip_once_and_heat_where_the_gradient_is(folder: P
 
 
 def test_the_present_frame_is_marked(folder: Path) -> None:
-    bars = [pixels[-9:-7].astype(int) for pixels in played(folder)]
+    bars = [pixels[-8:-6].astype(int) for pixels in played(folder)]
     blue = [(bar[..., 2] - bar[..., 0]).sum(axis=0).reshape(T, -1).sum(axis=1) for bar in bars]
     assert [int(found.argmax()) for found in blue] == [0, 1, 2, 3] * 2
 
