@@ -45,6 +45,7 @@ rule gradients_window:
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
         model=CLASSIFIER,
+        plan=wait_for_plan,
     output:
         curves=f"{OUT}/gradients/{{video}}/window-{{window}}.curves.parquet",
         clips=f"{OUT}/gradients/{{video}}/window-{{window}}.clips.parquet",
