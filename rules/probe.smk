@@ -17,6 +17,7 @@ rule probe_video:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
     params:
+        picture_rate=settings.picture_rate,
         code=digest("longtake.plan"),
     message:
         "Look at {wildcards.video}"

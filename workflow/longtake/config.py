@@ -100,6 +100,7 @@ class Config:
     window_overlap: float
     frame_interval: int
     video_scale_factor: float
+    picture_rate: float
     annotate: AnnotateOptions
     gradients: GradientOptions
     statistics: StatisticsOptions

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import ConfigError, UnreadableVideo
-from longtake.media import index_video, load_index, probe_video, save_index
+from longtake.media import PICTURE_RATE, index_video, load_index, probe_video, save_index
 from longtake.store.atomic import write_json, write_text, write_tsv
 from longtake.windows import Window, grid, plan_windows
 
@@ -25,14 +25,18 @@ def probe(
     summary: str | Path,
     index: str | Path,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    picture_rate: float = PICTURE_RATE,
 ) -> dict[str, Any]:
     """Write the facts of a video to `summary` (JSON) and its frame index to `index` (Parquet).
+
+    A folder of pictures is a video of `picture_rate` frames a second.
 
     A video that cannot be read is a fact too: its summary says ``unreadable`` and why, its index is an empty file,
     and the other videos go on without it.
     """
     try:
-        found = index_video(path, progress)
+        found = index_video(path, progress, picture_rate=picture_rate)
         save_index(found, index)
         facts = probe_video(path, found)
     except (UnreadableVideo, OSError) as error:

@@ -105,9 +105,9 @@ def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
             raise SheetError(
                 f"{path}, row {video.row}: {video.path!r} is an address; only local files are read. Copy it first."
             )
-        if not rendered and not Path(video.path).is_file():
+        if not rendered and not Path(video.path).exists():
             raise SheetError(
-                f"{path}, row {video.row}: the file {video.path!r} of video {video.video!r} does not exist "
+                f"{path}, row {video.row}: the file or folder {video.path!r} of video {video.video!r} does not exist "
                 f"(looked in {Path.cwd()}). Correct the path, or remove the row."
             )
     return videos

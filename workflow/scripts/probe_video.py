@@ -2,5 +2,12 @@ from longtake.job import job
 from longtake.plan import probe
 
 with job(snakemake) as it:
-    facts = probe(it.wildcards["video"], it.input.video, it.output.summary, it.output.index, it.progress)
+    facts = probe(
+        it.wildcards["video"],
+        it.input.video,
+        it.output.summary,
+        it.output.index,
+        it.progress,
+        picture_rate=it.params.picture_rate,
+    )
     it.record(status=facts["status"], reason=facts["reason"])

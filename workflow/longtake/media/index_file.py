@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from longtake.errors import MediaError
 from longtake.media.index import StreamFacts, VideoIndex, content_digest
+from longtake.media.pictures import picture_files
 from longtake.store.atomic import atomic_path
 
 VERSION = 1
@@ -52,9 +53,9 @@ def load_index(path: str | Path, source: str | Path) -> VideoIndex:
     about = json.loads(metadata) if metadata else {}
     if about.get("version") != VERSION:
         raise MediaError(f"{path}: no video index of version {VERSION}. Delete it and probe the video again.")
-    if not source.is_file():
+    if not source.exists():
         raise MediaError(f"{source}: the video of index {path} is missing. Restore it or correct the sheet.")
-    size = source.stat().st_size
+    size = source_size(source)
     if size != about["source_bytes"] or content_digest(source) != about["digest"]:
         raise MediaError(
             f"{path}: the index of another file than {source} ({about['source_bytes']} bytes then, {size} now, or "
@@ -69,3 +70,9 @@ def load_index(path: str | Path, source: str | Path) -> VideoIndex:
         facts=StreamFacts(**about["facts"]),
         **arrays,
     )
+
+
+def source_size(source: Path) -> int:
+    """Bytes of a video file, or of all pictures of a folder."""
+    files = picture_files(source) if source.is_dir() else [source]
+    return sum(path.stat().st_size for path in files)

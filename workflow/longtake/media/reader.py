@@ -17,6 +17,7 @@ from longtake.errors import FrameUnavailable
 from longtake.media.decode import Decoded, Decoder, decode_one
 from longtake.media.geometry import to_display
 from longtake.media.index import VideoIndex
+from longtake.media.pictures import CONTAINER, decode_pictures
 from longtake.media.plan import Interval, plan_reads, start_packet
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,10 @@ def read_frames(
     scale = size or (index.width, index.height)
     if min(scale) < 1:
         raise ValueError(f"{index.path}: frames cannot be scaled to {scale[0]} x {scale[1]} pixels.")
-    if threads > 1 and len(intervals) > 1:
+    results: Generator[Frame | Missing]
+    if index.facts.container == CONTAINER:
+        results = _read_pictures(index, frames, scale)
+    elif threads > 1 and len(intervals) > 1:
         results = _read_parallel(index, intervals, scale, min(threads, len(intervals)))
     else:
         results = _read_serial(index, intervals, scale)
@@ -122,6 +126,14 @@ def _deliver(results: Generator[Frame | Missing], on_missing: Callable[[int, str
                 raise FrameUnavailable(result.reason)
             else:
                 on_missing(result.frame, result.reason)
+
+
+def _read_pictures(index: VideoIndex, frames: Sequence[int], size: tuple[int, int]) -> Generator[Frame | Missing]:
+    for frame, found in decode_pictures(index, map(int, frames), size):
+        if isinstance(found, str):
+            yield Missing(frame, found)
+        else:
+            yield Frame(frame, index.time_s(frame), found, tainted=False)
 
 
 def _read_serial(index: VideoIndex, intervals: Sequence[Interval], size: tuple[int, int]) -> Generator[Frame | Missing]:
