@@ -12,7 +12,7 @@ Nothing is kept of a frame but what a later one reads; masks at the model's full
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,12 +108,11 @@ def advance(
     }
     for places in _batches(memories, size):
         fused = _attend(model, features, [memories[place] for place in places])
-        with _apart(fused):
+        with nullcontext() if fused.is_cuda else _FewRows():
             drawn |= dict(zip(places, _decode(model, features, fused), strict=True))
     everyone = [drawn[place] for place in range(len(session.obj_ids))]
     for start in range(0, len(everyone), size):
-        with _apart(features.vision):
-            memory = _encode(model, features, everyone[start : start + size], bool(prompted))
+        memory = _encode(model, features, everyone[start : start + size], bool(prompted))
         for place, (part, positions) in enumerate(memory, start=start):
             kind = "cond_frame_outputs" if place in prompted else "non_cond_frame_outputs"
             session.output_dict_per_obj[place][kind][frame] = {
@@ -122,10 +121,6 @@ def advance(
                 "maskmem_pos_enc": positions,
             }
     return torch.cat([each.mask for each in everyone]), torch.cat([each.score.flatten() for each in everyone])
-
-
-def _apart(like: torch.Tensor) -> AbstractContextManager[Any]:
-    return nullcontext() if like.is_cuda else _FewRows()
 
 
 def _resamples(model: Any) -> bool:
