@@ -39,11 +39,39 @@ def per_analysed(pattern):
     return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in analysed()]
 
 
+# Where the objects are: by the tracker, or by people.
+OBJECTS = "annotations" if settings.gradients.annotations else "detections"
+
+
+rule annotations:
+    input:
+        annotations=settings.gradients.annotations or [],
+        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        index=f"{OUT}/probe/{{video}}.index.parquet",
+    output:
+        table=f"{OUT}/annotations/{{video}}.parquet",
+    log:
+        f"{OUT}/logs/annotations/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/annotations/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        code=digest("longtake.gradients.annotations"),
+    message:
+        "Take the masks of {wildcards.video} from {input.annotations}"
+    script:
+        "../workflow/scripts/annotations.py"
+
+
 rule gradients_window:
     input:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
-        detections=f"{OUT}/detections/{{video}}.parquet",
+        detections=f"{OUT}/{OBJECTS}/{{video}}.parquet",
         model=CLASSIFIER,
         plan=wait_for_plan,
     output:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -46,6 +45,7 @@ class GradientOptions:
     model: str = "workflow/models/clip31-pond"
     max_frames: int = 31
     clip_stride: int = 1
+    annotations: str = ""
     clips: str = "object"
     clips_per_window: int = 2
     max_videos: int = 0
@@ -199,52 +199,3 @@ def locate(path: str, base: Path) -> Path:
     """
     here = Path(path)
     return here if here.is_absolute() or here.exists() else base / path
-
-
-def model_spec(model: str, base: Path) -> str:
-    """Return what a job is told to load: the path of a folder, or ``module:factory`` as it stands."""
-    folder = locate(model, base)
-    return model if ":" in model and not folder.exists() else str(folder)
-
-
-def model_files(model: str, base: Path, setting: str) -> list[str]:
-    """Return the files of a model that a job depends on: editing one reruns what used it.
-
-    Of ``module:factory`` it is the module's file; what that imports or opens is not known.
-
-    Raises
-    ------
-    ConfigError
-        If the folder, or its config.json, or the module does not exist.
-    """
-    folder = locate(model, base)
-    if ":" in model and not folder.exists():
-        return [str(_module_file(model, setting))]
-    if not (folder / "config.json").is_file():
-        raise ConfigError(
-            f"{setting} is {model!r}, but {folder.absolute()} holds no config.json. Give the folder of a model's "
-            "files, or download them first; README.md says which."
-        )
-    names = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
-    # Weights may be cut into parts, which an index lists. Pickles count only where there is nothing better.
-    weights = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("pytorch_model*.bin*"))
-    return [str(folder / name) for name in names if (folder / name).is_file()] + [str(path) for path in weights]
-
-
-def _module_file(model: str, setting: str) -> Path:
-    """Where Python would find the module of ``module:factory``; looked up, not imported: that may take long."""
-    module, _, factory = model.partition(":")
-    places: Any = None
-    origin: str | None = None
-    parts = module.split(".")
-    if all(part.isidentifier() for part in [*parts, factory]):
-        for depth in range(len(parts)):
-            found = PathFinder.find_spec(".".join(parts[: depth + 1]), places)
-            places = found.submodule_search_locations if found else []
-            origin = found.origin if found else None
-    if origin is None or not Path(origin).is_file():
-        raise ConfigError(
-            f"{setting} is {model!r}, which is neither a folder nor module:factory: Python finds no module {module!r}. "
-            "Put the folder that holds it on PYTHONPATH, for example PYTHONPATH=. snakemake ..."
-        )
-    return Path(origin)

@@ -215,6 +215,14 @@ def test_ytvis(write: Any, tmp_path: Path) -> None:
     assert list(import_ytvis(write("vis.json", {**vis(), "annotations": None}))) == []
 
 
+def test_ytvis_by_place(write: Any) -> None:
+    found = import_ytvis(write("vis.json", vis()), every_box=True, by_place=True)
+    places = vis()["videos"][0]["file_names"]
+    shown = [step for step, box in enumerate(vis()["annotations"][0]["bboxes"]) if box]
+    assert [row.frame for row in found] == shown
+    assert shown[-1] < len(places)
+
+
 def test_ytvis_refused(write: Any) -> None:
     with pytest.raises(SheetError, match=r"vis\.json: annotations\.0\.bboxes has 1 entries for 3 frames"):
         list(import_ytvis(write("vis.json", vis(bboxes=[None]))))

@@ -46,8 +46,10 @@ def _rows(given: argparse.Namespace) -> Iterator[Row]:
     every, drawn = given.boxes == "all", given.masks
     if given.format == "cvat":
         return import_cvat(given.file, video=given.video, fps=given.fps, every_box=every, with_masks=drawn)
-    importer = {"coco": import_coco, "ytvis": import_ytvis}[given.format]
-    return importer(given.file, video=given.video, first=given.first_frame, every_box=every, with_masks=drawn)
+    options = {"video": given.video, "first": given.first_frame, "every_box": every, "with_masks": drawn}
+    if given.format == "ytvis":
+        return import_ytvis(given.file, **options, by_place=given.by_place)
+    return import_coco(given.file, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--first-frame", type=int, default=0, help="number of the first frame in file names (0)")
         one.add_argument("--boxes", choices=["first", "all"], default="first", help="of each object (default first)")
         one.add_argument("--masks", action="store_true", help="an annotation's segmentation, where it has one")
+    by_place = "a frame is a picture's place in the file's list, as where the video is a folder of these pictures"
+    formats.choices["ytvis"].add_argument("--by-place", action="store_true", help=by_place)
     cvat = formats.add_parser("cvat", help="CVAT for video 1.1, annotations.xml")
     cvat.add_argument("file", type=Path)
     cvat.add_argument("--video", default="", help="the video's id (default: the stem of the task's file)")

@@ -16,15 +16,22 @@ from longtake.importers.source import Place, get, mapping, read_json, sequence, 
 
 
 def import_ytvis(
-    path: Path, *, video: str = "", first: int = 0, every_box: bool = False, with_masks: bool = False
+    path: Path,
+    *,
+    video: str = "",
+    first: int = 0,
+    every_box: bool = False,
+    with_masks: bool = False,
+    by_place: bool = False,
 ) -> Iterator[Row]:
     """Yield the boxes or masks of a YouTube-VIS file, in the order of its annotations, by frame.
 
-    Parameters are those of `longtake.importers.coco.import_coco`. Memory: the file as JSON.
+    Parameters are those of `longtake.importers.coco.import_coco`, and `by_place`: a frame is the place of a picture in
+    the file's list, as in a folder of pictures, whatever number it is called by. Memory: the file as JSON.
     """
     whole, place = read_json(path), Place(path)
     categories = names_by_id(get(whole, "categories", place), place / "categories")
-    videos = dict(_videos(whole, video, first, place))
+    videos = dict(_videos(whole, video, None if by_place else first, place))
     ids, inside = Ids(str(path)), {name: Ids(f"{path}: {name}") for name, *_ in videos.values()}
     # The test sets of YouTube-VIS say null here.
     annotations = sequence(get(whole, "annotations", place) or [], place / "annotations")
@@ -56,7 +63,7 @@ def _entries(annotation: dict[str, Any], key: str, frames: list[int], place: Pla
 
 
 def _videos(
-    whole: dict[str, Any], video: str, first: int, place: Place
+    whole: dict[str, Any], video: str, first: int | None, place: Place
 ) -> Iterator[tuple[str, tuple[str, list[int], tuple[int, int] | None]]]:
     for order, item in enumerate(sequence(get(whole, "videos", place), place / "videos")):
         at = place / "videos" / order
@@ -67,7 +74,7 @@ def _videos(
             here = at / "file_names" / step
             folder, found = folder_and_number(text(file_name, here), here)
             folders.add(folder)
-            frames.append(first_frame(found, first, here))
+            frames.append(step if first is None else first_frame(found, first, here))
         if len(folders) > 1:
             (at / "file_names").refuse("lie in several folders", "One folder holds the frames of one video.")
         name = text(part["video"], at / "video") if "video" in part else "".join(folders) or video
