@@ -32,6 +32,8 @@ COMPARED = (
     ("box_diagonal_px", "Box diagonal (px)"),
     ("speed_px_s", "Speed (px/s)"),
     ("speed_bl_s", "Speed (body lengths/s)"),
+    ("kept_static", "Kept of frozen clips (share)"),
+    ("kept_shuffle", "Kept of shuffled clips (share)"),
     ("pearson", "Importance against motion (Pearson r)"),
 )
 
