@@ -39,6 +39,7 @@ lint: .venv/dev
 bench: .venv/dev
 	$(BIN)/python benchmarks/reader.py
 	$(BIN)/python benchmarks/annotate.py
+	$(BIN)/python benchmarks/continuity.py
 
 # Train the embedded models again, from their seeds (about two hours on two cores).
 models: .venv/run
