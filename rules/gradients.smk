@@ -4,9 +4,11 @@ from longtake.streams import pick
 
 
 def labels_of(video):
-    """The species that a video may show, as its sheets name them."""
-    species = VIDEOS[video].species or "unlabelled"
-    return {prompt.label or species for prompt in PROMPTS[video]} | {species}
+    """The species that a video may show, as its sheets name them; objects that are found have the video's own."""
+    own = VIDEOS[video].species or "unlabelled"
+    prompted = {prompt.label or own for prompt in PROMPTS[video]}
+    found = settings.annotate.dense_seeding == "always" or settings.annotate.continuity == "overlap"
+    return prompted | {own} if found or not prompted or settings.gradients.clips == "even" else prompted
 
 
 def analysed():
