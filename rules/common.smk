@@ -10,10 +10,11 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
-from longtake.config import locate, model_files, model_spec, read_config
+from longtake.config import locate, read_config
 from longtake.errors import LongtakeError
 from longtake.fingerprint import digest
 from longtake.memory.budget import local_gpus
+from longtake.model_folder import model_files, model_spec, video_model_files
 from longtake.sheets import mask_digest, read_prompts, read_videos
 from longtake.windows import read_windows
 
@@ -27,7 +28,7 @@ try:
     VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)}
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
     TRACKER = model_files(settings.annotate.model, BASE, "annotate.model")
-    CLASSIFIER = model_files(settings.gradients.model, BASE, "gradients.model")
+    CLASSIFIER = video_model_files(settings.gradients, BASE)
 except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
@@ -74,19 +75,6 @@ def wait_for_plan(wildcards):
 def all_windows_of(wildcards):
     """All windows of a job's video, as plain values."""
     return [asdict(window) for window in planned()[wildcards.video]]
-
-
-def state_before(wildcards):
-    """The state that the window before hands over; none for the first, and none where windows are independent."""
-    window = window_of(wildcards)["window"]
-    return [STATE.format(video=wildcards.video, window=f"{window - 1:04d}")] if CHAIN and window > 0 else []
-
-
-def state_after(wildcards):
-    """The same of a backward pass, which comes from the window after; none for the last."""
-    window, last = window_of(wildcards)["window"], len(planned()[wildcards.video]) - 1
-    following = BACKWARD_STATE.format(video=wildcards.video, window=f"{window + 1:04d}")
-    return [following] if CHAIN and window < last else []
 
 
 def windows_of(video, pattern):

@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from longtake.config import Config, GradientOptions, load_schema, locate, model_files, model_spec, read_config
+from longtake.config import Config, GradientOptions, load_schema, locate, read_config
 from longtake.document import documents
 from longtake.errors import ConfigError
 
@@ -102,30 +102,3 @@ def test_models_of_the_checkout_are_found_from_anywhere(tmp_path, monkeypatch):
     assert locate("workflow/models/x", ROOT) == ROOT / "workflow/models/x"
     (tmp_path / "mine").mkdir()
     assert locate("mine", ROOT) == Path("mine")
-
-
-def test_a_model_is_its_files(tmp_path):
-    kept = ["config.json", "video_preprocessor_config.json", "model-00001-of-00002.safetensors"]
-    kept += ["model-00002-of-00002.safetensors", "model.safetensors.index.json"]
-    for name in (*kept, "README.md", "pytorch_model.bin"):
-        (tmp_path / name).touch()
-    assert model_files(str(tmp_path), ROOT, "x") == [str(tmp_path / name) for name in kept]
-    for path in tmp_path.glob("*.safetensors*"):
-        path.unlink()
-    assert model_files(str(tmp_path), ROOT, "x")[-1] == str(tmp_path / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match=r"annotate\.model is 'nowhere'"):
-        model_files("nowhere", ROOT, "annotate.model")
-
-
-def test_a_model_of_ones_own_is_its_modules_file(tmp_path, monkeypatch):
-    (tmp_path / "lab_for_test").mkdir()
-    (tmp_path / "lab_for_test/__init__.py").write_text("raise RuntimeError('imported')")
-    (tmp_path / "lab_for_test/models.py").write_text("raise RuntimeError('imported')")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert model_files("lab_for_test.models:make", ROOT, "x") == [str(tmp_path / "lab_for_test/models.py")]
-    assert model_files("lab_for_test:make", ROOT, "x") == [str(tmp_path / "lab_for_test/__init__.py")]
-    assert model_spec("lab_for_test.models:make", ROOT) == "lab_for_test.models:make"
-    assert model_spec("workflow/models/clip31-pond", Path("/checkout")).endswith("workflow/models/clip31-pond")
-    for wrong in ("lab_for_test.absent:make", "absent.models:make", "lab_for_test:", "sys:exit", "a b:c"):
-        with pytest.raises(ConfigError, match=f"gradients.model is '{wrong}'.*PYTHONPATH"):
-            model_files(wrong, ROOT, "gradients.model")

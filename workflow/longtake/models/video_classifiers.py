@@ -5,7 +5,6 @@ block), so none can be split into a per-frame encoder and a head: the only part 
 convolution. Their gradients are bounded by checkpointing the blocks instead.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from longtake.errors import ModelError
+from longtake.model_folder import clip_length
 from longtake.models.adapter import Adapter
 from longtake.models.normalisation import Normalisation, read_normalisation
 from longtake.models.pretrained import class_names, load_pretrained, sides
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,14 @@ class Family:
     ----------
     class_name : in transformers
     argument : name of the forward's argument, frames (1, T, 3, H, W)
-    length, size : settings of config.json that hold frames in a clip, and height and width
-    tubelet : setting of config.json with the frames that its first convolution takes at a time, None for one
+    size : setting of config.json that holds height and width
     longer_too : takes clips of any whole number of tubelets, not only of the length it was trained on
     documented : normalisation that the family's authors document
     """
 
     class_name: str
     argument: str
-    length: str
     size: str
-    tubelet: str | None
     longer_too: bool
     documented: Normalisation
 
@@ -52,24 +47,10 @@ _TIMESFORMER = Normalisation((0.45, 0.45, 0.45), (0.225, 0.225, 0.225), source="
 _VIVIT = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 2.0, -1.0, source="as the published ViViT folders have it")
 
 VIDEO_CLASSIFIERS = {
-    "videomae": Family(
-        "VideoMAEForVideoClassification", "pixel_values", "num_frames", "image_size", "tubelet_size", False, IMAGENET
-    ),
-    "timesformer": Family(
-        "TimesformerForVideoClassification", "pixel_values", "num_frames", "image_size", None, False, _TIMESFORMER
-    ),
-    "vivit": Family(
-        "VivitForVideoClassification", "pixel_values", "num_frames", "image_size", "tubelet_size", False, _VIVIT
-    ),
-    "vjepa2": Family(
-        "VJEPA2ForVideoClassification",
-        "pixel_values_videos",
-        "frames_per_clip",
-        "crop_size",
-        "tubelet_size",
-        True,
-        IMAGENET,
-    ),
+    "videomae": Family("VideoMAEForVideoClassification", "pixel_values", "image_size", False, IMAGENET),
+    "timesformer": Family("TimesformerForVideoClassification", "pixel_values", "image_size", False, _TIMESFORMER),
+    "vivit": Family("VivitForVideoClassification", "pixel_values", "image_size", False, _VIVIT),
+    "vjepa2": Family("VJEPA2ForVideoClassification", "pixel_values_videos", "crop_size", True, IMAGENET),
 }
 
 
@@ -83,19 +64,7 @@ class VideoClassifierAdapter:
         self.normalisation = normalisation
         self.class_names = class_names(module)
         self.size = sides(getattr(module.config, family.size))
-        self.tubelet = _tubelet(module.config, family)
-        length = int(getattr(module.config, family.length))
-        self.n_frames: int | None = length // self.tubelet * self.tubelet
-        if self.n_frames != length:
-            logger.warning(
-                "%s: %s is %d, but frames are taken by %d: the last %d never reach the model; clips have %d frames",
-                family.class_name,
-                family.length,
-                length,
-                self.tubelet,
-                length % self.tubelet,
-                self.n_frames,
-            )
+        self.n_frames, self.tubelet = clip_length(module.config.to_dict())
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:  # noqa: ARG002 (one size for all)
         """The model's fixed height and width."""
@@ -129,10 +98,3 @@ def load_video_classifier(folder: Path, config: dict[str, Any], device: torch.de
     normalisation = read_normalisation(folder, family.documented)
     module = load_pretrained(folder, config, family.class_name)
     return VideoClassifierAdapter(module.to(device), family, normalisation)
-
-
-def _tubelet(config: Any, family: Family) -> int:
-    if family.tubelet is None:
-        return 1
-    size = getattr(config, family.tubelet)
-    return int(size if isinstance(size, int) else size[0])
