@@ -27,6 +27,7 @@ from longtake.windows import Window, read_windows
 _TARGETS = {
     "probe_video": "probe/{video}.json",
     "annotate_window": "annotate/{video}/window-{window}.parquet",
+    "annotate_window_backward": "annotate/{video}/window-{window}.backward.parquet",
     "gradients_window": "gradients/{video}/window-{window}.clips.parquet",
     "merge_detections": "detections/{video}.parquet",
     "merge_gradients": "gradients/{video}.clips.parquet",
