@@ -10,6 +10,7 @@ from longtake import masks
 from longtake.annotate import seeding
 from longtake.annotate.seeding import TERMS, gone, graft, seed, seed_objects
 from longtake.annotate.session import BoundedSession, ModelPrompt, Prediction, track
+from longtake.annotate.tracker import load_tracker
 
 # The random model of these tests is sure of nothing.
 LOOSE = replace(
@@ -144,15 +145,31 @@ def test_the_model_gives_the_same_seeds_again_in_batches_of_any_size(tracker, fr
     assert [masks.iou(*pair) > 0.99 for pair in zip(found[0], single, strict=True)] == [True] * len(single)
 
 
-def test_a_point_is_answered_as_the_library_answers_it(tracker, stock, frame):
+@pytest.mark.parametrize("family", ["Sam2Video", "EdgeTamVideo", "Sam3TrackerVideo"])
+def test_a_point_is_answered_as_the_library_answers_it(family, model_dir, family_dirs, stock, frame):
     """The first frame of an object prompted by one click, in the library's own session."""
-    point = torch.tensor([[20.0, 41.0]])
-    expected = stock(tracker, frame[None], {0: {"a": ModelPrompt(point, torch.ones(1, dtype=torch.int32))}})
-    logits, predicted_iou, score = seeding._ask(tracker, seeding._vision(tracker, frame), point)
-    best = logits[0, predicted_iou[0].argmax()]
-    assert score[0].item() == pytest.approx(expected[0, "a"][1], rel=1e-5)
-    assert score[0] > 0
-    torch.testing.assert_close(best, expected[0, "a"][0], rtol=1e-5, atol=1e-5)
+    tracker = load_tracker(model_dir if family == "Sam2Video" else family_dirs[family])
+    seen = 0
+    for x, y in [(20.0, 41.0), (5.0, 9.0), (50.0, 30.0), (33.0, 60.0)]:
+        point = torch.tensor([[x, y]])
+        click = ModelPrompt(point, torch.ones(1, dtype=torch.int32))
+        expected_logits, expected_score = stock(tracker, frame[None], {0: {"a": click}})[0, "a"]
+        logits, predicted_iou, score = seeding._ask(tracker, seeding._vision(tracker, frame), point)
+        best = logits[0, predicted_iou[0].argmax()]
+        assert score[0].item() == pytest.approx(expected_score, rel=1e-4)
+        if expected_score > 0:
+            seen += 1
+            torch.testing.assert_close(best, expected_logits, rtol=1e-4, atol=1e-4)
+    assert seen
+
+
+@pytest.mark.parametrize("family", ["EdgeTamVideo", "Sam3TrackerVideo"])
+def test_other_families_seed_too(family, family_dirs, frame):
+    tracker, covered = load_tracker(family_dirs[family]), {}
+    session = BoundedSession(tracker, 5)
+    found = seed(tracker, session, frame=0, pixels=frame, tracked=covered, prefix="auto-0000", terms=LOOSE)
+    assert found
+    assert list(track(tracker, session, 1, frame, {})) == list(found)
 
 
 def rectangle(x_min, y_min, x_max, y_max):

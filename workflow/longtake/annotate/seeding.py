@@ -101,8 +101,7 @@ def seed(
     dict
         One prediction for each seed, as `track` gives it.
     """
-    side = tracker.preprocessing.image_size // 4
-    covered = np.zeros((side, side), dtype=bool)
+    covered = np.zeros(tracker.model.prompt_encoder.mask_input_size, dtype=bool)
     for each in tracked.values():
         if each.score_logit > 0:
             covered |= each.logits > 0
@@ -154,7 +153,7 @@ def seed_objects(
     pixels : (3, image_size, image_size) float32
         The frame, from `longtake.annotate.geometry.model_frame`.
     covered : (h, w) bool
-        What is tracked already, at the decoder's resolution (a quarter of the model's square).
+        What is tracked already, at the decoder's resolution.
 
     Returns
     -------
@@ -187,9 +186,8 @@ def _seeds(tracker: Tracker, vision: dict[str, Any], covered: BoolMask, terms: T
 
 def _vision(tracker: Tracker, pixels: torch.Tensor) -> dict[str, Any]:
     """Encode a frame, in the form in which the library's sessions cache it."""
-    model: Any = tracker.model
     with _inference(tracker):
-        found = model.get_image_features(pixels[None].to(tracker.device), return_dict=True)
+        found = tracker.model.get_image_features(pixels[None].to(tracker.device), return_dict=True)
     return {"vision_feats": found.fpn_hidden_states, "vision_pos_embeds": found.fpn_position_encoding}
 
 
@@ -210,8 +208,7 @@ def _ask(
     predicted_iou : (P, M) float32
     score_logit : (P,) float32
     """
-    model: Any = tracker.model
-    config = model.config
+    model, config = tracker.model, tracker.model.config
     several = config.multimask_output_in_sam and config.multimask_min_pt_num <= 1 <= config.multimask_max_pt_num
     with _inference(tracker):
         *fine, coarse = vision["vision_feats"]
