@@ -1,25 +1,18 @@
 """Two models on the same clips: this run, and another over the same videos."""
 
+OTHER = settings.statistics.compare_with
 
-def other_run(pattern):
-    """An input function: the files `pattern` of every analysed video, in the run to compare with."""
-
-    def files(wildcards):
-        folder = Path(settings.statistics.compare_with)
-        if not settings.statistics.compare_with or not (folder / "gradients").is_dir():
-            raise WorkflowError(
-                f"statistics.compare_with is {settings.statistics.compare_with!r}, which is no folder with gradients. "
-                "Name the output_dir of a run over the same videos with another gradients.model."
-            )
-        return [str(folder / pattern.format(video=video)) for video in analysed()]
-
-    return files
+if OTHER and not (Path(OTHER) / "gradients").is_dir():
+    raise WorkflowError(
+        f"statistics.compare_with is {OTHER!r}, which is no folder with gradients. Name the output_dir of a finished run "
+        "over the same videos with another gradients.model."
+    )
 
 
 rule model_comparison:
     input:
         ours=per_analysed("gradients/{video}.perturbations.parquet"),
-        theirs=other_run("gradients/{video}.perturbations.parquet"),
+        theirs=lambda wildcards: [f"{OTHER}/gradients/{video}.perturbations.parquet" for video in analysed() if OTHER],
     output:
         table=f"{OUT}/statistics/models.parquet",
         csv=f"{OUT}/statistics/models.csv",
@@ -35,7 +28,7 @@ rule model_comparison:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
         ours=OUT,
-        theirs=settings.statistics.compare_with,
+        theirs=OTHER,
         videos=lambda wildcards: sorted(analysed()),
         species=species_names(),
         seed=settings.seed,
