@@ -59,6 +59,10 @@ class SchemaError(LongtakeError):
     """A table on disk does not have the schema that its reader declared."""
 
 
+class BudgetError(LongtakeError):
+    """No exact way fits into the memory that was granted; the message names the least that would do."""
+
+
 class ExactnessError(LongtakeError):
     """A bounded computation noticed that it would not equal the plain one."""
 

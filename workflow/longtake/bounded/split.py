@@ -14,13 +14,13 @@ bit for bit.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from longtake.bounded.guard import check_scalar, frozen, has_values
 from longtake.errors import ExactnessError
 
 Encode = Callable[[Tensor], Tensor]
@@ -45,11 +45,13 @@ class HeadPass:
     features : (T, ...) features of all frames, without a graph
     feature_gradient : (T, ...) dS/dfeatures
     scores : what the head returned, without a graph
+    value : the score S itself
     """
 
     features: Tensor
     feature_gradient: Tensor
     scores: Tensor
+    value: Tensor
 
 
 @dataclass(frozen=True)
@@ -63,43 +65,12 @@ class GradientChunk:
 
 @dataclass(frozen=True)
 class SplitGradient:
-    """The whole gradient (T, 3, H, W) with the features (T, ...) and scores it belongs to."""
+    """The whole gradient (T, 3, H, W) with the features (T, ...), scores and value it belongs to."""
 
     gradient: Tensor
     features: Tensor
     scores: Tensor
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Switch off the parameters' gradients for a while; refuse a module that is not in eval mode.
-
-    Attention's inference-only fast path is switched off too: without a graph it would be another function, in the
-    last bits, than with one.
-
-    Raises
-    ------
-    ExactnessError : a part of the module is in training mode.
-    """
-    for name, part in module.named_modules():
-        if part.training:
-            where = name or "the model itself"
-            raise ExactnessError(
-                f"{where} ({type(part).__name__}) is in training mode: dropout and batch statistics would make the "
-                "two passes differ. Call model.eval() first."
-            )
-    parameters = list(module.parameters())
-    before = [parameter.requires_grad for parameter in parameters]
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)
-        for parameter, value in zip(parameters, before, strict=True):
-            parameter.requires_grad_(value)
+    value: Tensor
 
 
 def chunk_bounds(n_frames: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -138,14 +109,10 @@ def head_pass(
         with torch.enable_grad():
             leaf = features.detach().requires_grad_()
             scores = head(leaf)
-            target = score(scores)
-            if target.numel() != 1 or not target.requires_grad:
-                raise ExactnessError(
-                    f"the score must be one number that depends on the features, not a tensor of shape "
-                    f"{tuple(target.shape)} with requires_grad={target.requires_grad}"
-                )
-            (feature_gradient,) = torch.autograd.grad(target.reshape(()), leaf)
-    return HeadPass(features, feature_gradient, scores.detach())
+            value = score(scores)
+            check_scalar(value)
+            (feature_gradient,) = torch.autograd.grad(value.reshape(()), leaf)
+    return HeadPass(features, feature_gradient, scores.detach(), value.detach())
 
 
 def gradient_chunks(
@@ -195,12 +162,35 @@ def split_gradient(
     `gradient_chunks` instead.
     """
     first = head_pass(encode, head, frames, score, chunk_size, module=module)
-    parts = []
+    gradient: Tensor | None = None
     for chunk in gradient_chunks(encode, frames, first, chunk_size, module=module):
         if on_chunk is not None:
             on_chunk(chunk)
-        parts.append(chunk.gradient)
-    return SplitGradient(torch.cat(parts), first.features, first.scores)
+        if gradient is None:
+            gradient = chunk.gradient.new_empty(len(frames), *chunk.gradient.shape[1:])
+        gradient[chunk.start : chunk.stop] = chunk.gradient
+    if gradient is None:
+        raise ValueError("a clip needs at least one frame")
+    return SplitGradient(gradient, first.features, first.scores, first.value)
+
+
+def frames_alone(encode: Encode, frames: FrameStack) -> bool:
+    """Try whether a frame's features depend on that frame alone, and not on its neighbour or its place in the chunk.
+
+    Two frames are encoded together, then with the second one changed: the first one's features must stay the same to
+    the bit. Then in the other order: features must follow, but for rounding, as a row's place can decide how it is
+    summed up.
+    """
+    if len(frames) < 2:
+        return True
+    with torch.no_grad():
+        first, second = frames[0:1], frames[1:2]
+        together = encode(torch.cat([first, second]))
+        beside_another = encode(torch.cat([first, 1 - second.flip(-1)]))
+        swapped = encode(torch.cat([second, first]))
+    if together.shape[0] != 2 or not torch.equal(together[0], beside_another[0]):
+        return False
+    return torch.allclose(together.flip(0), swapped, rtol=1e-3, atol=1e-3 * float(together.abs().max()))
 
 
 def plain_gradient(
@@ -220,12 +210,12 @@ def _check_features(features: Tensor, start: int, stop: int) -> None:
             f"encode returned {features.shape[0]} features for the {stop - start} frames {start}..{stop - 1}: "
             "the split needs one per frame, along the first axis"
         )
-    if not torch.isfinite(features).all():
+    if has_values(features) and not torch.isfinite(features).all():
         raise ExactnessError(f"features of frames {start}..{stop - 1} are not finite: check the frames and the weights")
 
 
 def _check_equal(again: Tensor, cached: Tensor, start: int, stop: int) -> None:
-    if torch.equal(again, cached):
+    if not has_values(again) or torch.equal(again, cached):
         return
     if again.shape != cached.shape:
         raise ExactnessError(f"frames {start}..{stop - 1}: shape {tuple(again.shape)} against {tuple(cached.shape)}")

@@ -1,0 +1,192 @@
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from longtake.bounded import gradient
+from longtake.bounded.automatic import Way
+from longtake.bounded.checkpoint import Block, Cut
+from longtake.errors import BudgetError, ExactnessError, ModelError
+
+
+def truth_of(module, frames, score):
+    leaf = frames.clone().requires_grad_()
+    return torch.autograd.grad(score(module(leaf)), leaf)[0]
+
+
+@pytest.fixture
+def truth(clips, frames, second):
+    return truth_of(clips, frames, second)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 4, 8, 31])
+def test_layers_in_pieces_of_frames_are_bitwise_equal(clips, frames, second, truth, pieces):
+    cut = Cut(dimension=0, size=31, arguments=(True,))
+    blocks = tuple(Block(f"layers.{number}", pieces, cut) for number in range(3))
+    for spill in (False, True):
+        found = gradient(clips, frames, second, way=Way(blocks=blocks, spill=spill))
+        assert torch.equal(found.gradient, truth)
+        assert torch.equal(found.outputs, clips(frames))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 4, 8, 31])
+def test_encode_and_head_are_bitwise_equal(split_clips, frames, second, truth, chunk_size):
+    found = gradient(split_clips, frames, second, way=Way(chunk_size=chunk_size))
+    assert torch.equal(found.gradient, truth)
+    assert found.value == split_clips.scores(frames)[1].item()
+
+
+def test_the_cheapest_way_within_the_budget_is_taken(deep, few, second):
+    plain = gradient(deep, few, second)
+    assert plain.way.name == "plain"
+    names, peaks = [], []
+    for part in (1.1, 0.8, 0.25, 0.17):
+        budget = int(part * plain.measured_bytes)
+        found = gradient(deep, few, second, budget=budget)
+        assert torch.equal(found.gradient, plain.gradient)
+        assert found.measured_bytes <= budget * 1.1
+        assert found.measured_bytes == pytest.approx(found.way.predicted_bytes, rel=0.1)
+        names.append(found.way.name)
+        peaks.append(found.measured_bytes)
+    assert names == ["plain", "checkpoint", "checkpoint + cut", "checkpoint + cut + spill"]
+    assert peaks == sorted(peaks, reverse=True)
+    assert found.spilled_bytes > 0
+
+
+def test_a_model_that_can_be_split_is_split(split_clips, few, second):
+    plain = gradient(split_clips, few, second)
+    found = gradient(split_clips, few, second, budget=plain.measured_bytes // 2)
+    assert found.way.name == "split"
+    assert found.measured_bytes <= plain.measured_bytes / 2
+    assert torch.equal(found.gradient, plain.gradient)
+    again = gradient(split_clips, few, second, budget=1, way=found.way)
+    assert again.way == found.way  # told how, it does not plan
+
+
+def test_an_encoder_that_looks_at_neighbours_is_not_split(split_clips, few, second, caplog):
+    encode = split_clips.encode
+    split_clips.encode = lambda chunk: encode(chunk) + encode(chunk).mean(0)
+    plain = gradient(split_clips, few, second)
+    with caplog.at_level(logging.WARNING):
+        found = gradient(split_clips, few, second, budget=plain.measured_bytes // 2)
+    assert "checkpoint" in found.way.name
+    assert "influence each other" in caplog.text
+
+
+def test_what_cannot_be_had_is_said_with_the_least_that_can(clips, few, second):
+    with pytest.raises(BudgetError, match=r"smallest peak is \d+ bytes, by checkpoint"):
+        gradient(clips, few, second, budget=1000)
+
+
+def test_with_respect_to_a_submodules_output(clips, few, second):
+    kept = []
+    handle = clips.layers[0].register_forward_hook(lambda *call: kept.append(call[2]))
+    value = second(clips(few.clone().requires_grad_()))
+    (expected,) = torch.autograd.grad(value, kept[0])
+    handle.remove()
+    plain = gradient(clips, few, second, wrt="layers.0")
+    assert torch.equal(plain.gradient, expected)
+    assert torch.equal(plain.at, kept[0])
+    # A graph that begins late is smaller, and bounding it leaves the result as it is.
+    assert plain.measured_bytes < gradient(clips, few, second).measured_bytes
+    found = gradient(clips, few, second, wrt="layers.0", budget=plain.measured_bytes // 2)
+    assert "checkpoint" in found.way.name
+    assert torch.equal(found.gradient, expected)
+
+
+def test_what_cannot_be_differentiated_at_is_refused(clips, frames, second):
+    with pytest.raises(ModelError, match=r"no submodule 'layers\.7'"):
+        gradient(clips, frames, second, wrt="layers.7")
+    clips.layers[2] = clips.layers[1]
+    with pytest.raises(ModelError, match=r"layers\.1 \(Layer\) is called more than once"):
+        gradient(clips, frames, second, wrt="layers.1")
+
+
+def test_a_score_that_looks_at_numbers_can_be_planned(clips, few):
+    def predicted(scores):
+        return scores[int(scores.argmax())]
+
+    plain = gradient(clips, few, predicted)
+    found = gradient(clips, few, predicted, budget=plain.measured_bytes // 2)
+    assert torch.equal(found.gradient, plain.gradient)
+
+
+def test_parameters_are_left_alone(clips, frames, second):
+    clips.out.bias.requires_grad_(False)
+    before = [parameter.requires_grad for parameter in clips.parameters()]
+    gradient(clips, frames, second, way=Way(blocks=(Block("layers.0"),), spill=True))
+    assert [parameter.requires_grad for parameter in clips.parameters()] == before
+    assert all(parameter.grad is None for parameter in clips.parameters())
+    assert "forward" not in vars(clips.layers[0])
+
+
+class Remembers(nn.Module):
+    """Adds up what it has seen, in a buffer, or in an attribute."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(8, dtype=torch.float64))
+        self.how, self.kept, self.calls = how, [], 0
+
+    def forward(self, tokens):
+        if self.how == "buffer":
+            self.seen += tokens.detach().mean((0, 1))
+        if self.how == "list":
+            self.kept.append(tokens.detach())
+        self.calls += 1
+        return tokens.tanh() * (self.calls if self.how == "counter" else 1)
+
+
+@pytest.mark.parametrize(("how", "key"), [("buffer", "seen"), ("list", "kept")])
+def test_a_module_with_memory_is_refused_by_name(clips, frames, second, how, key):
+    clips.layers.append(Remembers(how).eval())
+    with pytest.raises(ExactnessError, match=rf"layers\.3 \(Remembers\) changed its '{key}'.*remembers earlier"):
+        gradient(clips, frames, second)
+
+
+def test_a_module_that_computes_something_else_the_second_time_is_named(clips, frames, second):
+    clips.layers.append(Remembers("counter").eval())
+    with pytest.raises(ExactnessError, match=r"layers\.3 \(Remembers\) computed something else"):
+        gradient(clips, frames, second, way=Way(blocks=(Block("layers.3"),)))
+
+
+def test_dropout_that_is_always_on_is_found_out(clips, frames, second):
+    class Careless(nn.Module):
+        def forward(self, tokens):
+            return nn.functional.dropout(tokens, 0.1)
+
+    clips.layers.append(Careless().eval())
+    with pytest.raises(ExactnessError, match=r"layers\.3 \(Careless\) computed something else"):
+        gradient(clips, frames, second, way=Way(blocks=(Block("layers.3"),)))
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.1), nn.BatchNorm1d(16).double()])
+def test_training_mode_is_refused_by_name(clips, frames, second, layer):
+    clips.layers.append(layer.train())
+    with pytest.raises(ExactnessError, match=rf"layers\.3 \({type(layer).__name__}\) is in training mode"):
+        gradient(clips, frames, second, budget=10**9)
+
+
+def test_what_cannot_be_differentiated_is_refused(clips, frames, second):
+    with pytest.raises(ModelError, match="neither a torch module nor an adapter"):
+        gradient(lambda frames: frames.sum(), frames, second)
+    with pytest.raises(ModelError, match=r"not torch\.uint8"):
+        gradient(clips, frames.byte(), second)
+    with pytest.raises(ExactnessError, match=r"shape \(4,\)"):
+        gradient(clips, frames, lambda scores: scores)
+
+
+def test_a_model_that_decides_by_numbers_says_so(clips, frames, second):
+    class Decides(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.clips = clips
+
+        def forward(self, frames):
+            return self.clips(frames if frames.sum() > 0 else -frames)
+
+    model = Decides().eval()
+    assert torch.equal(gradient(model, frames, second).gradient, truth_of(clips, frames, second))
+    with pytest.raises(ModelError, match="decides by numbers"):
+        gradient(model, frames, second, budget=1)

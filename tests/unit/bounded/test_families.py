@@ -1,0 +1,56 @@
+"""The same gradient, to the last bit, for models that know nothing of this library."""
+
+import copy
+
+import pytest
+import torch
+
+from longtake.bounded import gradient
+from longtake.bounded.choose import choices
+from longtake.bounded.guard import frozen
+from longtake.bounded.planning import proved_cuts, usage
+from longtake.bounded.run import Way
+
+
+def ways_of(module, frames):
+    """Whole submodules; finely cut ones; the same with what remains on disk."""
+    with frozen(module):
+        usages = usage(module, frames)
+        whole = choices(usages)
+        cut = choices(usages, cuts=proved_cuts(module, usages))
+    best = min(whole, key=lambda choice: choice.stay + choice.insides)
+    fine = cut[len(cut) // 2]
+    return Way(blocks=best.blocks), Way(blocks=fine.blocks), Way(blocks=fine.blocks, spill=True)
+
+
+def test_every_way_is_plain_backprop_bitwise_in_float64(family, class_score, tmp_path):
+    module, frames = family[0].double(), family[1].double()
+    leaf = frames.clone().requires_grad_()
+    # Freezing parameters makes torch choose another kernel for some of Mask2Former's layers: 1e-14 in the value.
+    with frozen(module):
+        value = class_score(module(leaf))
+        (truth,) = torch.autograd.grad(value, leaf)
+    assert truth.abs().max() > 0
+    for way in ways_of(module, frames):
+        found = gradient(module, frames, class_score, way=way, folder=tmp_path)
+        assert found.value == value.item(), way.name
+        assert torch.equal(found.gradient, truth), way.name
+    assert not list(tmp_path.iterdir())
+
+
+def test_float32_is_no_farther_from_the_truth_than_plain(family, class_score):
+    module, frames = family
+    truth = gradient(copy.deepcopy(module).double(), frames.double(), class_score).gradient
+    plain = gradient(module, frames, class_score).gradient
+    way = ways_of(module, frames)[1]
+    ours = gradient(module, frames, class_score, way=way).gradient
+    # Rounding of equal size in another order: allow a quarter more, and nothing where plain is off by next to nothing.
+    assert (ours - truth).norm() / truth.norm() <= 1.25 * (plain - truth).norm() / truth.norm() + 1e-7
+
+
+@pytest.mark.parametrize("family", ["TimeSformer", "VidEoMT"], indirect=True)
+def test_a_submodule_proved_independent_is_cut(family, class_score):
+    module, frames = family
+    fine = ways_of(module, frames)[1]
+    assert any(block.pieces > 1 for block in fine.blocks)
+    assert "cut" in fine.name

@@ -1,0 +1,137 @@
+"""What must hold of a model before its gradient may be computed in parts, and how it is seen that it did not.
+
+A bounded gradient calls parts of the model more than once. That gives the gradient of one forward pass only if a second
+call computes what the first did. Three things can be in the way: training mode (dropout draws anew, batch
+normalisation depends on who else is in the batch), memory of one's own (a part keeps something from call to
+call), and random numbers or kernels that are not deterministic. The first is refused before anything runs
+(`frozen`), the second when a buffer or a kept tensor changes (`memory_of`), and all of them when a recomputed
+output differs from that of the first pass by a single bit (`fingerprint`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+
+from longtake.errors import ExactnessError
+
+COLUMNS = 16
+"""Sums of columns in a fingerprint."""
+NOTHING: tuple[None, int] = (None, -1)
+TORCH_KEEPS = frozenset(vars(nn.Module()))
+"""What torch itself keeps in every module: its parts, parameters and hooks."""
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Switch off the parameters' gradients for a while; refuse a module that is not in eval mode.
+
+    Attention's inference-only fast path is switched off too: without a graph it would be another function, in the
+    last bits, than with one.
+
+    Raises
+    ------
+    ExactnessError : a part of the module is in training mode.
+    """
+    for name, part in module.named_modules():
+        if part.training:
+            raise ExactnessError(
+                f"{called(name, part)} is in training mode: dropout and batch statistics would make the "
+                "two passes differ. Call model.eval() first."
+            )
+    parameters = list(module.parameters())
+    before = [parameter.requires_grad for parameter in parameters]
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+        for parameter, value in zip(parameters, before, strict=True):
+            parameter.requires_grad_(value)
+
+
+def called(name: str, part: nn.Module) -> str:
+    """A module's name for a message: where it stands, and what it is."""
+    return f"{name or 'the model itself'} ({type(part).__name__})"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the parts of a model keep: by part and name, a tensor and how often it was changed in place, or a length.
+
+    It holds on to the tensors, so that a new one cannot be taken for an old one that was freed.
+    """
+
+    kept: dict[tuple[str, str], tuple[Tensor | None, int]]
+
+
+def memory_of(module: nn.Module) -> Memory:
+    """Note buffers, other tensors, lists and dictionaries of each part, all that could hold something of a call."""
+    return Memory(
+        {
+            (name, key): (value, value._version) if isinstance(value, Tensor) else (None, len(value))
+            for name, part in module.named_modules()
+            for key, value in [*part._buffers.items(), *vars(part).items()]
+            if isinstance(value, Tensor | list | dict) and key not in TORCH_KEEPS
+        }
+    )
+
+
+def refuse_memory(module: nn.Module, before: Memory) -> None:
+    """Compare with what `memory_of` said before the model was called.
+
+    Raises
+    ------
+    ExactnessError : a part keeps something of the call; the message names it.
+    """
+    after = memory_of(module)
+    for name, key in sorted(before.kept.keys() | after.kept.keys()):
+        (tensor, count), (now, count_now) = before.kept.get((name, key), NOTHING), after.kept.get((name, key), NOTHING)
+        if tensor is not now or count != count_now:
+            raise ExactnessError(
+                f"{called(name, module.get_submodule(name))} changed its {key!r} while it was called: it remembers "
+                "earlier calls, so its gradient would depend on what was asked before. If this is a table that it "
+                "makes once, call the model once before; else reset it, or switch its memory off."
+            )
+
+
+def check_scalar(value: Tensor) -> None:
+    """Refuse what cannot be differentiated.
+
+    Raises
+    ------
+    ExactnessError : not one number, or one that does not depend on what we differentiate with respect to.
+    """
+    if value.numel() != 1 or not value.requires_grad:
+        raise ExactnessError(
+            f"the score must be one number that depends on the features, not a tensor of shape "
+            f"{tuple(value.shape)} with requires_grad={value.requires_grad}"
+        )
+
+
+def has_values(tensor: Tensor) -> bool:
+    """False for the fake tensors with which a run is rehearsed."""
+    return not isinstance(tensor, FakeTensor)
+
+
+def fingerprint(tensor: Tensor) -> Tensor:
+    """Sums (COLUMNS + 1,) int64 of a tensor's bits, by which two passes are compared without keeping the first.
+
+    The bytes are read as 64-bit words, laid out in rows of `COLUMNS`, and summed by column with wrap-around; the last
+    sum is of the words and bytes that fill no row. Any change of one element changes a sum. Memory: none of
+    the tensor's size, unless it is not contiguous.
+    """
+    flat = tensor.detach().contiguous()
+    if flat.storage_offset() * flat.element_size() % 8:
+        flat = flat.clone()
+    raw = flat.view(-1).view(torch.uint8)
+    row = 8 * COLUMNS
+    whole = raw.numel() // row * row
+    columns = raw[:whole].view(torch.int64).view(-1, COLUMNS).sum(0)
+    return torch.cat([columns, raw[whole:].sum(dtype=torch.int64)[None]])

@@ -1,0 +1,130 @@
+"""Finding, and proving by computation, a dimension along which a submodule treats elements independently.
+
+A layer that handles frames one by one, or tokens one by one, gives the same outputs whether it gets all of them or
+some. Nothing in a module says so, so it is tried: the real module, copied to float64, is called with drawn numbers
+in the shapes of the real call, but with few elements along the dimension; then with these elements in three pieces. The
+outputs, and the gradients with respect to what went in, must be equal bit for bit. In float64, with drawn numbers, an
+influence of one element on another shows in the last bits at the least: attention along the dimension, a norm over it,
+a position that is counted along it, all do. Pieces so short that another kernel computes them, which rounds otherwise,
+are found out in the same way.
+
+The proof speaks of as many elements as were tried. A layer whose elements meet only when there are more of them would
+escape it, as a mixture of experts does that drops tokens when one expert gets too many.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from longtake.bounded.checkpoint import Cut, even_bounds, joined, pieces_of
+
+LONGEST = 8
+"""Elements in a piece that is tried, at most: longer ones are taken to behave as these do."""
+LARGEST = 1 << 23
+"""Bytes that a piece may save for backward, unless it is a single element: bounds the memory of the proof."""
+
+
+def possible_cuts(arguments: tuple[Any, Any]) -> list[Cut]:
+    """Dimensions along which a call could be cut, the first ones first; the last dimension holds channels.
+
+    Parameters
+    ----------
+    arguments : the call's positional and keyword arguments, tensors on any device
+    """
+    tensors = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
+    # Whole numbers and truth values are indices or masks: drawing them would not be the real call.
+    if not tensors or not all(tensor.is_floating_point() for tensor in tensors):
+        return []
+    return [
+        Cut(dimension, size, tuple(tensor.dim() > dimension and tensor.shape[dimension] == size for tensor in tensors))
+        for dimension, size in enumerate(tensors[0].shape[:-1])
+        if size > 1
+    ]
+
+
+def seems_independent(module: nn.Module, arguments: tuple[Any, Any], cut: Cut) -> bool:
+    """A first look with three elements, in the module's own precision and but for rounding: false for most calls that
+    cannot be cut, at little cost."""
+    return _agrees(module, arguments, cut, even_bounds(min(3, cut.size), 3))
+
+
+def independent(module: nn.Module, arguments: tuple[Any, Any], cut: Cut, length: int) -> bool:
+    """The proof that the call of `module` with such arguments can be cut into pieces of `length` elements, or one more.
+
+    Memory: the module's parameters in float64, and what calls of at most 3 `length` + 1 elements save for backward.
+    """
+    bounds = even_bounds(min(cut.size, 3 * length + 1), 3)
+    return _agrees(copy.deepcopy(module).double(), arguments, cut, bounds, bitwise=True)
+
+
+def _agrees(
+    module: nn.Module, arguments: tuple[Any, Any], cut: Cut, bounds: list[tuple[int, int]], *, bitwise: bool = False
+) -> bool:
+    """Whether a call with drawn numbers gives as a whole what it gives in the pieces `bounds`; if `bitwise`, in
+    float64 and to the last bit."""
+    size = bounds[-1][1]
+    leaves, structure = tree_flatten(arguments)
+    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+    sample = _drawn([leaves[place] for place in places], cut, size, module, torch.float64 if bitwise else None)
+
+    def run(given: list[Tensor]) -> Any:
+        filled = list(leaves)
+        for place, tensor in zip(places, given, strict=True):
+            # A copy, for the module may change its argument in place.
+            filled[place] = tensor.clone()
+        args, kwargs = tree_unflatten(filled, structure)
+        return module(*args, **kwargs)
+
+    def whole() -> Any:
+        return run(sample)
+
+    def pieces() -> Any:
+        return joined([run(piece) for piece in pieces_of(sample, cut, bounds)], cut.dimension)
+
+    try:
+        (first, shape), (second, other) = tree_flatten(whole()), tree_flatten(pieces())
+        if shape != other or not all(_fits(a, b, cut.dimension, size) for a, b in zip(first, second, strict=True)):
+            return False
+        results = _with_gradients(first, sample), _with_gradients(second, sample)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError, NotImplementedError):
+        return False  # it insists on the number of elements, so they are not independent of how many they are
+    return bool(results[0]) and all(_same(a, b, bitwise) for a, b in zip(*results, strict=True))
+
+
+def _fits(a: Any, b: Any, dimension: int, size: int) -> bool:
+    if not isinstance(a, Tensor):
+        return a is None and b is None
+    return isinstance(b, Tensor) and a.shape == b.shape and a.dim() > dimension and a.shape[dimension] == size
+
+
+def _with_gradients(outputs: list[Any], sample: list[Tensor]) -> list[Tensor]:
+    """The outputs, and the gradients of their sum, weighted so that no two elements count the same."""
+    outputs = [output for output in outputs if isinstance(output, Tensor)]
+    graph = [output for output in outputs if output.requires_grad]
+    weights = [torch.linspace(1, 2, output.numel()).to(output).view_as(output) for output in graph]
+    asked = [tensor for tensor in sample if tensor.requires_grad]
+    gradients = torch.autograd.grad(graph, asked, weights, allow_unused=True) if graph and asked else ()
+    return [tensor.detach() for tensor in [*outputs, *gradients] if tensor is not None]
+
+
+def _same(a: Tensor, b: Tensor, bitwise: bool) -> bool:
+    if not torch.isfinite(a).all():
+        return False
+    return torch.equal(a, b) if bitwise else torch.allclose(a, b, rtol=1e-2, atol=1e-2 * float(a.abs().max()))
+
+
+def _drawn(tensors: list[Tensor], cut: Cut, size: int, module: nn.Module, dtype: torch.dtype | None) -> list[Tensor]:
+    """Normally distributed tensors of these shapes, `size` elements where they are cut; `dtype` None keeps theirs."""
+    device = next(module.parameters(), torch.empty(0)).device
+    generator = torch.Generator().manual_seed(0)
+    drawn = []
+    for tensor, is_cut in zip(tensors, cut.arguments, strict=True):
+        shape = list(tensor.shape)
+        if is_cut:
+            shape[cut.dimension] = size
+        numbers = torch.randn(shape, dtype=torch.float64, generator=generator)
+        drawn.append(numbers.to(device=device, dtype=dtype or tensor.dtype).requires_grad_(tensor.requires_grad))
+    return drawn

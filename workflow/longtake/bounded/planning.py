@@ -1,0 +1,158 @@
+"""Finding the cheapest way whose memory is within a budget, before anything is computed.
+
+Each way is rehearsed: run, forward and backward, with fake tensors, while the bytes of living ones are counted. What a
+rehearsal costs is Python's time for each operation, some tenths of a millisecond, whatever the tensors' size.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from longtake.bounded.checkpoint import Cut
+from longtake.bounded.choose import Cuts, choices, relaxed
+from longtake.bounded.guard import frozen
+from longtake.bounded.independence import LARGEST, LONGEST, independent, possible_cuts, seems_independent
+from longtake.bounded.live import LiveBytes
+from longtake.bounded.profile import NEEDS_NUMBERS, Usage, rehearsal, saved_by_module
+from longtake.bounded.run import Scalar, Subject, Way, leaf_at, run, subject_of
+from longtake.bounded.split import frames_alone
+from longtake.errors import BudgetError
+
+logger = logging.getLogger(__name__)
+
+
+def plan(model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int) -> Way:
+    """The cheapest way whose rehearsed peak is within `budget` bytes; see `longtake.bounded.automatic.gradient`.
+
+    Memory: one submodule in float64, while it is found out whether its call can be cut; with `encode` and `head`, two
+    frames' features.
+
+    Raises
+    ------
+    BudgetError : there is none; the message names the smallest peak that can be had.
+    ModelError : the model cannot be rehearsed.
+    """
+    least, smallest = Way(), None
+    with frozen(subject_of(model).module):
+        for way, peak in _ways(model, frames, scalar, wrt, budget):
+            logger.debug("%s would take %d bytes of %d", way.name, peak, budget)
+            if peak <= budget:
+                return replace(way, predicted_bytes=peak)
+            if smallest is None or peak < smallest:
+                least, smallest = way, peak
+    raise BudgetError(
+        f"the gradient cannot be had within {budget} bytes: the smallest peak is {smallest} bytes, by {least.name}. "
+        "Give it that much, or use fewer or smaller frames."
+    )
+
+
+def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str | None = None) -> int:
+    """Peak bytes of living tensors that this way will have; the model must be frozen."""
+    with rehearsal(model, frames) as (double, fake), LiveBytes() as live:
+        run(subject_of(double), fake, _rehearsable(scalar), way, wrt=wrt)
+    return live.peak
+
+
+def _ways(model: Any, frames: Tensor, scalar: Scalar, wrt: str | None, budget: int) -> Iterator[tuple[Way, int]]:
+    """Ways and their peaks, cheapest first. Made one by one, because the next costs another rehearsal."""
+
+    def rehearsed(way: Way) -> tuple[Way, int]:
+        return way, rehearse(model, frames, scalar, way, wrt=wrt)
+
+    yield rehearsed(Way())
+    subject = subject_of(model)
+    if subject.encode is not None and wrt is None and _splits(subject, frames):
+        chunk = len(frames)
+        while chunk > 1:
+            chunk = -(-chunk // 2)
+            yield rehearsed(Way(chunk_size=chunk))
+    usages = usage(model, frames, wrt=wrt)
+    cuts = proved_cuts(subject.module, usages)
+    for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
+        if found:
+            best = min(found, key=lambda choice: choice.stay + choice.insides)
+            way, peak = rehearsed(Way(blocks=best.blocks))
+            fewer = relaxed(best.blocks, usages, budget - peak)
+            if fewer != best.blocks:
+                yield rehearsed(Way(blocks=fewer))
+            yield way, peak
+    for choice in choices(usages, cuts=cuts, without=wrt):
+        yield rehearsed(Way(blocks=choice.blocks, spill=True))
+
+
+def usage(model: Any, frames: Tensor, *, wrt: str | None = None) -> dict[str, Usage]:
+    """What each submodule saves for the backward pass, by dotted name; the model must be frozen.
+
+    Raises
+    ------
+    ModelError : the model cannot be called with fake tensors.
+    """
+    with rehearsal(model, frames) as (double, fake):
+        twin = subject_of(double)
+        leaf = fake.requires_grad_(wrt is None)
+        with leaf_at(twin.module, wrt):
+            return saved_by_module(twin.module, lambda: twin.forward(leaf), leaf)
+
+
+def _splits(subject: Subject, frames: Tensor) -> bool:
+    if subject.encode is None or frames_alone(subject.encode, frames):
+        return True
+    logger.warning("encode lets frames influence each other, so the model is not split; checkpointing is used instead")
+    return False
+
+
+def proved_cuts(module: nn.Module, usages: Mapping[str, Usage]) -> Cuts:
+    """Ways to cut a submodule's call, proved when first asked for, once for all submodules of the same make."""
+    makes: dict[str, str] = {}
+    looked: dict[tuple[str, Cut], bool] = {}
+    proved: dict[tuple[str, Cut, int], bool] = {}
+
+    def cuts(name: str, pieces: int) -> Cut | None:
+        part, seen = module.get_submodule(name), usages[name]
+        make = makes.setdefault(name, _make(part, seen.arguments))
+        for cut in possible_cuts(seen.arguments):
+            if cut.size < pieces:
+                continue
+            if (make, cut) not in looked:
+                looked[make, cut] = seems_independent(part, seen.arguments, cut)
+            length = min(cut.size // pieces, LONGEST, max(1, LARGEST * cut.size // seen.working))
+            if looked[make, cut] and (make, cut, length) not in proved:
+                proved[make, cut, length] = independent(part, seen.arguments, cut, length)
+            if looked[make, cut] and proved[make, cut, length]:
+                return cut
+        return None
+
+    return cuts
+
+
+def _make(module: nn.Module, arguments: Any) -> str:
+    """What two submodules share whose calls are the same computation with other weights."""
+    parts = [
+        (name, type(part), sorted((key, repr(value)) for key, value in vars(part).items() if _plain(value)))
+        for name, part in module.named_modules()
+    ]
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
+    given = [tuple(leaf.shape) if isinstance(leaf, Tensor) else repr(leaf) for leaf in tree_leaves(arguments)]
+    return repr((parts, shapes, given))
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, bool | int | float | str | tuple | list | None)
+
+
+def _rehearsable(scalar: Scalar) -> Scalar:
+    """The scalar; or, where it must see numbers (the class that is predicted), the sum of all outputs instead."""
+
+    def score(outputs: Any) -> Tensor:
+        try:
+            return scalar(outputs)
+        except NEEDS_NUMBERS:
+            leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad]
+            return torch.stack([leaf.sum() for leaf in leaves]).sum()
+
+    return score

@@ -1,0 +1,177 @@
+"""What each submodule of a model saves for the backward pass.
+
+The model is called once while every tensor that autograd saves is noted with the submodules that are being called at
+that moment. On a copy of the model made of fake tensors this takes neither memory nor arithmetic: fake tensors have
+shapes, types and storages, and no numbers. A model that must look at numbers to know what to do (``if x.sum() > 0``)
+cannot be called that way, which is said.
+
+A storage counts once, where it is first saved. Parameters do not count: they are there anyway.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeCopyMode,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._pytree import tree_leaves, tree_map
+
+from longtake.bounded.live import storage_key
+from longtake.errors import ModelError
+
+NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
+
+
+@dataclass
+class Usage:
+    """What the calls of one submodule save.
+
+    Attributes
+    ----------
+    calls : number of calls in which a gradient flows
+    saved : bytes saved in all calls, those of its own submodules included
+    working : bytes saved in the call that saves most: what recomputing it takes
+    inputs : bytes of the arguments of all calls: what remains if it is checkpointed
+    arguments : positional and keyword arguments of the first call, tensors on the meta device
+    alike : all calls have arguments of the same shapes
+    whole : can be checkpointed: it returns tensors that depend on the frames, and changes no argument in place
+    """
+
+    calls: int = 0
+    saved: int = 0
+    working: int = 0
+    inputs: int = 0
+    arguments: tuple[Any, Any] = ((), {})
+    alike: bool = True
+    whole: bool = True
+
+
+@dataclass
+class _Call:
+    usage: Usage
+    versions: list[tuple[Tensor, int]]
+    working: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Recorder:
+    """Notes of one forward pass; everything noted is kept alive, so that no storage's number is used again."""
+
+    usages: dict[str, Usage] = field(default_factory=dict)
+    stack: list[_Call] = field(default_factory=list)
+    stay: set[int] = field(default_factory=set)
+    counted: set[int] = field(default_factory=set)
+    inputs: set[tuple[str, int]] = field(default_factory=set)
+    alive: list[Tensor] = field(default_factory=list)
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        key = storage_key(tensor)
+        if key in self.stay:
+            return tensor
+        size = tensor.untyped_storage().nbytes()
+        for call in self.stack:
+            call.working[key] = size
+            if key not in self.counted:
+                call.usage.saved += size
+        self.counted.add(key)
+        self.alive.append(tensor.detach())
+        return tensor
+
+    def enter(self, name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
+            usage = self.usages.setdefault(name, Usage())
+            tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            self.stack.append(_Call(usage, [(tensor, tensor._version) for tensor in tensors]))
+            if not any(tensor.requires_grad for tensor in tensors):
+                return
+            usage.calls += 1
+            for tensor in tensors:
+                self.alive.append(tensor.detach())
+                if (name, storage_key(tensor)) not in self.inputs and storage_key(tensor) not in self.stay:
+                    self.inputs.add((name, storage_key(tensor)))
+                    usage.inputs += tensor.untyped_storage().nbytes()
+            shapes = tree_map(_outline, (args, kwargs))
+            if usage.calls == 1:
+                usage.arguments = shapes
+            usage.alike &= _shapes(shapes) == _shapes(usage.arguments)
+
+        return hook
+
+    def leave(self, _module: nn.Module, _args: Any, result: Any) -> None:
+        call = self.stack.pop()
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        unchanged = all(tensor._version == version for tensor, version in call.versions)
+        call.usage.whole &= unchanged and any(output.requires_grad for output in outputs)
+        call.usage.working = max(call.usage.working, sum(call.working.values()))
+
+
+def saved_by_module(module: nn.Module, forward: Callable[[], Any], *held: Tensor) -> dict[str, Usage]:
+    """Call `forward`, which calls `module`, and say by dotted name what each submodule saved; ``""`` is all.
+
+    Parameters
+    ----------
+    held : tensors that are in memory anyway, as parameters are
+    """
+    recorder = _Recorder(stay={storage_key(tensor) for tensor in [*module.parameters(), *module.buffers(), *held]})
+    recorder.usages[""] = Usage()
+    recorder.stack.append(_Call(recorder.usages[""], []))
+    with ExitStack() as hooks:
+        for name, part in module.named_modules():
+            if name:
+                for handle in (
+                    part.register_forward_pre_hook(recorder.enter(name), with_kwargs=True),
+                    part.register_forward_hook(recorder.leave),
+                ):
+                    hooks.callback(handle.remove)
+        hooks.enter_context(saved_tensors_hooks(recorder.pack, lambda tensor: tensor))
+        with torch.enable_grad():
+            forward()
+    recorder.usages[""].working = recorder.usages[""].saved
+    return recorder.usages
+
+
+@contextmanager
+def rehearsal(model: Any, frames: Tensor) -> Iterator[tuple[Any, Tensor]]:
+    """A fake copy of the model and of the frames, to be called inside this block at no cost.
+
+    Raises
+    ------
+    ModelError : the model cannot be copied, or must see numbers to know what to do.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        with FakeCopyMode(mode):
+            double = copy.deepcopy(model)
+    except (TypeError, RuntimeError, copy.Error) as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be copied, which planning its memory needs ({error}). Ask for a gradient "
+            "without a budget, or let the model's object hold nothing but the network and plain values."
+        ) from error
+    try:
+        with mode:
+            yield double, mode.from_tensor(frames.detach(), static_shapes=True)
+    except NEEDS_NUMBERS as error:
+        raise ModelError(
+            f"{type(model).__name__} decides by numbers what it computes ({type(error).__name__}: {error}), so its "
+            "memory cannot be planned. Ask for a gradient without a budget, or offer encode and head."
+        ) from error
+
+
+def _outline(leaf: Any) -> Any:
+    if not isinstance(leaf, Tensor):
+        return leaf
+    return torch.empty(leaf.shape, dtype=leaf.dtype, device="meta", requires_grad=leaf.requires_grad)
+
+
+def _shapes(arguments: Any) -> list[Any]:
+    return [(leaf.shape, leaf.dtype) for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]

@@ -1,0 +1,164 @@
+"""One gradient, computed in one given way.
+
+The same function does the real run and, with a fake model and fake frames, its rehearsal.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from longtake.bounded.checkpoint import Block, checkpointed
+from longtake.bounded.guard import Memory, check_scalar, refuse_memory
+from longtake.bounded.spill import Spilled, spilled
+from longtake.bounded.split import split_gradient
+from longtake.errors import ModelError
+
+Scalar = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model as seen from here: what is called, and the module that holds its parameters."""
+
+    module: nn.Module
+    forward: Callable[[Tensor], Any]
+    encode: Callable[[Tensor], Tensor] | None = None
+    head: Callable[[Tensor], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a gradient is computed.
+
+    Attributes
+    ----------
+    chunk_size : frames at a time, if the model is split into `encode` and `head`; None if not
+    blocks : submodules to checkpoint
+    spill : what autograd saves goes to files
+    predicted_bytes : peak of living tensors in the rehearsal; None if there was none
+    """
+
+    chunk_size: int | None = None
+    blocks: tuple[Block, ...] = ()
+    spill: bool = False
+    predicted_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``plain``, ``split``, or what of ``checkpoint + cut + spill`` there is."""
+        if self.chunk_size is not None:
+            return "split"
+        parts = {
+            "checkpoint": bool(self.blocks),
+            "cut": any(block.pieces > 1 for block in self.blocks),
+            "spill": self.spill,
+        }
+        return " + ".join(part for part, used in parts.items() if used) or "plain"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run gives: see `longtake.bounded.automatic.Gradient`."""
+
+    value: Tensor
+    gradient: Tensor
+    at: Tensor
+    outputs: Any
+    spilled: Spilled
+
+
+def subject_of(model: Any) -> Subject:
+    """Take a module, or an adapter with `module` and `scores`; note `encode` and `head` if it has both.
+
+    Raises
+    ------
+    ModelError : it is neither.
+    """
+    encode, head = getattr(model, "encode", None), getattr(model, "head", None)
+    if not (callable(encode) and callable(head)):
+        encode = head = None
+    if isinstance(model, nn.Module):
+        return Subject(model, model, encode, head)
+    module, scores = getattr(model, "module", None), getattr(model, "scores", None)
+    if not (isinstance(module, nn.Module) and callable(scores)):
+        raise ModelError(
+            f"{type(model).__name__} is neither a torch module nor an adapter with `module` and `scores` "
+            "(see longtake.models.adapter)"
+        )
+    return Subject(module, scores, encode, head)
+
+
+def run(
+    subject: Subject,
+    frames: Tensor,
+    scalar: Scalar,
+    way: Way,
+    *,
+    wrt: str | None = None,
+    memory: Memory | None = None,
+    folder: PathLike[str] | str | None = None,
+) -> Found:
+    """The gradient of ``scalar(forward(frames))`` in this way; parameters must be frozen.
+
+    Parameters
+    ----------
+    memory : what the model kept before the call; None to leave that unchecked
+    """
+    if way.chunk_size is not None and subject.encode is not None and subject.head is not None:
+        parts = split_gradient(subject.encode, subject.head, frames, scalar, way.chunk_size, module=subject.module)
+        if memory is not None:
+            refuse_memory(subject.module, memory)
+        return Found(parts.value, parts.gradient, frames, parts.scores, Spilled())
+    leaf = frames.detach().requires_grad_(wrt is None)
+    counts = Spilled()
+    with ExitStack() as stack, torch.enable_grad():
+        made = stack.enter_context(leaf_at(subject.module, wrt))
+        if way.spill:
+            counts = stack.enter_context(spilled(subject.module, leaf, folder=folder))
+        stack.enter_context(checkpointed(subject.module, way.blocks))
+        outputs = subject.forward(leaf)
+        if memory is not None:
+            refuse_memory(subject.module, memory)
+        value = scalar(outputs)
+        check_scalar(value)
+        # Outputs that the scalar does not use need no graph during the backward pass.
+        outputs = tree_map(lambda output: output.detach() if isinstance(output, Tensor) else output, outputs)
+        at = leaf if wrt is None else made[0]
+        (gradient,) = torch.autograd.grad(value.reshape(()), at)
+    return Found(value.detach(), gradient, at.detach(), outputs, counts)
+
+
+@contextmanager
+def leaf_at(module: nn.Module, name: str | None) -> Iterator[list[Tensor]]:
+    """Let the graph begin at the output of the submodule `name`, which is put into the list; None does nothing.
+
+    Raises
+    ------
+    ModelError : there is no such submodule, its output is not one tensor, or it is called twice or not at all.
+    """
+    made: list[Tensor] = []
+    if name is None:
+        yield made
+        return
+    parts = dict(module.named_modules())
+    if name not in parts:
+        raise ModelError(f"the model has no submodule {name!r} to differentiate at; see model.named_modules()")
+
+    def begin(part: nn.Module, _: Any, output: Any) -> Tensor:
+        if not isinstance(output, Tensor) or made:
+            what = "is called more than once" if made else f"returns a {type(output).__name__}, not a tensor"
+            raise ModelError(f"{name} ({type(part).__name__}) {what}: name a submodule inside or around it")
+        made.append(output.detach().requires_grad_())
+        return made[0]
+
+    handle = parts[name].register_forward_hook(begin)
+    try:
+        yield made
+    finally:
+        handle.remove()

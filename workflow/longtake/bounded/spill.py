@@ -1,0 +1,128 @@
+"""Tensors that autograd saves for the backward pass, kept in files instead of memory.
+
+PyTorch lets one put something else in the place of a saved tensor (``saved_tensors_hooks``): here a file, from which
+the tensor is read back when the backward pass asks for it. What is written is the *storage*, the memory that views
+share, so that many views of one tensor make one file; a view that is asked for reads no more of the file than it
+covers. Parameters, buffers and the frames stay where they are: they are in memory anyway.
+
+A file is deleted when the last that refers to it is gone, and their folder at the end, also after an error. The folder
+must be on a disk: on a file system in memory (``/dev/shm``, on some machines ``/tmp``) nothing is won.
+"""
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from longtake.bounded.guard import has_values
+from longtake.bounded.live import storage_key
+
+SMALLEST = 1 << 14
+"""Storages of fewer bytes stay in memory: a file would cost more than it frees."""
+
+
+@dataclass
+class Spilled:
+    """Counts of a run: files written, and their bytes."""
+
+    files: int = 0
+    nbytes: int = 0
+
+
+@dataclass
+class _File:
+    """A storage on disk; the file goes when nobody refers to this any more. `path` is None in a rehearsal."""
+
+    path: Path | None
+    version: int
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            weakref.finalize(self, self.path.unlink, missing_ok=True)
+
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True)
+class _View:
+    """A tensor as a view of a file: what it takes to make it again."""
+
+    file: _File
+    shape: torch.Size
+    stride: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass
+class _Store:
+    folder: Path
+    stay: set[int]
+    counts: Spilled = field(default_factory=Spilled)
+    files: dict[int, weakref.ref[_File]] = field(default_factory=dict)
+
+    def pack(self, tensor: Tensor) -> Tensor | _View:
+        storage = tensor.untyped_storage()
+        key = storage_key(tensor)
+        if key in self.stay or storage.nbytes() < SMALLEST:
+            return tensor
+        known = self.files.get(key)
+        file = known() if known is not None else None
+        if file is None or file.version != tensor._version:
+            file = self._write(tensor)
+            self.files[key] = weakref.ref(file)
+            weakref.finalize(storage, self.files.pop, key, None)
+        return _View(file, tensor.shape, tensor.stride(), int(tensor.storage_offset()), tensor.dtype, tensor.device)
+
+    def unpack(self, saved: Tensor | _View) -> Tensor:
+        if isinstance(saved, Tensor):
+            return saved
+        # The elements from the first to the last that the view covers.
+        reach = sum((size - 1) * step for size, step in zip(saved.shape, saved.stride, strict=True)) + 1
+        span = torch.empty(max(reach, 0), dtype=saved.dtype, device=saved.device if saved.file.path is None else "cpu")
+        if saved.file.path is not None:
+            with saved.file.path.open("rb") as stored:
+                stored.seek(saved.offset * span.element_size())
+                if stored.readinto(span.view(torch.uint8).numpy().data) != span.nbytes:
+                    raise OSError(f"{saved.file.path} is shorter than what was written to it: is the disk full?")
+        return span.to(saved.device).as_strided(saved.shape, saved.stride)
+
+    def _write(self, tensor: Tensor) -> _File:
+        storage = tensor.untyped_storage()
+        self.counts.files += 1
+        self.counts.nbytes += storage.nbytes()
+        if not has_values(tensor):
+            return _File(None, tensor._version)
+        path = self.folder / f"{self.counts.files}.bin"
+        whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
+        whole.cpu().numpy().tofile(path)
+        return _File(path, tensor._version)
+
+
+@contextmanager
+def spilled(module: nn.Module, *held: Tensor, folder: PathLike[str] | str | None = None) -> Iterator[Spilled]:
+    """Write what autograd saves in this block to files; the backward pass belongs into the block as well.
+
+    Parameters
+    ----------
+    module : its parameters and buffers are not written
+    held : nor are these, which the caller holds anyway: the frames
+    folder : where to make the folder of files; the system's place for temporary files if None
+
+    Raises
+    ------
+    OSError : the disk is full or cannot be written.
+    """
+    stay = {storage_key(tensor) for tensor in [*module.parameters(), *module.buffers(), *held]}
+    with tempfile.TemporaryDirectory(prefix="longtake-spill-", dir=folder) as made:
+        store = _Store(Path(made), stay)
+        with saved_tensors_hooks(store.pack, store.unpack):
+            yield store.counts
