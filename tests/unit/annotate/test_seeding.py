@@ -253,3 +253,22 @@ def test_a_seed_that_stays_out_of_view_is_gone(tracker, drifting_pixels, square)
             seen = name == "auto-0000-01" and at == 7
             output["object_pointer"] = torch.ones_like(absent) if seen else absent.clone()
     assert gone(tracker, session) == {"auto-0000-00"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("object_batch", [1, 3])
+def test_where_the_model_sees_nothing_it_leaves_the_pointer_of_absence(
+    model_dir, drifting_pixels, square, precision, object_batch
+):
+    """Bit for bit: this is how a seed that is out of view is known."""
+    tracker = load_tracker(model_dir, precision=precision, object_batch=object_batch)
+    session, absent = BoundedSession(tracker, 12), set()
+    boxes = {name: square(4 * n, 4, 30 + 3 * n, 30) for n, name in enumerate("abc")}
+    for at, pixel in enumerate(drifting_pixels(12)):
+        for name, found in track(tracker, session, at, pixel, boxes if at == 0 else {}).items():
+            if at > 0:
+                output = session.output_dict_per_obj[session.obj_id_to_idx(name)]["non_cond_frame_outputs"][at]
+                is_absent = bool((output["object_pointer"] == tracker.model.no_object_pointer).all())
+                assert is_absent == (found.score_logit <= 0)
+                absent.add(is_absent)
+    assert absent == {True, False}
