@@ -1,4 +1,5 @@
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -58,6 +59,18 @@ def test_files_that_contradict_each_other(tmp_path):
     for other in ({**GIVEN, "image_std": [0.5, 0.5, 0.5]}, {**GIVEN, "do_normalize": False}):
         with pytest.raises(ModelError, match=r"contradict each other: mean 0\.1 0\.2 0\.3.* against "):
             read_normalisation(folder_with(tmp_path, video_preprocessor_config=other), IMAGENET)
+
+
+def test_constants_other_than_the_documented_ones_are_set_beside_them(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "longtake")
+    folder = folder_with(
+        tmp_path, preprocessor_config={"image_mean": list(IMAGENET.mean), "image_std": [*IMAGENET.std]}
+    )
+    read_normalisation(folder, IMAGENET)
+    assert not caplog.text
+    read_normalisation(folder_with(tmp_path, preprocessor_config=GIVEN), IMAGENET)
+    assert "mean 0.1 0.2 0.3" in caplog.text
+    assert "for comparison mean 0.485 0.456 0.406, std 0.229 0.224 0.225 (ImageNet's" in caplog.text
 
 
 def test_what_is_switched_off_is_not_done(tmp_path):

@@ -42,7 +42,7 @@ def test_a_pickle_that_would_run_code_is_refused_before_it_does(tmp_path, victim
 
 def test_a_bare_pickle_and_its_like(tmp_path, victim):
     path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(pickle.dumps(Trap(victim)))
+    path.write_bytes(pickle.dumps(Trap(victim), protocol=2))
     with pytest.raises(ModelError, match=r"pytorch_model\.bin"):
         read_weights(tmp_path)
     assert not victim.exists()

@@ -78,6 +78,8 @@ def read_normalisation(folder: Path, documented: Normalisation) -> Normalisation
             ", ".join(FILES),
             documented,
         )
+    elif not _same(found[0], documented):
+        logger.info("%s: %s; for comparison %s", folder, found[0], documented)
     return found[0] if found else documented
 
 
