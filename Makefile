@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/laptop
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core
 export PYTHONPATH := workflow
 
-.PHONY: demo test test-slurm cluster slurm-packages lint bench models readme constraints
+.PHONY: demo test test-slurm cluster slurm-packages lint bench exact models readme constraints
 
 demo: .venv/run
 	$(SNAKEMAKE) --configfile config/demo/config.yaml
@@ -36,9 +36,14 @@ lint: .venv/dev
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
 
+# Cut a video into window jobs, run it uncut, and print the largest difference: V=video P=prompts, or a demo pond.
+exact: .venv/run
+	$(BIN)/python benchmarks/exact.py --backward --half $(if $(V),--video $(V) --prompts $(P))
+
 bench: .venv/dev
 	$(BIN)/python benchmarks/reader.py
 	$(BIN)/python benchmarks/annotate.py
+	$(BIN)/python benchmarks/objects.py
 	$(BIN)/python benchmarks/continuity.py
 
 # Train the embedded models again, from their seeds (about two hours on two cores).

@@ -28,6 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "workflow" / "models" / "sam2-pond"
 RESULT = ROOT / "benchmarks" / "results" / "annotate.json"
+PICTURE = ROOT / "docs" / "memory.png"
 WIDTH, HEIGHT, SCALE = 512, 288, 0.5
 # Where the four discs begin: centre x, y and radius.
 DISCS = [(90, 70, 30), (220, 150, 24), (360, 90, 36), (430, 210, 28)]
@@ -47,6 +48,7 @@ def main() -> None:
         found = compare(Path(temporary), [arguments.frames, arguments.frames * arguments.times])
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
+    draw(found)
     show(found)
 
 
@@ -125,7 +127,7 @@ def stock_session(folder: Path) -> dict:
         output = tracker.model(session, frame=pixels, frame_idx=at)
         return list(output.pred_masks[:, 0].numpy())
 
-    return track_all(folder, step)
+    return track_all(folder, step, lambda: held_bytes(session))
 
 
 def bounded_session(folder: Path) -> dict:
@@ -141,13 +143,21 @@ def bounded_session(folder: Path) -> dict:
             sessions.append(BoundedSession(tracker, frames))
         return [prediction.logits for prediction in track(tracker, sessions[0], at, pixels, boxes).values()]
 
-    return track_all(folder, step) | {"session_bytes": sessions[0].live_bytes()}
+    return track_all(folder, step, lambda: held_bytes(sessions[0]))
+
+
+def held_bytes(session: object) -> int:
+    """Count the bytes of all tensors that a session keeps alive, each storage once; of the stock one, too."""
+    from longtake.annotate.session import BoundedSession
+
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage() for each in BoundedSession.tensors(session)}
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 CHILDREN = {"window job": window_job, "stock session": stock_session, "bounded session": bounded_session}
 
 
-def track_all(folder: Path, step: object) -> dict:
+def track_all(folder: Path, step: object, held: object) -> dict:
     import torch
 
     from longtake.annotate.geometry import model_box, model_frame
@@ -165,7 +175,7 @@ def track_all(folder: Path, step: object) -> dict:
         )
         for each in prompts()
     }
-    meter, whole = Meter(), hashlib.sha256()
+    meter, whole = Meter(held), hashlib.sha256()
     size = (round(WIDTH * SCALE), round(HEIGHT * SCALE))
     for frame in read_frames(index, range(index.n_frames), size=size):
         pixels = model_frame(frame.pixels, tracker.preprocessing)
@@ -176,9 +186,11 @@ def track_all(folder: Path, step: object) -> dict:
 
 
 class Meter:
-    """Peak RSS of this process so far, at ten points of the run."""
+    """Peak RSS of this process so far and bytes of its session, at ten points of the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: object = None) -> None:
+        self.held = held
+        self.sessions: list[list[int]] = []
         self.began, self.cpu = time.perf_counter(), time.process_time()
         self.start = peak_mb()
         self.curve: list[list[float]] = []
@@ -186,12 +198,15 @@ class Meter:
     def progress(self, done: int, total: int) -> None:
         if done == 1 or done * 10 // total > (done - 1) * 10 // total:
             self.curve.append([done, round(peak_mb(), 1)])
+            if self.held is not None:
+                self.sessions.append([done, self.held()])
 
     def result(self) -> dict:
         return {
             "start_mb": round(self.start, 1),
             "peak_mb": round(peak_mb(), 1),
             "peak_mb_after_frames": self.curve,
+            **({"session_bytes_after_frames": self.sessions} if self.sessions else {}),
             "cpu_s": round(time.process_time() - self.cpu, 1),
             "wall_s": round(time.perf_counter() - self.began, 1),
         }
@@ -253,6 +268,27 @@ def versions() -> dict[str, str]:
 
     names = ("torch", "transformers", "numpy", "av", "pycocotools", "pyarrow")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def draw(found: dict) -> None:
+    """Draw the memory of the longest run of each kind against its frames."""
+    from longtake.figures import memory_curves
+
+    longest = max(run["frames"] for run in found["runs"])
+    runs = {run["run"]: run for run in found["runs"] if run["frames"] == longest}
+    names = {"stock session": "stock session", "bounded session": "longtake"}
+    sessions = {
+        name: [(at, n / 1e6) for at, n in runs[kind]["session_bytes_after_frames"]] for kind, name in names.items()
+    }
+    peaks = {
+        "stock session": runs["stock session"]["peak_mb_after_frames"],
+        "longtake, the whole job": runs["window job"]["peak_mb_after_frames"],
+    }
+    words = (
+        f"Annotating {found['video']['objects']} objects: memory against frames, with the same logits to the last bit"
+    )
+    terms = f"{found['model']}; {found['machine']['cores']} cores, {found['date']}"
+    memory_curves(words, sessions, peaks, terms=terms).savefig(PICTURE)
 
 
 def show(found: dict) -> None:

@@ -8,7 +8,9 @@ import torch
 
 from longtake.annotate.session import CONDITIONING, FEATURES
 from longtake.annotate.tracker import load_tracker
+from longtake.annotate.window import annotate_window
 from longtake.errors import ModelError
+from longtake.windows import Window
 
 FRAMES = 26
 # Of frames 0, 1, 2, ... those on which the object is prompted; two neighbours, and gaps longer than the memory of
@@ -105,3 +107,33 @@ def test_nothing_is_noted_where_the_bound_does_not_bite(model_dir, bounded, drif
 def test_less_than_one(model_dir, name):
     with pytest.raises(ModelError, match=f"{name} is 0; give 1 or more"):
         load_tracker(model_dir, **{name: 0})
+
+
+def test_a_window_says_where_the_bound_bites(model_dir, make_video, prompt, tmp_path):
+    video, where, _ = make_video("bound", 24)
+    rows = [prompt("a", frame, (8, 8, 40, 40), row=row) for row, frame in enumerate((0, 4, 12, 14), start=2)]
+    rows.append(prompt("b", 0, (30, 4, 90, 50), row=9))
+    state, records = None, []
+    for number, (start, stop) in enumerate([(0, 12), (12, 24)]):
+        after = tmp_path / f"{number}.safetensors"
+        terms = {"state_in": state, "state_out": after, "detections_out": tmp_path / "rows.parquet"}
+        window = Window("pond", number, start, stop, start, stop, start / 10, (stop - 1) / 10)
+        records.append(
+            annotate_window(
+                video_path=video,
+                index_path=where,
+                window=window,
+                prompts=rows,
+                model_dir=model_dir,
+                scale=1.0,
+                frame_interval=2,
+                max_conditioning_frames=2,
+                **terms,
+            )
+        )
+        state = after
+    assert [(record["status"], record["conditioning_frames_hidden_for"]) for record in records] == [
+        ("ok", []),
+        ("approximate", ["a"]),
+    ]
+    assert records[1]["reason"] == "of more prompted frames only max_conditioning_frames = 2 are read for 'a'"

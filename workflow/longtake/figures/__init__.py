@@ -1,6 +1,7 @@
 """Figures: tables in, ``matplotlib.figure.Figure`` out; no files, no pyplot, one style."""
 
 from longtake.figures.gradients import correlation, heatmap
+from longtake.figures.memory import memory_curves
 from longtake.figures.overviews import filmstrip, overview
 from longtake.figures.species import species_comparison, species_page
 from longtake.figures.style import looks
@@ -13,6 +14,7 @@ __all__ = [
     "filmstrip",
     "heatmap",
     "looks",
+    "memory_curves",
     "overview",
     "species_comparison",
     "species_page",
