@@ -54,6 +54,7 @@ class GradientOptions:
     labels: Mapping[str, str | int] = field(default_factory=dict)
     region: str = "object"
     margin: float = 0.25
+    flow: str = "dis"
     flow_width: int = 320
     permutations: int = 1000
     perturbations: Sequence[str] = field(

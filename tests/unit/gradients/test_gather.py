@@ -62,7 +62,7 @@ def test_without_a_mask_there_is_no_motion_of_the_object(index, pond):
 def test_one_pass_shares_frames_and_flow_and_hands_on_early(index, tracks, monkeypatch):
     read, flows = [], []
     original = gather.motion_field
-    monkeypatch.setattr(gather, "motion_field", lambda *given: flows.append(1) or original(*given))
+    monkeypatch.setattr(gather, "motion_field", lambda *given, **named: flows.append(1) or original(*given, **named))
     options = {"input_size": lambda height, width: (24, 32), "flow_width": 80}
     clips = [clip(12, number=1), clip(5), clip(30, number=2), clip(5, name="cod-2", region=Region(90, 40, 150, 90))]
     order = []

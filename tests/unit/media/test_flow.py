@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from longtake.errors import ConfigError
 from longtake.media import flow, flow_magnitude
+from longtake.media.flow import METHODS, flow_method
 
 
 def texture(height: int, width: int) -> np.ndarray:
@@ -49,3 +51,30 @@ def test_floats_and_other_shapes_are_refused():
         flow_magnitude(scene / 255, scene / 255)
     with pytest.raises(ValueError, match="one shape"):
         flow_magnitude(scene, scene[:-1])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_measures_a_known_shift(name):
+    scene = texture(280, 360)
+    before, after = scene[20:-20, 20:-20], scene[18:-22, 17:-23]
+    vectors = flow(before, after, method=flow_method(name))[30:-30, 30:-30].reshape(-1, 2)
+    assert np.median(vectors, axis=0) == pytest.approx((3, 2), abs=0.4)
+
+
+def test_a_method_of_ones_own(monkeypatch, tmp_path):
+    (tmp_path / "my_flow.py").write_text(
+        "import numpy as np\n\n\ndef sideways(before, after):\n    return np.dstack([0 * before + 1.0, 0 * before])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    scene = texture(90, 160)
+    # One pixel at a width of 80 is two of the source.
+    assert np.allclose(flow_magnitude(scene, scene, 80, flow_method("my_flow:sideways")), 2)
+    with pytest.raises(ValueError, match="not \\(h, w, 2\\)"):
+        flow(scene, scene, method=lambda before, after: before)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ConfigError, match=r"'farnebak'\. Did you mean 'farneback'"):
+        flow_method("farnebak")
+    with pytest.raises(ConfigError, match="on PYTHONPATH"):
+        flow_method("no_such_module_anywhere:flow")

@@ -6,6 +6,7 @@ has come, so that memory holds the clips that are open at the moment and no more
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from longtake.errors import FrameUnavailable
 from longtake.gradients.clips import Clip, ObjectTrack, Region, crop, crop_mask
 from longtake.gradients.motion import mean_over_mask, mean_over_region, motion_field
 from longtake.media import Frame, VideoIndex, read_frames
+from longtake.media.flow import METHODS, Method
 
 
 @dataclass
@@ -52,6 +54,7 @@ def gather_clips(
     *,
     input_size: Callable[[int, int], tuple[int, int]],
     flow_width: int,
+    flow: Method = METHODS["dis"],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[GatheredClip]:
     """Read all `clips` (one stride for all, none of them failed) and yield each when its last frame has come.
@@ -75,7 +78,8 @@ def gather_clips(
                 yield replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
         else:
             recent = {at: pixels for at, pixels in recent.items() if at >= number - stride}
-            _add(due, frame, recent.get(number - stride), tracks, flow_width)
+            previous = recent.get(number - stride)
+            _add(due, frame, previous, tracks, partial(motion_field, width=flow_width, method=flow))
             recent[number] = frame.pixels
             for entry in due:
                 if len(entry.time_s) == len(entry.clip.frames):
@@ -114,7 +118,7 @@ def _add(
     frame: Frame,
     previous: np.ndarray | None,
     tracks: dict[str, ObjectTrack],
-    flow_width: int,
+    moving: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> None:
     """Append one frame to each of the clips that it belongs to; flow is computed once for all of them."""
     moved: np.ndarray | None = None
@@ -132,7 +136,7 @@ def _add(
             entry.motion_object.append(None)
             continue
         if moved is None:
-            moved = motion_field(previous, frame.pixels, flow_width)
+            moved = moving(previous, frame.pixels)
         entry.motion_frame.append(float(moved.mean(dtype=np.float64)))
         entry.motion_region.append(mean_over_region(moved, entry.region, source_height, source_width))
         entry.motion_object.append(None if mask is None else mean_over_mask(moved, mask))

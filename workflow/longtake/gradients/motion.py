@@ -5,15 +5,16 @@ import numpy as np
 
 from longtake.gradients.clips import Region
 from longtake.media import flow_magnitude
+from longtake.media.flow import METHODS, Method
 
 
-def motion_field(previous: np.ndarray, current: np.ndarray, width: int) -> np.ndarray:
+def motion_field(previous: np.ndarray, current: np.ndarray, width: int, method: Method = METHODS["dis"]) -> np.ndarray:
     """Length of the motion from `previous` to `current`: (h, w) float32, source pixels per frame step.
 
-    DIS flow of whole source frames (H, W, 3) uint8 RGB, computed at `width` pixels. It is taken from current back to
-    previous: of equal length, and on the grid of the current frame, on which the animal's mask is.
+    Optical flow of whole source frames (H, W, 3) uint8 RGB, computed at `width` pixels. It is taken from current back
+    to previous: of equal length, and on the grid of the current frame, on which the animal's mask is.
     """
-    return flow_magnitude(current, previous, width)
+    return flow_magnitude(current, previous, width, method)
 
 
 def mean_over_mask(field: np.ndarray, mask: np.ndarray) -> float | None:

@@ -20,6 +20,7 @@ from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
 from longtake.media import VideoIndex, load_index
+from longtake.media.flow import flow_method
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
@@ -97,7 +98,13 @@ def analyse_window(
     geometry: dict[str, dict[str, Any]] = {}
     by_name = {track.object: track for track in tracks}
     gathered = gather_clips(
-        index, usable, by_name, input_size=adapter.input_size, flow_width=options.flow_width, progress=progress
+        index,
+        usable,
+        by_name,
+        input_size=adapter.input_size,
+        flow_width=options.flow_width,
+        flow=flow_method(options.flow),
+        progress=progress,
     )
     for entry in gathered:
         result = _analyse_clip(entry, adapter, window, species, options=options, seed=seed)
