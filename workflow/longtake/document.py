@@ -50,8 +50,29 @@ def measurements() -> str:
         f"({annotate['machine']['cores']} cores, {annotate['date']}). The stock session keeps all it ever computed; "
         "the bounded one gives the same logits, bit for bit:",
         "\n".join(["| run | frames | peak RSS, MB | CPU s |", "|---|---|---|---|", *rows]),
+        *_continuity(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _continuity() -> Iterator[str]:
+    found = json.loads((ROOT / "benchmarks/results/continuity.json").read_text(encoding="utf-8"))
+    windows = f"windows of {found['window_s']} s that share {found['overlap_s']} s"
+    yield (
+        f"**Identities over windows** by TrackEval: {windows}, every {found['frame_interval']}th frame of held-out "
+        f"scenes of {found['duration_s']:.0f} s ({found['scenes']} annotated with {found['model']}; "
+        f"{found['planted']} in which the truth stands in for the tracker, to see what stitching itself loses; "
+        f"{found['cores']} cores, {found['date']}):"
+    )
+    scores = ("HOTA", "DetA", "AssA", "IDF1", "mean_iou")
+    rows = [
+        f"| {mean['tracker']} | {mean['prompts']} | {mean['way']} | {mean['against']} | "
+        + " | ".join(f"{mean[name]:.3f}" for name in scores)
+        + " |"
+        for mean in found["means"]
+    ]
+    head = "| tracker | prompts | windows | against | HOTA | DetA | AssA | IDF1 | mean IoU |"
+    yield "\n".join([head, "|" + "---|" * 9, *rows])
 
 
 def config_yaml() -> str:
