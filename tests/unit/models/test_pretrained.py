@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from longtake.bounded import gradient
 from longtake.errors import ModelError
 from longtake.gradients.attribution import attribute_clip
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.segmenters import join_queries, resized
+from longtake.models.targets import FixedTarget
 
 ROOT = Path(__file__).parents[3]
 FAMILIES = ("videomae", "timesformer", "vivit", "vjepa2", "videomt", "mask2former")
@@ -171,6 +173,14 @@ def test_a_configuration_that_asks_for_something_else(own_folder, change):
         load_model(folder)
 
 
+def test_a_configuration_fetches_no_kernel_and_sets_no_precision(own_folder, change):
+    folder = own_folder("videomae")
+    change(folder / "config.json", attn_implementation="some-owner/some-kernel", dtype="float16")
+    adapter = load_model(folder)
+    assert adapter.module.config._attn_implementation == "sdpa"
+    assert adapter.module.dtype == torch.float32
+
+
 def test_half_precision_weights_are_computed_with_in_float32(own_folder, caplog):
     caplog.set_level(logging.INFO, "longtake")
     folder = own_folder("videomae")
@@ -232,3 +242,17 @@ def test_a_model_can_be_tried_without_its_weights(tmp_path, monkeypatch):
     assert adapter.n_frames == 16
     with torch.no_grad():
         assert adapter.scores(torch.rand(16, 3, *adapter.input_size(1, 1))).shape == (len(adapter.class_names),)
+
+
+@pytest.mark.parametrize(("name", "way"), [("videomt", "split"), ("mask2former", "split"), ("vjepa2", "checkpoint")])
+def test_gradients_within_a_budget_are_the_plain_ones(name, way, kinds, folders):
+    adapter, kind = load_model(folders(name)), kinds[name]
+    adapter.module.double()
+    frames = as_frames(clip_of(kind)).double()
+    plain = gradient(adapter, frames, FixedTarget(None, adapter.class_names))
+    score = FixedTarget(None, adapter.class_names)
+    bounded = gradient(adapter, frames, score, budget=int(0.6 * plain.measured_bytes))
+    assert bounded.way.name.startswith(way)
+    assert bounded.measured_bytes <= 0.6 * plain.measured_bytes
+    assert score.chosen.class_index in range(3)
+    torch.testing.assert_close(bounded.gradient, plain.gradient, rtol=0, atol=1e-11 * plain.gradient.abs().max().item())
