@@ -2,9 +2,9 @@
 
 The library runs objects one after the other, for their prompts differ. Most objects on most frames have no prompt: they
 are all asked the same, each with memories of its own. Where their memories are equally long they make one batch for the
-memory attention and the mask decoder; the memory encoder takes all objects of a frame, as the library has it. Every
-object's numbers differ from the library's by rounding at most, and since batches are made of the objects in their
-order, a video cut into windows gives what the uncut one gives to the last bit.
+memory attention and the mask decoder; the memory encoder takes the objects of a frame in their order, as the library
+does. Every object's numbers differ from the library's by rounding at most, and since batches are made of the objects in
+their order, a video cut into windows gives what the uncut one gives to the last bit.
 
 Nothing is kept of a frame but what a later one reads; masks at the model's full size live as long as their batch.
 """
@@ -50,7 +50,7 @@ class _Memories:
 class _Drawn:
     """What the model says of an object: (1, 1, h, w) mask logits, (1, 1, 1) object-score logit, (1, 1, C) pointer.
 
-    ``given``: of a prompted object the mask for the memory encoder, (1, 1, S, S); else that is the mask enlarged.
+    ``given``: of an object that was given as a mask, that mask's logits at full size; else those are the mask enlarged.
     ``memory``: features and positions, where the library made them with the mask.
     """
 
@@ -71,7 +71,7 @@ class _FewRows(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is functional.linear and args[0].shape[:-1].numel() < _FEW * args[0].shape[0]:
+        if func is functional.linear and args[0].ndim > 2 and args[0].shape[1:-1].numel() < _FEW:
             return torch.cat([func(part, *args[1:], **(kwargs or {})) for part in args[0].split(1)])
         return func(*args, **(kwargs or {}))
 
@@ -162,6 +162,7 @@ def _memories(model: Any, session: Sam2VideoInferenceSession, place: int, frame:
 
 def _draw_prompted(model: Any, session: Sam2VideoInferenceSession, place: int, frame: int) -> _Drawn:
     """Draw a prompted object as the library does: alone, and without memories."""
+    mask = session.mask_inputs_per_obj[place].get(frame)
     output = model._run_single_frame_inference(
         session,
         frame_idx=frame,
@@ -169,14 +170,14 @@ def _draw_prompted(model: Any, session: Sam2VideoInferenceSession, place: int, f
         batch_size=1,
         is_init_cond_frame=True,
         point_inputs=session.point_inputs_per_obj[place].get(frame),
-        mask_inputs=session.mask_inputs_per_obj[place].get(frame),
+        mask_inputs=mask,
         reverse=False,
         **({"run_mem_encoder": True} if _resamples(model) else {}),
     )
     drawn = _Drawn(output["pred_masks"], output["object_score_logits"], output["object_pointer"])
     if _resamples(model):
         return replace(drawn, memory=(output["maskmem_features"], output["maskmem_pos_enc"]))
-    return replace(drawn, given=output["high_res_masks"])
+    return replace(drawn, given=output["high_res_masks"]) if mask is not None else drawn
 
 
 def _encode(
