@@ -89,6 +89,27 @@ def test_of_another_place_in_the_video(state, tracker):
         load_state(state, tracker, identity=IDENTITY, history="h", next_frame=10)
 
 
+def test_of_the_other_direction(state, session, tracker, tmp_path):
+    """Also where the session has not seen a frame, and the other way round."""
+    with pytest.raises(StateError, match=r"of a pass that goes forward, but this window is tracked backward"):
+        load_state(state, tracker, identity=IDENTITY, history="h", next_frame=9, reverse=True)
+    empty = tmp_path / "empty.safetensors"
+    save_state(empty, BoundedSession(tracker, 7), identity=IDENTITY, history="h", next_frame=3, reverse=True)
+    with pytest.raises(StateError, match=r"of a pass that goes backward, but this window is tracked forward"):
+        load_state(empty, tracker, identity=IDENTITY, history="h", next_frame=3)
+    with pytest.raises(StateError, match="this session tracks forward"):
+        save_state(empty, session, identity=IDENTITY, history="h", next_frame=9, reverse=True)
+
+
+def test_of_another_place_backward(tracker, tmp_path):
+    path = tmp_path / "backward.safetensors"
+    save_state(path, BoundedSession(tracker, 7), identity=IDENTITY, history="h", next_frame=3, reverse=True)
+    with pytest.raises(StateError, match="give the state of the window right after it"):
+        load_state(path, tracker, identity=IDENTITY, history="h", next_frame=2, reverse=True)
+    with pytest.raises(StateError, match=r"other prompts after grid frame 3 .* from the last window whose prompts"):
+        load_state(path, tracker, identity=IDENTITY, history="other", next_frame=3, reverse=True)
+
+
 def test_of_other_prompts(state, tracker):
     with pytest.raises(StateError, match="with other prompts before grid frame 9"):
         load_state(state, tracker, identity=IDENTITY, history="other", next_frame=9)
