@@ -131,15 +131,17 @@ def test_blocks_do_not_change_a_byte(annotate, monkeypatch):
     monkeypatch.setattr(passes, "BLOCK_FRAMES", 3)
     monkeypatch.setattr("longtake.annotate.rows.BATCH_ROWS", 7)
     assert rows_of(annotate([0, FRAMES], direction="backward", again=True)[0]) == whole
-    monkeypatch.setattr(passes, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(passes, "BLOCK_SPAN", 1)
     assert rows_of(annotate([0, FRAMES], direction="backward", again=True)[0]) == whole
 
 
-def test_a_backward_pass_holds_a_block_of_frames(video, monkeypatch):
-    live, most = weakref.WeakSet(), 0
+@pytest.mark.parametrize("bound", [{"BLOCK_FRAMES": 4}, {"BLOCK_SPAN": 4}, {"BLOCK_BYTES": 4 * 3 * WIDTH * HEIGHT + 9}])
+def test_a_backward_pass_holds_two_blocks_of_frames(video, monkeypatch, bound):
+    live, most, asked = weakref.WeakSet(), 0, []
 
     def watched(*args, **kwargs):
         nonlocal most
+        asked.append(len(args[1]))
         for frame in read_frames(*args, **kwargs):
             live.add(frame)
             most = max(most, len(live))
@@ -147,10 +149,12 @@ def test_a_backward_pass_holds_a_block_of_frames(video, monkeypatch):
             del frame
 
     monkeypatch.setattr(passes, "read_frames", watched)
-    monkeypatch.setattr(passes, "BLOCK_FRAMES", 4)
+    for name, value in bound.items():
+        monkeypatch.setattr(passes, name, value)
     seen = [it.frame for it in passes.read_in_order(video[2], range(FRAMES), size=(WIDTH, HEIGHT), backward=True)]
     assert seen == list(range(FRAMES))[::-1]
-    assert most <= 5
+    assert asked == [4] * 10
+    assert most <= 9
 
 
 def test_a_table_written_backward_holds_a_batch_of_rows(tmp_path):

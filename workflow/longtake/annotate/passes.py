@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from longtake.annotate.pipeline import ahead
 from longtake.annotate.rows import Row, in_batches
 from longtake.media import Frame, VideoIndex, read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
 
 FORWARD, BACKWARD = "forward", "backward"
-# Frames that a backward pass holds at once: as many as fit. Few make it decode much again, from the keyframe before.
-BLOCK_BYTES = 64 * 2**20
+# How much a backward pass reads at a time. A block is decoded from the keyframe before it, and usual videos have one at
+# least every 250 frames: over 1000 source frames that is an eighth more to decode, or less. Longer blocks save little,
+# and the model waits for the first one.
+BLOCK_SPAN = 1000
 BLOCK_FRAMES = 256
+BLOCK_BYTES = 32 * 2**20
 
 
 def read_in_order(
@@ -30,10 +36,10 @@ def read_in_order(
     """Read frames (numbers, ascending) first to last, or last to first where `backward`.
 
     Video decodes forward only. So a backward pass reads a block of frames at a time, the last block first, and each
-    in ascending order.
+    in ascending order; a thread reads the next block while one is used.
 
-    Memory: that of `read_frames`, and backward one block: frames of `size` (width, height) up to `BLOCK_BYTES`, at
-    most `BLOCK_FRAMES`, at least one.
+    Memory: that of `read_frames`, and backward two blocks, each of at least one frame of `size` (width, height), and at
+    most of `BLOCK_BYTES`, `BLOCK_FRAMES` frames, and `BLOCK_SPAN` source frames.
 
     Raises
     ------
@@ -43,11 +49,19 @@ def read_in_order(
     if not backward:
         yield from read_frames(index, frames, size=size)
         return
-    block = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // (3 * size[0] * size[1])))
-    for stop in range(len(frames), 0, -block):
-        held = list(read_frames(index, frames[max(0, stop - block) : stop], size=size))
-        while held:
-            yield held.pop()
+    with closing(ahead(_blocks_from_the_end(index, frames, size), depth=1)) as blocks:
+        for block in blocks:
+            while block:
+                yield block.pop()
+
+
+def _blocks_from_the_end(index: VideoIndex, frames: Sequence[int], size: tuple[int, int]) -> Iterator[list[Frame]]:
+    most = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // (3 * size[0] * size[1])))
+    stop = len(frames)
+    while stop:
+        start = max(stop - most, bisect_right(frames, frames[stop - 1] - BLOCK_SPAN))
+        yield list(read_frames(index, frames[start:stop], size=size))
+        stop = start
 
 
 def write_in_time(
