@@ -50,6 +50,7 @@ class GradientOptions:
     clips_per_window: int = 2
     max_videos: int = 0
     chunk_size: int = 4
+    memory_gb: float = 0
     target: str | int = "predicted"
     labels: Mapping[str, str | int] = field(default_factory=dict)
     region: str = "object"

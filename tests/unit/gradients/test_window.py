@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
-from longtake.gradients.attribution import ClipFrames, attribute_clip
+from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, granted
 from longtake.gradients.window import analyse_window
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
 from longtake.models.loading import save_classifier
@@ -272,3 +273,27 @@ def test_only_species_that_were_drawn(pond, folder, tmp_path):
     _, curves, clips, _, _ = analyse(pond, tmp_path, folder, labels=["cod"])
     assert {row["label"] for row in clips} == {row["label"] for row in curves} == {"cod"}
     assert analyse(pond, tmp_path, folder, labels=[])[2] == []
+
+
+def test_a_model_that_cannot_be_split_keeps_to_what_is_granted():
+    torch.manual_seed(2)
+    config = ClassifierConfig(("a", "b"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
+    whole = Whole(ClipClassifierAdapter(ClipClassifier(config).eval()))
+    pixels = np.random.default_rng(1).integers(0, 255, (9, 48, 48, 3), dtype=np.uint8)
+    options = {"target": None, "chunk_size": 4}
+    free = attribute_clip(whole, pixels, [None] * 9, **options)
+    # Without a limit it takes a million bytes.
+    grant = Grant(700_000)
+    tight = attribute_clip(whole, pixels, [None] * 9, **options, grant=grant)
+    np.testing.assert_allclose(tight.maps, free.maps, rtol=1e-3, atol=1e-5 * free.maps.max())
+    np.testing.assert_allclose(tight.scores, free.scores, rtol=1e-5)
+    (way,) = grant.ways.values()
+    assert way.name != "plain"
+    assert way.predicted_bytes <= grant.nbytes
+    attribute_clip(whole, pixels[::-1].copy(), [None] * 9, **options, grant=grant)
+    assert list(grant.ways.values()) == [way]
+
+
+def test_what_is_granted():
+    assert granted(0.5, "cpu").nbytes == 2**29
+    assert 0 < granted(0, "cpu").nbytes < 0.8 * psutil.virtual_memory().total

@@ -1,16 +1,23 @@
 """The gradient of a clip's score with respect to every one of its frames."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
-from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass, plain_gradient
+from longtake.bounded import gradient
+from longtake.bounded.run import Way
+from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
+from longtake.memory.budget import GIB, gpu_budget, host_budget
 from longtake.models import Adapter, SplitAdapter
 from longtake.models.targets import FixedTarget, class_scores, predicted_class
+
+logger = logging.getLogger(__name__)
 
 
 class ClipFrames:
@@ -49,8 +56,38 @@ class ClipAttribution:
     maps: np.ndarray
 
 
+SHARE = 0.8
+"""Of what is free, for tensors: allocators round up and hold back, and operations have workspaces."""
+
+
+@dataclass
+class Grant:
+    """Bytes of tensors that a gradient may take, and how it is had within them.
+
+    Planned once for clips of one shape and kept for the next; `nbytes` None for no limit.
+    """
+
+    nbytes: int | None = None
+    ways: dict[tuple[int, ...], Way] = field(default_factory=dict)
+
+
+def granted(memory_gb: float, device: str) -> Grant:
+    """Grant `memory_gb` GiB; for 0 four fifths of what is free of the GPU, or of the memory that this job may use."""
+    if memory_gb:
+        return Grant(int(memory_gb * GIB))
+    gpu = gpu_budget() if device.startswith("cuda") else None
+    free = gpu.nbytes if gpu is not None else host_budget().nbytes - psutil.Process().memory_info().rss
+    return Grant(max(0, int(SHARE * free)))
+
+
 def attribute_clip(
-    adapter: Adapter, pixels: np.ndarray, inside: list[np.ndarray | None], *, target: int | None, chunk_size: int
+    adapter: Adapter,
+    pixels: np.ndarray,
+    inside: list[np.ndarray | None],
+    *,
+    target: int | None,
+    chunk_size: int,
+    grant: Grant | None = None,
 ) -> ClipAttribution:
     """Differentiate one score of a clip with respect to all its frames.
 
@@ -60,9 +97,14 @@ def attribute_clip(
     inside : for each frame the animal's mask (h, w) bool, or None
     target : class index; None takes the predicted class
     chunk_size : frames encoded at a time, where the adapter splits; it changes no number
+    grant : what the gradient may take where the adapter does not split; without one, whatever it takes. It changes no
+        number either
 
-    Memory: the encoder's graph of `chunk_size` frames where the adapter splits, else the graph of the whole clip; and
-    the maps.
+    Memory: the encoder's graph of `chunk_size` frames where the adapter splits, else what is granted; and the maps.
+
+    Raises
+    ------
+    BudgetError : what is granted is too little for this model; the message names what it needs.
     """
     frames = ClipFrames(pixels, next(adapter.module.parameters(), torch.empty(0)).device)
     score = FixedTarget(target, adapter.class_names)
@@ -70,8 +112,14 @@ def attribute_clip(
         first = head_pass(adapter.encode, adapter.head, frames, score, chunk_size, module=adapter.module)
         scores, chunks = first.scores, gradient_chunks(adapter.encode, frames, first, chunk_size, module=adapter.module)
     else:
-        gradient, scores = plain_gradient(adapter.scores, frames[:], score, module=adapter.module)
-        chunks = iter([GradientChunk(0, len(frames), gradient)])
+        grant = grant or Grant()
+        clip = frames[:]
+        shape = tuple(clip.shape)
+        found = gradient(adapter, clip, score, budget=grant.nbytes, way=grant.ways.get(shape))
+        if shape not in grant.ways:
+            logger.info("gradient of clips %s by %s, %d bytes", shape, found.way.name, found.measured_bytes)
+        grant.ways[shape] = found.way
+        scores, chunks = found.outputs, iter([GradientChunk(0, len(frames), found.gradient)])
     importance: list[FrameImportance] = []
     maps = np.empty(pixels.shape[:3], np.float32)
     for chunk in chunks:

@@ -25,13 +25,14 @@ speaks against them.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from longtake.errors import LongtakeError
-from longtake.gradients.attribution import ClipAttribution, attribute_clip
+from longtake.errors import BudgetError, LongtakeError
+from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
 from longtake.gradients.relation import pearson
 from longtake.models import Adapter
 from longtake.verdicts import band, kept
@@ -101,6 +102,7 @@ def perturbation_rows(
     short: int,
     draws: Callable[[str], np.random.Generator],
     chunk_size: int,
+    grant: Grant | None = None,
 ) -> list[dict[str, Any]]:
     """Disturb a clip in every asked way, differentiate it again, and compare: columns of PERTURBATIONS.
 
@@ -108,21 +110,25 @@ def perturbation_rows(
     ----------
     pixels : (T, h, w, 3) uint8 RGB, at the model's size
     found : of the clip itself
+    chunk_size, grant : as `attribute_clip` takes them
     short : frames of the windows that the clip is cut into for the comparison `short`; 0 leaves it out
 
     Memory: one more copy of the pixels, and what one clip's gradient needs.
     """
+    again = partial(_again, adapter, found, chunk_size, grant)
     rows = []
     for clip in disturb(len(pixels), names, shuffles, draws):
-        again = _again(adapter, pixels[clip.shown], found, chunk_size)
-        rows.append(_row(adapter, clip, found, again))
+        rows.append(_row(adapter, clip, found, again(pixels[clip.shown])))
     if short:
-        rows.append(_short_row(adapter, pixels, found, short, chunk_size))
+        rows.append(_short_row(again, pixels, found, short))
     return rows
 
 
-def _again(adapter: Adapter, pixels: np.ndarray, found: ClipAttribution, chunk_size: int) -> ClipAttribution:
-    return attribute_clip(adapter, pixels, [None] * len(pixels), target=found.target, chunk_size=chunk_size)
+def _again(
+    adapter: Adapter, found: ClipAttribution, chunk_size: int, grant: Grant | None, pixels: np.ndarray
+) -> ClipAttribution:
+    unknown: list[np.ndarray | None] = [None] * len(pixels)
+    return attribute_clip(adapter, pixels, unknown, target=found.target, chunk_size=chunk_size, grant=grant)
 
 
 def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def short_windows(n_frames: int, length: int) -> list[tuple[int, int]]:
 
 
 def _short_row(
-    adapter: Adapter, pixels: np.ndarray, found: ClipAttribution, length: int, chunk_size: int
+    again: Callable[[np.ndarray], ClipAttribution], pixels: np.ndarray, found: ClipAttribution, length: int
 ) -> dict[str, Any]:
     """The same clip seen in short windows: mean score and cosine, share that agree, importance of each frame once.
 
@@ -167,19 +173,19 @@ def _short_row(
     # From the last to the first, so that where two windows meet the earlier one counts.
     for start, stop in reversed(short_windows(len(pixels), length)):
         try:
-            answers.append(_again(adapter, pixels[start:stop], found, chunk_size))
-        except torch.OutOfMemoryError:
+            answers.append(again(pixels[start:stop]))
+        except (torch.OutOfMemoryError, BudgetError):
             raise
         except (LongtakeError, RuntimeError, ValueError, IndexError) as error:
             # Whether a model takes another length is its own affair, and told by its own kind of error.
             return row | {"status": "failed", "reason": f"the model does not take {length} frames: {error}"}
         importance[start:stop] = magnitudes(answers[-1])
-    cosines = [cosine_similarity(found.scores, again.scores) for again in answers]
+    cosines = [cosine_similarity(found.scores, answer.scores) for answer in answers]
     known = [cosine for cosine in cosines if cosine is not None]
     return row | {
         "status": "ok",
-        "score": float(np.mean([again.scores[found.target] for again in answers])),
-        "agrees": float(np.mean([again.predicted == found.predicted for again in answers])),
+        "score": float(np.mean([answer.scores[found.target] for answer in answers])),
+        "agrees": float(np.mean([answer.predicted == found.predicted for answer in answers])),
         "logit_cosine": float(np.mean(known)) if known else None,
         "importance_r": pearson(importance, magnitudes(found)),
     }

@@ -13,7 +13,7 @@ import numpy as np
 
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
-from longtake.gradients.attribution import ClipAttribution, attribute_clip
+from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip, granted
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
@@ -21,7 +21,7 @@ from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
 from longtake.media import VideoIndex, load_index
 from longtake.media.flow import flow_method
-from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models import Adapter, load_model
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
@@ -79,8 +79,7 @@ def analyse_window(
     """
     adapter = load_model(options.model, device)
     _check_model(adapter, options)
-    if not isinstance(adapter, SplitAdapter):
-        logger.warning("model %s has no encode and head: the graph of a whole clip is held in memory", options.model)
+    grant = granted(options.memory_gb, device)
     index = load_index(index_path, video_path)
     processed, tracks = read_tracks(detections_path, window)
     if options.clips == "even":
@@ -107,7 +106,7 @@ def analyse_window(
         progress=progress,
     )
     for entry in gathered:
-        result = _analyse_clip(entry, adapter, window, species, options=options, seed=seed)
+        result = _analyse_clip(entry, adapter, window, species, options=options, seed=seed, grant=grant)
         rows.append(result.row)
         curves += result.curves
         disturbed += result.perturbations
@@ -133,14 +132,23 @@ class _ClipResult:
 
 
 def _analyse_clip(
-    entry: GatheredClip, adapter: Adapter, window: Window, species: str | None, *, options: GradientOptions, seed: int
+    entry: GatheredClip,
+    adapter: Adapter,
+    window: Window,
+    species: str | None,
+    *,
+    options: GradientOptions,
+    seed: int,
+    grant: Grant,
 ) -> _ClipResult:
     truth = _truth(adapter, entry.clip.label, species, options)
     entry = _answerable(entry, truth, options)
     if entry.clip.status == "failed":
         return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
-    found = attribute_clip(adapter, entry.pixels, entry.inside, target=target, chunk_size=options.chunk_size)
+    found = attribute_clip(
+        adapter, entry.pixels, entry.inside, target=target, chunk_size=options.chunk_size, grant=grant
+    )
     draws = partial(stream, seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}")
     row = _clip_row(entry, found, window, adapter, truth) | _series_columns(entry, found, draws("relation"), options)
     disturbed = perturbation_rows(
@@ -152,6 +160,7 @@ def _analyse_clip(
         short=options.short_windows,
         draws=draws,
         chunk_size=options.chunk_size,
+        grant=grant,
     )
     disturbed = [_key(entry.clip, window) | columns for columns in disturbed]
     return _ClipResult(row, _curve_rows(entry, found, window), disturbed, _packed(entry, found, window))
