@@ -10,6 +10,7 @@ split                       features; activations of one chunk of frames        
 checkpoint                  inputs of chosen submodules; the insides of one         these submodules a second time
 checkpoint + cut            the same; the insides of one piece of one's call        the same
 checkpoint + cut + spill    the insides of one piece of one's call                  the same, and files
+spill                       next to nothing                                         everything in files
 ==========================  ======================================================  ==============================
 
 *split* is for models that offer `encode` and `head` (`longtake.bounded.split`), the others are for any module
@@ -23,6 +24,7 @@ needs more: allocators round up and hold back, and operations have workspaces. G
 """
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -50,7 +52,7 @@ class Gradient:
     outputs : what the model returned, without a graph
     way : how it was done, with the bytes that were predicted; the next call with the same model, shape and budget
         can be told to do the same, and need not plan
-    measured_bytes : peak of living tensors, beyond the model and the frames
+    measured_bytes : peak of living tensors, beyond the model and the frames; None if that was not asked for
     spilled_bytes : written to files
     """
 
@@ -59,7 +61,7 @@ class Gradient:
     at: Tensor
     outputs: Any
     way: Way
-    measured_bytes: int
+    measured_bytes: int | None
     spilled_bytes: int
 
 
@@ -72,6 +74,7 @@ def gradient(
     budget: int | None = None,
     way: Way | None = None,
     folder: PathLike[str] | str | None = None,
+    measure: bool = True,
 ) -> Gradient:
     """d scalar(model(frames)) / d frames, exact, within a budget of memory.
 
@@ -85,6 +88,7 @@ def gradient(
     budget : bytes of tensors beyond the model and the frames; None for no limit
     way : how to do it, instead of planning: that of an earlier result
     folder : where spilled tensors go, on a disk; the system's place for temporary files if None
+    measure : count the bytes of living tensors, at some 20 microseconds an operation
 
     Raises
     ------
@@ -99,10 +103,12 @@ def gradient(
         raise ModelError(f"a gradient needs frames in floating point, not {frames.dtype}")
     if way is None:
         way = Way() if budget is None else plan(model, frames, scalar, wrt=wrt, budget=budget)
-    with frozen(subject.module), LiveBytes() as live:
+    live = LiveBytes() if measure else None
+    with frozen(subject.module), live or nullcontext():
         memory = memory_of(subject.module)
         found = run(subject, frames, scalar, way, wrt=wrt, memory=memory, folder=folder)
-    logger.debug("gradient by %s: predicted %s, measured %d bytes", way.name, way.predicted_bytes, live.peak)
-    if budget is not None and live.peak > budget:
-        logger.warning("the gradient by %s took %d bytes, more than the budget of %d", way.name, live.peak, budget)
-    return Gradient(float(found.value), found.gradient, found.at, found.outputs, way, live.peak, found.spilled.nbytes)
+    peak = live.peak if live is not None else None
+    logger.debug("gradient by %s: predicted %s, measured %s bytes", way.name, way.predicted_bytes, peak)
+    if budget is not None and peak is not None and peak > budget:
+        logger.warning("the gradient by %s took %d bytes, more than the budget of %d", way.name, peak, budget)
+    return Gradient(float(found.value), found.gradient, found.at, found.outputs, way, peak, found.spilled.nbytes)
