@@ -2,11 +2,11 @@
 
 The library runs objects one after the other, for their prompts differ. Most objects on most frames have no prompt: they
 are all asked the same, each with memories of its own. Where their memories are equally long they make one batch for the
-memory attention and the mask decoder; the memory encoder takes the objects of a frame in their order, as the library
-does. Every object's numbers differ from the library's by rounding at most, and since batches are made of the objects in
-their order, a video cut into windows gives what the uncut one gives to the last bit.
+memory attention and the mask decoder; the memory encoder takes all objects of a frame at once, as in the library.
+Every object's numbers differ from the library's by rounding at most, and since batches are made of the objects in their
+order, a video cut into windows gives what the uncut one gives to the last bit.
 
-Nothing is kept of a frame but what a later one reads; masks at the model's full size live as long as their batch.
+Nothing is kept of a frame but what a later one reads.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def advance(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Advance every object of a session by one frame, at most `size` objects at a time, and store what they leave.
 
-    Memory: the frame's features, the memories and masks of `size` objects, and a small mask of every object.
+    Memory: the frame's features, the memories that `size` objects read, and every object's mask and new memory.
 
     Parameters
     ----------
@@ -111,15 +111,13 @@ def advance(
         with nullcontext() if fused.is_cuda else _FewRows():
             drawn |= dict(zip(places, _decode(model, features, fused), strict=True))
     everyone = [drawn[place] for place in range(len(session.obj_ids))]
-    for start in range(0, len(everyone), size):
-        memory = _encode(model, features, everyone[start : start + size], bool(prompted))
-        for place, (part, positions) in enumerate(memory, start=start):
-            kind = "cond_frame_outputs" if place in prompted else "non_cond_frame_outputs"
-            session.output_dict_per_obj[place][kind][frame] = {
-                "object_pointer": drawn[place].pointer,
-                "maskmem_features": part,
-                "maskmem_pos_enc": positions,
-            }
+    for place, (memory, positions) in enumerate(_encode(model, features, everyone, bool(prompted))):
+        kind = "cond_frame_outputs" if place in prompted else "non_cond_frame_outputs"
+        session.output_dict_per_obj[place][kind][frame] = {
+            "object_pointer": drawn[place].pointer,
+            "maskmem_features": memory,
+            "maskmem_pos_enc": positions,
+        }
     return torch.cat([each.mask for each in everyone]), torch.cat([each.score.flatten() for each in everyone])
 
 
