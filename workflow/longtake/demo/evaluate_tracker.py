@@ -69,11 +69,12 @@ class Single:
 
 
 def evaluate_scene(
-    model: Sam2VideoModel, scene: Scene, *, frame_interval: int = 5, every: int | None = None
+    model: Sam2VideoModel, scene: Scene, *, frame_interval: int = 5, every: int | None = None, kind: str = "box"
 ) -> tuple[list[Followed], Identities]:
     """Track a scene through the stock session; memory grows with the scene, as the stock session's does.
 
-    An animal is prompted once, or again at its first good view `every` frames after its last prompt.
+    An animal is prompted once, or again at its first good view `every` frames after its last prompt: by its "box", by
+    its innermost "point" or by its "mask".
     """
     prompts = regular_prompts(scene, frame_interval, every=every or scene.n_frames)
     numbers = sorted({prompt.number for prompt in prompts})
@@ -84,7 +85,7 @@ def evaluate_scene(
     visible, drawn = np.zeros((2, len(numbers)), np.int64)
     for index, frame in enumerate(range(0, scene.n_frames, frame_interval)):
         rendered = render_frame(scene, frame)
-        _ask_boxes(model, session, [prompt for prompt in prompts if prompt.frame == frame], index)
+        _ask_due(model, session, [prompt for prompt in prompts if prompt.frame == frame], index, (kind, rendered))
         if session.get_obj_num() == 0:
             continue
         masks = _masks(model, session, scene, rendered, index)
@@ -152,14 +153,19 @@ def _questions(rng: np.random.Generator, rendered: Rendered, n_animals: int) -> 
         edges = box(mask)
         if edges is None or mask.sum() < MIN_VISIBLE_PIXELS:
             continue
-        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-        inmost = np.array(np.unravel_index(depth.argmax(), depth.shape))[None, ::-1]
+        inmost = _innermost(mask)
         more, beside = _pixels(rng, mask, 1), _pixels(rng, (apart > 4) & (apart < 40), 2)
         yield "box", number, np.array(edges, float).reshape(2, 2), [2, 3]
         yield "point", number, inmost, [1]
         yield "points", number, np.concatenate([inmost, more, beside]), [1, 1, 0, 0]
     for point in _pixels(rng, apart >= 8, 8):
         yield "nothing", 0, point[None], [1]
+
+
+def _innermost(mask: np.ndarray) -> np.ndarray:
+    """The pixel (1, 2), x and y, that lies farthest from the mask's edge."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return np.array(np.unravel_index(depth.argmax(), depth.shape))[None, ::-1]
 
 
 def _pixels(rng: np.random.Generator, mask: np.ndarray, count: int) -> np.ndarray:
@@ -172,9 +178,25 @@ def _session(scene: Scene) -> Sam2VideoInferenceSession:
     return Sam2VideoInferenceSession(video_height=scene.height, video_width=scene.width, dtype=torch.float32)
 
 
-def _ask_boxes(model: Sam2VideoModel, session: Sam2VideoInferenceSession, due: list[Prompt], index: int) -> None:
+def _ask_due(
+    model: Sam2VideoModel,
+    session: Sam2VideoInferenceSession,
+    due: list[Prompt],
+    index: int,
+    shown: tuple[str, Rendered],
+) -> None:
+    kind, rendered = shown
     for prompt in due:
-        _ask(model, session, prompt.number, index, (np.array(prompt.box).reshape(2, 2), [2, 3]))
+        mask = rendered.ids == prompt.number
+        if kind == "mask":
+            size = (input_side(model),) * 2
+            small = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+            given = torch.from_numpy(small).float()[None, None]
+            session.add_mask_inputs(session.obj_id_to_idx(prompt.number), index, given)
+        elif kind == "point":
+            _ask(model, session, prompt.number, index, (_innermost(mask), [1]))
+        else:
+            _ask(model, session, prompt.number, index, (np.array(prompt.box).reshape(2, 2), [2, 3]))
     if due:
         session.obj_with_new_inputs = [prompt.number for prompt in due]
 
@@ -215,13 +237,13 @@ def held_out_scene(k: int, duration_s: float) -> Scene:
 
 
 def evaluate(
-    model: Sam2VideoModel, *, scenes: int, duration_s: float, every: int | None = None
+    model: Sam2VideoModel, *, scenes: int, duration_s: float, every: int | None = None, kind: str = "box"
 ) -> tuple[list[Followed], list[Identities]]:
     """All animals of the first `scenes` held-out scenes."""
     followed, identities = [], []
     for k in range(scenes):
         scene = held_out_scene(k, duration_s)
-        found, counts = evaluate_scene(model, scene, every=every)
+        found, counts = evaluate_scene(model, scene, every=every, kind=kind)
         means = " ".join(f"{animal.species} {animal.iou.mean():.3f}" for animal in found)
         logger.info("scene %d: IDF1 %.3f, %s", scene.seed, identity_f1([counts]), means)
         followed += found
@@ -265,6 +287,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=4)
     parser.add_argument("--duration-s", type=float, default=60.0)
     parser.add_argument("--every", type=int, help="source frames after which an animal is prompted again")
+    parser.add_argument("--prompt", choices=["box", "point", "mask"], default="box", help="what marks an animal")
     parser.add_argument("--singles", action="store_true", help="prompt single frames instead: boxes and points")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -273,7 +296,8 @@ def main() -> None:
         scenes = (held_out_scene(k, arguments.duration_s) for k in range(arguments.scenes))
         _report_singles([single for scene in scenes for single in evaluate_prompts(model, scene)])
     else:
-        _report(*evaluate(model, scenes=arguments.scenes, duration_s=arguments.duration_s, every=arguments.every))
+        length = {"scenes": arguments.scenes, "duration_s": arguments.duration_s}
+        _report(*evaluate(model, **length, every=arguments.every, kind=arguments.prompt))
 
 
 if __name__ == "__main__":

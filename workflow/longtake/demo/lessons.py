@@ -76,7 +76,7 @@ class Lesson:
     255 where the animal covers the cell, s = S / 2; `visible` (N, T) int8, 1 yes, 0 no, -1 too little to say;
     `points` (N, P, 2) float32 in model pixels and `labels` (P,) int32, the prompts as `unroll.Asked` has them;
     `by_mask`, whether the first targets are the prompts instead; `indices` T frame numbers. A lesson of a long stage
-    is part `part` of `life`.
+    is part `part` of `life`, any other has no life.
     """
 
     pixels: np.ndarray
@@ -88,7 +88,7 @@ class Lesson:
     indices: list[int]
     by_mask: bool = False
     aside: Aside | None = None
-    life: int = 0
+    life: int | None = None
     part: int = 0
 
 

@@ -1,9 +1,10 @@
 """Train the demo's small SAM 2 from nothing: ``python -m longtake.demo.train_tracker --out FOLDER``.
 
-Three cycles, each from the averaged weights of the one before. The first: two exercises without pictures, then pairs
-of frames and short clips. The second: animals are recalled from a prompt far back, with nothing known since. The third,
-at full size: they are followed for long. There each step takes up the memories that earlier steps left, so that the
-tracker learns to live with its own mistakes, with animals that leave and with animals that meet.
+Four cycles, each from the averaged weights of the one before. The first: two exercises without pictures, then pairs of
+frames and short clips. The second: animals are recalled from a prompt far back, with nothing known since; without this
+a tracker knows where an animal was and not which one it is. The third, at full size: animals are followed for long, and
+each step takes up the memories that earlier steps left, so that the tracker learns to live with its own mistakes, with
+animals that leave and with animals that meet. Alone that undoes the second after a while; so the fourth does both.
 Everything is drawn from the seed: the scenes, the prompts, the weights.
 """
 
@@ -52,7 +53,8 @@ class Cycle:
     """Stages under one course of the learning rate: up in `warm_up` steps, then `peak`, down in the last `settle`.
 
     `side` of the input in pixels; `memories` that a frame reads; `decay` of the running average of the weights, which
-    is what is kept.
+    is what is kept. A cycle starts from the average of the one before; `from_file`, from that as the half-precision
+    file has it. `woven` stages take turns.
     """
 
     stages: tuple[Stage, ...]
@@ -62,11 +64,14 @@ class Cycle:
     warm_up: int
     settle: int
     decay: float
+    from_file: bool = False
+    woven: bool = False
 
     @property
     def plan(self) -> list[tuple[Stage, int]]:
         """Stage and number of each step's lesson."""
-        return [(stage, number) for stage in self.stages for number in range(stage.steps)]
+        steps = [(stage, number) for stage in self.stages for number in range(stage.steps)]
+        return sorted(steps, key=lambda step: (step[1] + 0.5) / step[0].steps) if self.woven else steps
 
 
 _CLIPS = Stage("clips", 800, 3, 4, (2, 4), (0, 3), (3, 7), (1.0, 4.0), gap=0.3)
@@ -83,10 +88,24 @@ YOUNG = Cycle(
 _RECALL = replace(
     _VARIED, name="recall", steps=500, clips=4, frames=3, animals=(3, 6), occluders=(0, 2), followed=4, recall=0.8
 )
-_LIVES = replace(_VARIED, name="lives", steps=1050, animals=(2, 5), side=IMAGE_SIZE, parts=(3, 30), watched=12)
+_LIVES = replace(_VARIED, name="lives", steps=200, animals=(2, 5), side=IMAGE_SIZE, parts=(3, 30), watched=12)
 RECALL = Cycle((_RECALL,), side=FIRST_SIZE, memories=MEMORIES, peak=6e-4, warm_up=40, settle=0, decay=0.996)
-LIVES = Cycle((_LIVES,), side=IMAGE_SIZE, memories=MEMORIES, peak=5e-4, warm_up=30, settle=550, decay=0.996)
-CYCLES = (YOUNG, RECALL, LIVES)
+LIVES = Cycle((_LIVES,), side=IMAGE_SIZE, memories=MEMORIES, peak=5e-4, warm_up=30, settle=0, decay=0.996)
+BOTH = Cycle(
+    (
+        replace(_RECALL, name="recall sharp", steps=280, clips=3, side=IMAGE_SIZE),
+        replace(_LIVES, name="short lives", steps=140, parts=(2, 8)),
+    ),
+    side=IMAGE_SIZE,
+    memories=MEMORIES,
+    peak=5e-4,
+    warm_up=20,
+    settle=380,
+    decay=0.99,
+    from_file=True,
+    woven=True,
+)
+CYCLES = (YOUNG, RECALL, LIVES, BOTH)
 _LAST_RATE = 2e-5
 
 
@@ -149,7 +168,8 @@ def train(out: Path, checkpoint: Path, *, seed: int, cycles: tuple[Cycle, ...] =
         end = begin + len(cycle.plan)
         if begin <= state.step < end:
             if 0 < begin == state.step:
-                state = _ready(grown(state.average, cycle.side, cycle.memories), begin)
+                average = state.average.half().float() if cycle.from_file else state.average
+                state = _ready(grown(average, cycle.side, cycle.memories), begin)
             _teach(state, cycle, begin, out=out, checkpoint=checkpoint, seed=seed)
         begin = end
 
@@ -233,7 +253,9 @@ def _rate(step: int, cycle: Cycle) -> float:
 def _learn(state: State, lesson: Lesson, lives: dict[int, Carried], decay: float) -> dict[str, float]:
     """One optimiser step; returns the loss and what it is made of. `lives` is kept up to date."""
     model = state.model
-    carried = lives.pop(lesson.life, Carried({}, {})) if lesson.part else Carried({}, {})
+    carried = Carried({}, {})
+    if lesson.life is not None and lesson.part:
+        carried = lives.pop(lesson.life, carried)
     levels = lesson_features(model, lesson)
     with readings(model) as found:
         steps, memories = forward(model, lesson, levels, carried.memories)
@@ -255,8 +277,9 @@ def _learn(state: State, lesson: Lesson, lives: dict[int, Carried], decay: float
     with torch.no_grad():
         for kept, new in zip(state.average.parameters(), model.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
-    recent = [index for index in memories if index > max(lesson.indices[-1] - _KEPT, lesson.indices[0])]
-    lives[lesson.life] = Carried({k: memories[k].detached() for k in recent}, {k: covered[k] for k in recent})
+    if lesson.life is not None:
+        recent = [index for index in memories if index > max(lesson.indices[-1] - _KEPT, lesson.indices[0])]
+        lives[lesson.life] = Carried({k: memories[k].detached() for k in recent}, {k: covered[k] for k in recent})
     return figures | {"norm": float(norm)}
 
 

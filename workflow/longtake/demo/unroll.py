@@ -137,9 +137,9 @@ def decode(
 def _given(model: Sam2VideoModel, levels: list[torch.Tensor], masks: torch.Tensor) -> tuple[Step, torch.Tensor]:
     """A given mask is the output; the decoder sees it only to make the object's pointer (N, C).
 
-    Two things differ from the library, and a tracker trained so follows given masks as well as boxes all the same. Its
-    memory holds the given mask to the pixel, this one as the decoder's grid has it; it reads the pointer off the second
-    mask token, this one off the first, as on every other frame.
+    Two things differ from the library. Its memory holds the given mask to the pixel, this one as the decoder's grid has
+    it; it reads the pointer off the second mask token, this one off the first, as on every other frame. A tracker
+    trained so follows given masks no worse than boxes (`evaluate_tracker`, which runs the library's session).
     """
     n, side = len(masks), model.prompt_encoder.mask_input_size
     points = torch.zeros(n, 1, 1, 2, device=masks.device)
