@@ -46,8 +46,8 @@ def possible_cuts(arguments: tuple[Any, Any]) -> list[Cut]:
 
 
 def seems_independent(module: nn.Module, arguments: tuple[Any, Any], cut: Cut) -> bool:
-    """A first look with three elements, in the module's own precision and but for rounding: false for most calls that
-    cannot be cut, at little cost."""
+    """A first look with three elements, forward only, in the module's own precision and but for rounding: false for
+    most calls that cannot be cut, at little cost."""
     return _agrees(module, arguments, cut, even_bounds(min(3, cut.size), 3))
 
 
@@ -68,7 +68,7 @@ def _agrees(
     size = bounds[-1][1]
     leaves, structure = tree_flatten(arguments)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-    sample = _drawn([leaves[place] for place in places], cut, size, module, torch.float64 if bitwise else None)
+    sample = _drawn([leaves[place] for place in places], cut, size, module, bitwise)
 
     def run(given: list[Tensor]) -> Any:
         filled = list(leaves)
@@ -116,8 +116,9 @@ def _same(a: Tensor, b: Tensor, bitwise: bool) -> bool:
     return torch.equal(a, b) if bitwise else torch.allclose(a, b, rtol=1e-2, atol=1e-2 * float(a.abs().max()))
 
 
-def _drawn(tensors: list[Tensor], cut: Cut, size: int, module: nn.Module, dtype: torch.dtype | None) -> list[Tensor]:
-    """Normally distributed tensors of these shapes, `size` elements where they are cut; `dtype` None keeps theirs."""
+def _drawn(tensors: list[Tensor], cut: Cut, size: int, module: nn.Module, proof: bool) -> list[Tensor]:
+    """Normally distributed tensors of these shapes, `size` elements where they are cut; for a proof in float64 and with
+    a graph where the real ones have one."""
     device = next(module.parameters(), torch.empty(0)).device
     generator = torch.Generator().manual_seed(0)
     drawn = []
@@ -126,5 +127,6 @@ def _drawn(tensors: list[Tensor], cut: Cut, size: int, module: nn.Module, dtype:
         if is_cut:
             shape[cut.dimension] = size
         numbers = torch.randn(shape, dtype=torch.float64, generator=generator)
-        drawn.append(numbers.to(device=device, dtype=dtype or tensor.dtype).requires_grad_(tensor.requires_grad))
+        numbers = numbers.to(device=device, dtype=torch.float64 if proof else tensor.dtype)
+        drawn.append(numbers.requires_grad_(proof and tensor.requires_grad))
     return drawn

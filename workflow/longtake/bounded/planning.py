@@ -72,7 +72,7 @@ def _ways(model: Any, frames: Tensor, scalar: Scalar, wrt: str | None, budget: i
             chunk = -(-chunk // 2)
             yield rehearsed(Way(chunk_size=chunk))
     usages = usage(model, frames, wrt=wrt)
-    cuts = proved_cuts(subject.module, usages)
+    cuts = proved_cuts(subject.module, usages, limit=budget)
     for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
         if found:
             best = min(found, key=lambda choice: choice.stay + choice.insides)
@@ -108,8 +108,11 @@ def _splits(subject: Subject, frames: Tensor) -> bool:
     return False
 
 
-def proved_cuts(module: nn.Module, usages: Mapping[str, Usage]) -> Cuts:
-    """Ways to cut a submodule's call, proved when first asked for, once for all submodules of the same make."""
+def proved_cuts(module: nn.Module, usages: Mapping[str, Usage], *, limit: int | None = None) -> Cuts:
+    """Ways to cut a submodule's call, proved when first asked for, once for all submodules of the same make.
+
+    A proof needs four elements in float64: where these would save more than `limit` bytes, there is none.
+    """
     makes: dict[str, str] = {}
     looked: dict[tuple[str, Cut], bool] = {}
     proved: dict[tuple[str, Cut, int], bool] = {}
@@ -118,7 +121,7 @@ def proved_cuts(module: nn.Module, usages: Mapping[str, Usage]) -> Cuts:
         part, seen = module.get_submodule(name), usages[name]
         make = makes.setdefault(name, _make(part, seen.arguments))
         for cut in possible_cuts(seen.arguments):
-            if cut.size < pieces:
+            if cut.size < pieces or (limit is not None and 8 * seen.working > limit * cut.size):
                 continue
             if (make, cut) not in looked:
                 looked[make, cut] = seems_independent(part, seen.arguments, cut)
