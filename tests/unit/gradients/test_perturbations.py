@@ -10,6 +10,7 @@ from longtake.gradients.perturbations import (
     answer_left,
     cosine_similarity,
     disturb,
+    joined,
     median_ratio,
     perturbation_rows,
     short_windows,
@@ -79,6 +80,11 @@ def test_what_is_left_of_an_answer_by_hand():
 def test_short_windows_cover_every_frame_and_none_is_padded():
     assert short_windows(31, 5) == [(0, 5), (5, 10), (10, 15), (15, 20), (20, 25), (25, 30), (26, 31)]
     assert short_windows(10, 5) == [(0, 5), (5, 10)]
+
+
+def test_where_windows_overlap_the_earlier_one_counts():
+    curves = [np.array([1.0, 2, 3]), np.array([7.0, 8, 9])]
+    assert joined([(0, 3), (1, 4)], curves).tolist() == [1, 2, 3, 9]
 
 
 class Model:

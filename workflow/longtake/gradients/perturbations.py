@@ -168,10 +168,9 @@ def _short_row(
     row = {"perturbation": SHORT, "repeat": 0, "n_frames": length}
     if length >= len(pixels):
         return row | {"status": "failed", "reason": f"{length} frames are no shorter than the clip"}
-    importance = np.empty(len(pixels))
+    windows = short_windows(len(pixels), length)
     answers = []
-    # From the last to the first, so that where two windows meet the earlier one counts.
-    for start, stop in reversed(short_windows(len(pixels), length)):
+    for start, stop in windows:
         try:
             answers.append(again(pixels[start:stop]))
         except (torch.OutOfMemoryError, BudgetError):
@@ -179,7 +178,7 @@ def _short_row(
         except (LongtakeError, RuntimeError, ValueError, IndexError) as error:
             # Whether a model takes another length is its own affair, and told by its own kind of error.
             return row | {"status": "failed", "reason": f"the model does not take {length} frames: {error}"}
-        importance[start:stop] = magnitudes(answers[-1])
+    importance = joined(windows, [magnitudes(answer) for answer in answers])
     cosines = [cosine_similarity(found.scores, answer.scores) for answer in answers]
     known = [cosine for cosine in cosines if cosine is not None]
     return row | {
@@ -189,6 +188,14 @@ def _short_row(
         "logit_cosine": float(np.mean(known)) if known else None,
         "importance_r": pearson(importance, magnitudes(found)),
     }
+
+
+def joined(windows: Sequence[tuple[int, int]], curves: Sequence[np.ndarray]) -> np.ndarray:
+    """One curve of the curves of consecutive windows [start, stop): where two overlap, the earlier one counts."""
+    whole = np.empty(windows[-1][1])
+    for (start, stop), curve in reversed(list(zip(windows, curves, strict=True))):
+        whole[start:stop] = curve
+    return whole
 
 
 def magnitudes(found: ClipAttribution) -> np.ndarray:
