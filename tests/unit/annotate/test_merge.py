@@ -1,14 +1,20 @@
 """Joining windows: every processed frame and object once, or an error that names the file."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import longtake
 from longtake import masks
 from longtake.annotate.merge import merge_windows
 from longtake.errors import SchemaError
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, write_table
 
+ROOM = Path(longtake.__file__).parents[1]
 BOUNDS = [0, 4, 5, 9]
 FULL = masks.encode(np.ones((8, 8), dtype=bool))
 
@@ -229,3 +235,11 @@ def test_a_chain_covers_what_it_emits(windows, tmp_path):
     write(tmp_path, 1, [row(12)], grid_stop="7")
     with pytest.raises(SchemaError, match="processed frames 4 up to 7, but 4 up to 5 are its own"):
         merge_windows(windows, tmp_path / "all.parquet")
+
+
+def test_merging_needs_no_torch():
+    code = "import sys, longtake.annotate.merge; print('torch' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOM)}, capture_output=True, text=True, check=False
+    )
+    assert found.stdout == "False\n", found.stderr

@@ -129,7 +129,7 @@ def test_a_backward_chain_equals_one_uncut_stock_session(annotate, video, prompt
 def test_blocks_do_not_change_a_byte(annotate, monkeypatch):
     whole = rows_of(annotate([0, FRAMES], direction="backward")[0])
     monkeypatch.setattr(passes, "BLOCK_FRAMES", 3)
-    monkeypatch.setattr("longtake.annotate.rows.BATCH_ROWS", 7)
+    monkeypatch.setattr("longtake.annotate.passes.BATCH_ROWS", 7)
     assert rows_of(annotate([0, FRAMES], direction="backward", again=True)[0]) == whole
     monkeypatch.setattr(passes, "BLOCK_SPAN", 1)
     assert rows_of(annotate([0, FRAMES], direction="backward", again=True)[0]) == whole

@@ -12,9 +12,8 @@ import pyarrow as pa
 from longtake.annotate.checks import OVERLAP, SAME, Facts, Passing, Result, check_pair, check_windows, processed_frames
 from longtake.annotate.fuse import Agreement, fuse
 from longtake.annotate.judgement import LOST_BELOW, judge_prompts
-from longtake.annotate.passes import BACKWARD, FORWARD
+from longtake.annotate.passes import BACKWARD, FORWARD, Row, in_batches
 from longtake.annotate.prompts import Schedule, place_prompts
-from longtake.annotate.rows import Row, in_batches
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.errors import SchemaError
 from longtake.media import VideoIndex, load_index

@@ -11,17 +11,20 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtake.annotate.pipeline import ahead
-from longtake.annotate.rows import Row, in_batches
 from longtake.media import Frame, VideoIndex, read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
 
 FORWARD, BACKWARD = "forward", "backward"
+Row = dict[str, Any]
+# Rows held before they are written; about half a kilobyte each.
+BATCH_ROWS = 1024
 # How much a backward pass reads at a time. A block is decoded from the keyframe before it, and usual videos have one at
 # least every 250 frames: over 1000 source frames that is an eighth more to decode, or less. Longer blocks save little,
 # and the model waits for the first one.
@@ -92,3 +95,17 @@ def write_in_time(
         with pq.ParquetFile(spool) as written:
             groups = (written.read_row_group(number) for number in reversed(range(written.num_row_groups)))
             return write_table(path, groups, DETECTIONS, metadata)
+
+
+def in_batches(frames: Iterable[list[Row]]) -> Iterator[list[list[Row]]]:
+    """Gather the rows of whole frames into batches of about `BATCH_ROWS` rows, never cutting a frame."""
+    batch: list[list[Row]] = []
+    held = 0
+    for rows in frames:
+        batch.append(rows)
+        held += len(rows)
+        if held >= BATCH_ROWS:
+            yield batch
+            batch, held = [], 0
+    if held:
+        yield batch

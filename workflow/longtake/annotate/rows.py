@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from longtake import masks
 from longtake.annotate.geometry import source_mask
+from longtake.annotate.passes import Row
 from longtake.annotate.prompts import Placed
 from longtake.annotate.session import Prediction
-
-Row = dict[str, Any]
-# Rows held before they are written; about half a kilobyte each.
-BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -93,17 +89,3 @@ def prompt_facts(placed: Placed, acts_on_frame: int) -> Row:
         "box": list(placed.box) if placed.box else None,
         "clipped": placed.clipped,
     }
-
-
-def in_batches(frames: Iterable[list[Row]]) -> Iterator[list[list[Row]]]:
-    """Gather the rows of whole frames into batches of about `BATCH_ROWS` rows, never cutting a frame."""
-    batch: list[list[Row]] = []
-    held = 0
-    for rows in frames:
-        batch.append(rows)
-        held += len(rows)
-        if held >= BATCH_ROWS:
-            yield batch
-            batch, held = [], 0
-    if held:
-        yield batch

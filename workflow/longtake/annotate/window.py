@@ -12,10 +12,10 @@ import torch
 
 from longtake.annotate.geometry import model_frame, model_prompt
 from longtake.annotate.handover import load_state, save_state
-from longtake.annotate.passes import BACKWARD, FORWARD, read_in_order, write_in_time
+from longtake.annotate.passes import BACKWARD, FORWARD, Row, read_in_order, write_in_time
 from longtake.annotate.pipeline import Stopwatch, ahead, behind
 from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
-from longtake.annotate.rows import Row, Tracked, detection_rows, prompt_facts, prompt_record
+from longtake.annotate.rows import Tracked, detection_rows, prompt_facts, prompt_record
 from longtake.annotate.seeding import TERMS, Terms, gone, seed
 from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
