@@ -46,7 +46,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/objects.py
 	$(BIN)/python benchmarks/continuity.py
 
-# Train the embedded models again, from their seeds (about two hours on two cores).
+# Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run
 	$(BIN)/python -m longtake.demo.train_tracker --out workflow/models/sam2-pond
 	$(BIN)/python -m longtake.demo.train_classifier --out workflow/models/clip31-pond

@@ -24,8 +24,8 @@ from longtake.store.tables import write_table
 
 FRAME_INTERVAL = 5
 """Prompts lie on this grid: the demo's `frame_interval`."""
-PROMPT_EVERY = 100
-"""Frames after which an animal is prompted again: the small tracker loses animals that meet."""
+PROMPT_EVERY = 1200
+"""Frames after which an animal is prompted again: a minute, over which the embedded tracker was measured."""
 MEDIA_FOLDER = "results/demo/media"
 
 
@@ -62,7 +62,7 @@ def demo_scene(video: str) -> Scene:
 
 
 def demo_prompts(scene: Scene) -> list[Prompt]:
-    """The boxes of a demo scene, sorted by frame: each animal's first good view, and one every five seconds."""
+    """The boxes of a demo scene, sorted by frame: each animal's first good view, and one a minute."""
     return regular_prompts(scene, FRAME_INTERVAL, every=PROMPT_EVERY)
 
 
