@@ -1,23 +1,29 @@
 """Index maps and ratios that can be worked out on paper, and models of which it is known what they use."""
 
+import itertools
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from longtake.gradients.attribution import attribute_clip
+from longtake.gradients.motion import motion_field
 from longtake.gradients.perturbations import (
     answer_left,
     cosine_similarity,
     disturb,
     joined,
+    magnitudes,
     median_ratio,
     perturbation_rows,
     short_windows,
     stalled,
 )
+from longtake.gradients.relation import relate
 from longtake.streams import stream
-from longtake.verdicts import Span, verdict
+from longtake.verdicts import Span, dependency_class, dependency_of, verdict
 
 ALL = ("shuffle", "drop-50", "drop-75", "reverse", "static", "middle")
 T, SIDE = 31, 16
@@ -224,3 +230,35 @@ def test_running_out_of_memory_is_no_property_of_the_model():
 
     with pytest.raises(torch.OutOfMemoryError):
         rows_of(hungry, names=(), short=5)
+
+
+def scrolling(seed, side=48):
+    """A texture drifts by at a speed between 0 and 3 px a frame that comes and goes: pixels (T, side, side, 3)."""
+    noise = stream(seed, "texture", "pixels").integers(0, 255, (side, 4 * side, 3), dtype=np.uint8)
+    texture = cv2.GaussianBlur(noise, (0, 0), 2)
+    way = np.cumsum(1.5 * (1 + np.sin(np.arange(T) / 31 * 4 * np.pi + seed)))
+    moves = (np.array([[1, 0, -10 - x], [0, 1, 0]], np.float32) for x in way)
+    return np.stack([cv2.warpAffine(texture, move, (side, side)) for move in moves])
+
+
+def relations_of(number, seeds):
+    found = []
+    for seed in seeds:
+        pixels = scrolling(seed)
+        motion = np.array([motion_field(a, b, 48).mean() for a, b in itertools.pairwise(pixels)])
+        clip = attribute_clip(Model(number), pixels, [None] * T, target=0, chunk_size=4)
+        found.append(relate(magnitudes(clip)[1:], motion, draws(f"relation {seed}"), 100))
+    return found
+
+
+def test_a_model_of_motion_looks_where_things_move_and_one_of_appearance_does_not():
+    moving = relations_of(energy, range(4))
+    assert {dependency_class(r.pearson, r.spearman) for r in moving} == {"motion-dependent"}
+    assert all(r.pearson_p < 0.05 for r in moving)
+    # What scrolls into view has colours that rise and fall with the speed by chance: one clip may look related.
+    still = relations_of(colour, range(8))
+    assert np.mean([r.pearson_p < 0.05 for r in still]) < 0.3
+    r = np.array([r.pearson for r in still])
+    half = 2 * r.std(ddof=1) / np.sqrt(len(r))
+    span = Span(r.mean() - half, r.mean() + half)
+    assert dependency_of(span, span) in ("static", "undecided")
