@@ -132,8 +132,10 @@ def test_an_edited_picture_of_a_mask_reruns_its_own_video_only(project):
 def test_a_sheet_without_a_prompt_gives_objects_with_ids(project):
     sheet = project.path / "config/prompts.tsv"
     sheet.write_text(sheet.read_text().splitlines()[0] + "\n")
-    # As config/demo sets them for the embedded model.
-    project.run("annotate", "--config", "annotate={seed_predicted_iou: 0.75, seed_stability: 0.7}")
+    # As config/demo sets it for the embedded model.
+    with (project.path / "config/config.yaml").open("a") as config:
+        config.write("annotate: {seed_predicted_iou: 0.75, seed_stability: 0.7}\n")
+    project.run("annotate")
     for video in WINDOWS:
         rows = read_table(project.out / f"detections/{video}.parquet", DETECTIONS).to_pylist()
         keys = [(row["frame"], row["object"]) for row in rows]
