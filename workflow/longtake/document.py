@@ -50,9 +50,49 @@ def measurements() -> str:
         f"({annotate['machine']['cores']} cores, {annotate['date']}). The stock session keeps all it ever computed; "
         "the bounded one gives the same logits, bit for bit:",
         "\n".join(["| run | frames | peak RSS, MB | CPU s |", "|---|---|---|---|", *rows]),
+        "![Memory of a session and of its process against frames](docs/memory.png)",
+        *_exactness(),
+        *_objects(),
         *_continuity(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _exactness() -> list[str]:
+    """What cutting a video changes, and what half precision does."""
+    exact = json.loads((ROOT / "benchmarks/results/exact.json").read_text(encoding="utf-8"))
+    runs = "; ".join(
+        f"{run['direction']} {run['largest_difference']:g}, {run['masks_that_differ']} of {run['masks']} masks"
+        for run in exact["cut_against_uncut"]
+    )
+    words = (
+        f"**Cut against uncut** (`make exact`, {exact['date']}): {exact['video']['name']} in {exact['windows']} window "
+        f"jobs against one stock session, {exact['objects']} objects, {exact['prompts']} prompts, largest difference "
+        f"of a logit and masks that differ: {runs}."
+    )
+    if half := exact.get("bfloat16_against_float32"):
+        words += (
+            f" The uncut session in bfloat16 against float32: {half['largest_difference']:.2g} in logits up to "
+            f"{half['largest_logit']:.0f}; {half['pixels_that_differ']:.2%} of the masks' pixels differ."
+        )
+    return [words]
+
+
+def _objects() -> list[str]:
+    """Frames a second against the number of objects."""
+    found = json.loads((ROOT / "benchmarks/results/objects.json").read_text(encoding="utf-8"))
+    ways = list(dict.fromkeys(run["way"] for run in found["runs"]))
+    rows = []
+    for count in dict.fromkeys(run["objects"] for run in found["runs"]):
+        runs = {run["way"]: run for run in found["runs"] if run["objects"] == count}
+        cells = [f"{runs[way]['frames_per_s']:.2f} ({runs[way]['of_stock']:.2f})" for way in ways]
+        rows.append(f"| {count} | {' | '.join(cells)} |")
+    worst = max(run["largest_difference"] for run in found["runs"])
+    return [
+        f"**Objects in batches** (`annotate.object_batch`), frames a second of CPU time on one thread, and that over "
+        f"the stock loop's ({found['date']}); the largest difference of a logit from the stock session is {worst:g}:",
+        "\n".join([f"| objects | {' | '.join(ways)} |", f"|---|{'---|' * len(ways)}", *rows]),
+    ]
 
 
 def _continuity() -> Iterator[str]:

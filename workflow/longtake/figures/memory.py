@@ -42,17 +42,15 @@ def _curves(axes: Axes, name: str, unit: str, curves: Mapping[str, Curve]) -> No
         axes.plot(at, values, color=colour, linestyle=LINES[number], marker=MARKERS[number], markersize=4)
         if not curve:
             continue
-        below = values[-1] > 0.5 * top
         axes.annotate(
             f"{label}: {values[-1]:,.1f} MB" if values[-1] < 100 else f"{label}: {values[-1]:,.0f} MB",
             (at[-1], values[-1]),
-            xytext=(-8, -4 if below else 8),
+            xytext=(0, 7),
             textcoords="offset points",
             ha="right",
-            va="top" if below else "bottom",
             color=INK,
             fontsize=8.5,
         )
-    axes.set(title=name, xlabel="Frames", ylabel=unit, xlim=(0, 1.03 * last), ylim=(0, 1.08 * top))
+    axes.set(title=name, xlabel="Frames", ylabel=unit, xlim=(0, 1.03 * last), ylim=(0, 1.2 * top))
     axes.grid(axis="y")
     axes.tick_params(color=MUTED)
