@@ -31,6 +31,18 @@ def test_the_dataclasses_have_the_schemas_keys():
     compare(Config, load_schema())
 
 
+def test_numbers_of_the_command_line_come_as_text():
+    given = {
+        "gradients": {"max_videos": "3", "memory_gb": "0.5", "target": "predicted"},
+        "device": {"force_cpu": "true"},
+    }
+    found = read_config(given)
+    assert (found.gradients.max_videos, found.gradients.memory_gb, found.device.force_cpu) == (3, 0.5, True)
+    for wrong in ("3.5", "true", "3 videos", ""):
+        with pytest.raises(ConfigError, match="max_videos"):
+            read_config({"gradients": {"max_videos": wrong}})
+
+
 def test_defaults_in_code_are_the_schemas():
     parts = load_schema()["properties"]["gradients"]["properties"]
     assert asdict(GradientOptions()) == {name: part["default"] for name, part in parts.items()}

@@ -6,6 +6,7 @@ the Snakefile in every job, so it imports the standard library, PyYAML and jsons
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -164,9 +165,21 @@ def _fill(given: Any, schema: Mapping[str, Any], prefix: str, source: str) -> di
     return {
         key: _fill(given.get(key) or {}, part, f"{prefix}{key}.", source)
         if "properties" in part
-        else given.get(key, part["default"])
+        else _parsed(given.get(key, part["default"]), part)
         for key, part in known.items()
     }
+
+
+def _parsed(value: Any, part: Mapping[str, Any]) -> Any:
+    """Return a number or truth value that came as text, as Snakemake hands on all of ``--config section={key: 1}``."""
+    kinds = {"integer": (int,), "number": (int, float), "boolean": (bool,)}.get(str(part.get("type")), ())
+    if not isinstance(value, str) or not kinds:
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return value
+    return found if type(found) in kinds else value
 
 
 def _explain(error: ValidationError, schema: Mapping[str, Any], source: str) -> str:
