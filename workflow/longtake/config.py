@@ -171,7 +171,7 @@ def _fill(given: Any, schema: Mapping[str, Any], prefix: str, source: str) -> di
 
 
 def _parsed(value: Any, part: Mapping[str, Any]) -> Any:
-    """Return a number or truth value that came as text, as Snakemake hands on all of ``--config section={key: 1}``."""
+    """Return a number or truth value that came as text, as Snakemake hands on all of ``--config part={key: 1}``."""
     kinds = {"integer": (int,), "number": (int, float), "boolean": (bool,)}.get(str(part.get("type")), ())
     if not isinstance(value, str) or not kinds:
         return value
