@@ -146,8 +146,8 @@ def read_config(given: Mapping[str, Any], source: str = "config/config.yaml") ->
         )
     if config.annotate.continuity == "overlap" and config.window_overlap == 0:
         raise ConfigError(
-            f"{source}: annotate.continuity is 'overlap', but window_overlap is 0 s: windows that share no frame cannot "
-            "be joined. Give an overlap, for example a tenth of window_duration, or set annotate.continuity to 'chain'."
+            f"{source}: annotate.continuity is 'overlap', but window_overlap is 0 s: windows that share no frame "
+            "cannot be joined. Give an overlap, for example a tenth of window_duration, or set annotate.continuity to 'chain'."
         )
     return config
 
@@ -171,7 +171,7 @@ def _fill(given: Any, schema: Mapping[str, Any], prefix: str, source: str) -> di
 
 
 def _parsed(value: Any, part: Mapping[str, Any]) -> Any:
-    """Return a number or truth value that came as text, as Snakemake hands on all of ``--config part={key: 1}``."""
+    """Return a number or truth value that came as text, as Snakemake hands on ``--config section={key: 1}``."""
     kinds = {"integer": (int,), "number": (int, float), "boolean": (bool,)}.get(str(part.get("type")), ())
     if not isinstance(value, str) or not kinds:
         return value

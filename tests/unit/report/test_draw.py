@@ -11,6 +11,7 @@ from PIL import Image
 
 from longtake import masks
 from longtake.media import index_video, save_index, write_video
+from longtake.report import draw
 from longtake.report.draw import draw_study, draw_video
 from longtake.report.stills import draw_stills
 from longtake.statistics import species_statistics, video_statistics
@@ -92,3 +93,24 @@ def test_figures_of_a_study(folder: Path) -> None:
     # Perch was named by the study, but is in no video: its page says so.
     assert is_picture(pages["carp"])
     assert pages["perch"].is_file()
+
+
+def test_of_many_clips_every_nth_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: dict[str, list[Path]] = {"clips": [], "curves": []}
+    for video in ("v", "w"):
+        clips, curves = [], []
+        for number in range(5):
+            key = {"video": video, "window": 0, "object": "a", "label": "carp", "clip": number}
+            clips.append(key | {"status": "ok"})
+            zero = dict.fromkeys(("magnitude", "l2_norm", "max_pool", "weighted_magnitude", "time_s"), 0.0)
+            curves += [key | zero | {"offset": t, "frame": t} for t in range(3)]
+        for kind, rows, schema in (("clips", clips, CLIPS), ("curves", curves, CURVES)):
+            paths[kind].append(tmp_path / f"{video}.{kind}")
+            write_table(paths[kind][-1], rows, schema)
+    for most, step in ((10, 1), (4, 3)):
+        monkeypatch.setattr(draw, "MOST_CLIPS", most)
+        some_curves, some_clips, found = draw._every_nth(paths["curves"], paths["clips"])
+        names = [(row["video"], row["clip"]) for row in some_clips]
+        assert found == step
+        assert names == [(v, k) for v in "vw" for k in range(5)][::step]
+        assert [(row["video"], row["clip"]) for row in some_curves[::3]] == names

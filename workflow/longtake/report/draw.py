@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from longtake.figures import band, correlation, heatmap, looks, species_comparison, species_page, timeline
@@ -18,6 +19,7 @@ from longtake.store.tables import read_table
 from longtake.windows import Window
 
 DPI = 144
+MOST_CLIPS = 3000
 Rows = list[dict[str, Any]]
 
 
@@ -73,24 +75,43 @@ def draw_study(
     statistics
         The folder that ``species_statistics`` wrote.
     curves, clips
-        The merged gradient tables of each video.
+        The merged gradient tables of each video, in one order.
     pages
         Where the page of each species goes.
+
+    Memory: the tables of one video, and `MOST_CLIPS` clips; of more, every n-th is drawn, and the title says so.
     """
     known = looks(species)
     summary = _rows(statistics / "species.parquet", tables.SPECIES)
     videos = _rows(statistics / "videos.parquet", tables.VIDEO_SPECIES)
     verdicts = _rows(statistics / "verdicts.parquet", tables.VERDICTS)
     bands = _rows(statistics / "curves.parquet", tables.SPECIES_CURVES)
-    all_curves = [row for path in curves for row in _rows(path, CURVES)]
-    all_clips = [row for path in clips for row in _rows(path, CLIPS)]
-    save(correlation("all videos", all_curves, all_clips, known, species=summary), correlation_out)
+    some_curves, some_clips, step = _every_nth(curves, clips)
+    words = "all videos" if step == 1 else f"all videos, one clip of every {step}"
+    save(correlation(words, some_curves, some_clips, known, species=summary), correlation_out)
     save(species_comparison(summary, known), comparison_out)
     for done, (name, path) in enumerate(pages.items(), start=1):
         save(species_page(name, videos, summary, bands, known, verdicts=verdicts), path)
         if progress is not None:
             progress(done, len(pages))
-    return {"clips": len(all_clips)}
+    return {"clips": len(some_clips)}
+
+
+def _every_nth(curves: Sequence[Path], clips: Sequence[Path]) -> tuple[Rows, Rows, int]:
+    """Rows of CURVES and CLIPS of at most `MOST_CLIPS` clips, evenly over all videos, and how many one stands for."""
+    total = sum(pq.read_metadata(path).num_rows for path in clips)
+    step = max(1, -(-total // MOST_CLIPS))
+    some_curves: Rows = []
+    some_clips: Rows = []
+    seen = 0
+    for curve_path, clip_path in zip(curves, clips, strict=True):
+        rows = _rows(clip_path, CLIPS)
+        kept = [row for number, row in enumerate(rows, start=seen) if number % step == 0]
+        names = {(row["window"], row["object"], row["clip"]) for row in kept}
+        some_clips += kept
+        some_curves += [r for r in _rows(curve_path, CURVES) if (r["window"], r["object"], r["clip"]) in names]
+        seen += len(rows)
+    return some_curves, some_clips, step
 
 
 def save(figure: Figure, path: Path) -> None:
