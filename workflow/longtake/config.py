@@ -147,7 +147,8 @@ def read_config(given: Mapping[str, Any], source: str = "config/config.yaml") ->
     if config.annotate.continuity == "overlap" and config.window_overlap == 0:
         raise ConfigError(
             f"{source}: annotate.continuity is 'overlap', but window_overlap is 0 s: windows that share no frame "
-            "cannot be joined. Give an overlap, for example a tenth of window_duration, or set annotate.continuity to 'chain'."
+            "cannot be joined. Give an overlap, for example a tenth of window_duration, or set annotate.continuity to "
+            "'chain'."
         )
     return config
 
