@@ -23,7 +23,7 @@ from longtake.bounded.checkpoint import Cut, even_bounds, joined, pieces_of
 
 LONGEST = 8
 """Elements in a piece that is tried, at most: longer ones are taken to behave as these do."""
-LARGEST = 1 << 23
+LARGEST = 1 << 22
 """Bytes that a piece may save for backward, unless it is a single element: bounds the memory of the proof."""
 
 
@@ -78,36 +78,36 @@ def _agrees(
         args, kwargs = tree_unflatten(filled, structure)
         return module(*args, **kwargs)
 
-    def whole() -> Any:
-        return run(sample)
-
-    def pieces() -> Any:
-        return joined([run(piece) for piece in pieces_of(sample, cut, bounds)], cut.dimension)
-
     try:
-        (first, shape), (second, other) = tree_flatten(whole()), tree_flatten(pieces())
-        if shape != other or not all(_fits(a, b, cut.dimension, size) for a, b in zip(first, second, strict=True)):
-            return False
-        results = _with_gradients(first, sample), _with_gradients(second, sample)
+        # One after the other, so that one graph is alive at a time.
+        first, outline = _with_gradients(run(sample), sample, cut.dimension, size)
+        pieces = joined([run(piece) for piece in pieces_of(sample, cut, bounds)], cut.dimension)
+        second, other = _with_gradients(pieces, sample, cut.dimension, size)
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError, NotImplementedError):
         return False  # it insists on the number of elements, so they are not independent of how many they are
-    return bool(results[0]) and all(_same(a, b, bitwise) for a, b in zip(*results, strict=True))
+    return bool(first) and outline == other and all(_same(a, b, bitwise) for a, b in zip(first, second, strict=True))
 
 
-def _fits(a: Any, b: Any, dimension: int, size: int) -> bool:
-    if not isinstance(a, Tensor):
-        return a is None and b is None
-    return isinstance(b, Tensor) and a.shape == b.shape and a.dim() > dimension and a.shape[dimension] == size
+def _with_gradients(result: Any, sample: list[Tensor], dimension: int, size: int) -> tuple[list[Tensor], list[Any]]:
+    """Output tensors and the gradients of their sum, weighted so that no two elements count the same; and what else
+    there is in the result.
 
-
-def _with_gradients(outputs: list[Any], sample: list[Tensor]) -> list[Tensor]:
-    """The outputs, and the gradients of their sum, weighted so that no two elements count the same."""
-    outputs = [output for output in outputs if isinstance(output, Tensor)]
+    Raises
+    ------
+    ValueError : an output does not have `size` elements along `dimension`, or is neither a tensor nor None.
+    """
+    leaves, structure = tree_flatten(result)
+    outputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if any(output.dim() <= dimension or output.shape[dimension] != size for output in outputs):
+        raise ValueError("outputs are not counted along this dimension")
+    if any(leaf is not None for leaf in leaves if not isinstance(leaf, Tensor)):
+        raise ValueError("what is returned beside tensors cannot be compared")
     graph = [output for output in outputs if output.requires_grad]
     weights = [torch.linspace(1, 2, output.numel()).to(output).view_as(output) for output in graph]
     asked = [tensor for tensor in sample if tensor.requires_grad]
     gradients = torch.autograd.grad(graph, asked, weights, allow_unused=True) if graph and asked else ()
-    return [tensor.detach() for tensor in [*outputs, *gradients] if tensor is not None]
+    found = [tensor.detach() for tensor in [*outputs, *gradients] if tensor is not None]
+    return found, [structure, [tensor.shape for tensor in found]]
 
 
 def _same(a: Tensor, b: Tensor, bitwise: bool) -> bool:

@@ -111,7 +111,7 @@ def _splits(subject: Subject, frames: Tensor) -> bool:
 def proved_cuts(module: nn.Module, usages: Mapping[str, Usage], *, limit: int | None = None) -> Cuts:
     """Ways to cut a submodule's call, proved when first asked for, once for all submodules of the same make.
 
-    A proof needs four elements in float64: where these would save more than `limit` bytes, there is none.
+    A proof needs the module and some elements in float64: where that is over `limit` bytes, there is none.
     """
     makes: dict[str, str] = {}
     looked: dict[tuple[str, Cut], bool] = {}
@@ -121,7 +121,8 @@ def proved_cuts(module: nn.Module, usages: Mapping[str, Usage], *, limit: int | 
         part, seen = module.get_submodule(name), usages[name]
         make = makes.setdefault(name, _make(part, seen.arguments))
         for cut in possible_cuts(seen.arguments):
-            if cut.size < pieces or (limit is not None and 8 * seen.working > limit * cut.size):
+            needed = 8 * seen.working // cut.size + 8 * sum(tensor.numel() for tensor in part.parameters())
+            if cut.size < pieces or (limit is not None and needed > limit):
                 continue
             if (make, cut) not in looked:
                 looked[make, cut] = seems_independent(part, seen.arguments, cut)
