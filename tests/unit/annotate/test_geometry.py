@@ -97,7 +97,7 @@ def test_a_mask_that_vanishes_is_refused(prompt):
 
 
 def test_a_mask_comes_back_from_the_model_where_it_was(prompt, tracker):
-    """Through the model's square, the tracker, its logits of 20 x 8 source pixels each, and back: nothing is shifted."""
+    """Through the model's square, the tracker, its logits of 20 x 8 source pixels, and back: nothing is shifted."""
     shifts, overlaps = [], []
     for x, y in zip(range(41, 60, 2), [24, 31, 25, 30, 26, 29, 27, 28, 24, 31], strict=True):
         mask = rectangle(128, 320, x, y, x + 140, y + 72)

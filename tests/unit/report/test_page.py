@@ -58,9 +58,9 @@ def report(run: Any, **other: Any) -> tuple[Outline, str, dict[str, Any]]:
 def test_what_the_page_says(run: Any) -> None:
     outline, _, facts = report(run, settings={"seed": 7}, command="snakemake --cores 2", title="My pond")
     said = " ".join(outline.words)
+    redo = "snakemake --cores 2 --profile profiles/laptop --force -- results/annotate/late/window-0001.parquet"
     for words in ("My pond", "no video stream", "3 frames lie behind a decoding error", "bad one, window 0",
-                  "snakemake --cores 2 --profile profiles/laptop --force -- results/annotate/late/window-0001.parquet", '"seed": 7',
-                  "node-1", "25 %"):  # fmt: skip
+                  redo, '"seed": 7', "node-1", "25 %"):  # fmt: skip
         assert words in said, words
     assert facts["videos"] == 4
     assert facts["windows"] == 6
