@@ -54,6 +54,7 @@ def measurements() -> str:
         *_exactness(),
         *_objects(),
         *_continuity(),
+        *_gradients(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -113,6 +114,27 @@ def _continuity() -> Iterator[str]:
     ]
     head = "| tracker | prompts | windows | against | HOTA | DetA | AssA | IDF1 | mean IoU |"
     yield "\n".join([head, "|" + "---|" * 9, *rows])
+
+
+def _gradients() -> list[str]:
+    """Ways to the same gradient in the order of their memory; what was not run says why."""
+    found = json.loads((ROOT / "benchmarks/results/gradients.json").read_text(encoding="utf-8"))
+    rows, skipped = [], []
+    for name, run in sorted(found["rows"].items(), key=lambda item: item[1].get("rss_mb", 0)):
+        label = found["labels"][name] + (f" ({run['way']})" if "predicted_mb" in run else "")
+        if "skipped" in run:
+            skipped.append(f"{label}: {run['skipped']}.")
+            continue
+        share = f"{100 * run['rss_of_plain']:.1f} % | {run['cpu_of_plain']:.2f}" if "rss_of_plain" in run else " | "
+        rows.append(f"| {label} | {run['rss_mb']:.0f} | {share} | {run['max_error']:.0e} | {run['cosine']:.4f} |")
+    words = (
+        f"**Gradients**: {found['what']} ({found['machine']['cores']} cores, one thread, {found['date']}). Memory and "
+        "CPU time of plain back-propagation with frozen parameters are 100 % and 1; error and cosine are against the "
+        "same in float64, the error relative to the largest value. Planning, once for a model and shape, is counted in "
+        "the memory and not in the time:"
+    )
+    header = ["| way | RSS above start, MB | of plain | CPU, of plain | error | cosine |", "|---|---|---|---|---|---|"]
+    return [words, "\n".join(header + rows), *skipped]
 
 
 def config_yaml() -> str:
