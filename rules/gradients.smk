@@ -25,10 +25,10 @@ def analysed():
 
 
 def about(wildcards):
-    """The species of a job's video, and which species are asked about: all, or those that were drawn."""
+    """The species of a job's video, which species are asked about (all, or those that were drawn), and the seed."""
     limited = settings.gradients.max_videos > 0
     labels = analysed().get(wildcards.video, []) if limited else None
-    return {"species": VIDEOS[wildcards.video].species or None, "labels": labels}
+    return {"species": VIDEOS[wildcards.video].species or None, "labels": labels, "seed": settings.seed}
 
 
 def if_analysed(pattern):
@@ -101,7 +101,6 @@ rule gradients_window:
             "max_videos": 0,
             "model": model_spec(settings.gradients.model, BASE),
         },
-        seed=settings.seed,
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.gradients.window"),
     message:

@@ -133,7 +133,7 @@ def hungry(size, progress):
 def test_a_job_survives_what_does_not_fit_and_its_record_tells_how(snakemake):
     rungs = (Rung("large", {"size": 150}), Rung("small", {"size": 50}))
     with job(snakemake) as it:
-        it.survive(hungry, rungs)
+        it.survive(hungry, lambda _: rungs)
     record = record_of(snakemake)
     assert record["facts"] == {"answer": 50, "rung": "small"}
     assert [(attempt["rung"], attempt["status"]) for attempt in record["attempts"]] == [
@@ -146,7 +146,7 @@ def test_a_job_survives_what_does_not_fit_and_its_record_tells_how(snakemake):
 
 def test_a_job_that_fits_nowhere_fails_with_all_its_attempts(snakemake):
     with pytest.raises(SystemExit), job(snakemake) as it:
-        it.survive(hungry, (Rung("large", {"size": 150}),))
+        it.survive(hungry, lambda _: [Rung("large", {"size": 150})])
     record = record_of(snakemake)
     assert record["status"] == "failed"
     assert record["reason"].startswith("OutOfMemory: No way of running this job fits")

@@ -81,13 +81,17 @@ class Job:
         self.record(**work(**arguments, progress=self.progress))
 
     def survive(
-        self, work: Callable[..., Mapping[str, Any]], rungs: Sequence[Rung] = (AS_ASKED,), **arguments: Any
+        self,
+        work: Callable[..., Mapping[str, Any]],
+        ladder: Callable[[Mapping[str, Any]], Sequence[Rung]] = lambda _: (AS_ASKED,),
+        **arguments: Any,
     ) -> None:
-        """Call `work` as `run` does, in a child process, and on the next of `rungs` where its memory does not suffice.
+        """Call `work` as `run` does, but in a child process, and once more wherever its memory does not suffice.
 
-        The record tells every attempt, and on which rung the job ended.
+        `ladder` gives the ways to call it with these arguments, the first of which is as asked. The record tells every
+        attempt, and on which rung the job ended.
         """
-        limit = self.budget.hard_nbytes
+        rungs, limit = ladder(arguments), self.budget.hard_nbytes
         work = partial(_with_gpu_budget, work)
         climb = climb_down(work, arguments, rungs, budget=limit, progress=self.progress, attempts=self.attempts)
         self.record(**climb.result, rung=climb.rung.name)

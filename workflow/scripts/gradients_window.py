@@ -1,17 +1,17 @@
 from longtake.config import GradientOptions
-from longtake.gradients.window import analyse_window
+from longtake.gradients.window import analyse_window, ladder
 from longtake.job import job
 
 with job(snakemake) as it:
     it.survive(
         analyse_window,
+        ladder,
         video_path=it.input.video,
         index_path=it.input.index,
         window=it.window,
         detections_path=it.input.detections,
         **it.params.about,
         options=GradientOptions(**it.params.options),
-        seed=it.params.seed,
         curves_out=it.output.curves,
         clips_out=it.output.clips,
         maps_out=it.output.maps,

@@ -11,7 +11,7 @@ from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
 from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, granted
-from longtake.gradients.window import analyse_window
+from longtake.gradients.window import analyse_window, ladder
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
 from longtake.models.loading import save_classifier
 from longtake.store.arrays import read_arrays
@@ -297,3 +297,16 @@ def test_a_model_that_cannot_be_split_keeps_to_what_is_granted():
 def test_what_is_granted():
     assert granted(0.5, "cpu").nbytes == 2**29
     assert 0 < granted(0, "cpu").nbytes < 0.8 * psutil.virtual_memory().total
+
+
+def test_every_rung_of_the_ladder_gives_the_same_numbers(pond, folder, tmp_path):
+    options = replace(OPTIONS, memory_gb=2)
+    rungs = ladder({"device": "cpu", "options": options})
+    assert [rung.name for rung in rungs] == ["as asked", "one frame at a time, half the memory"]
+    frugal = rungs[1].changes
+    assert (frugal["options"].chunk_size, frugal["options"].memory_gb, frugal["share"]) == (1, 1, 0.4)
+    assert [rung.changes for rung in ladder({"device": "cuda", "options": options})][2] == {"device": "cpu"}
+    as_asked = analyse(pond, tmp_path / "a", folder, options)
+    less = analyse(pond, tmp_path / "b", folder, frugal["options"], share=frugal["share"])
+    for one, other in zip(as_asked[1], less[1], strict=True):
+        assert other["magnitude"] == pytest.approx(one["magnitude"], rel=1e-5)

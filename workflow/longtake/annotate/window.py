@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
 from longtake.media import Frame, VideoIndex, load_index
+from longtake.memory.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.sheets import SEEDED, Prompt
 from longtake.windows import Window
 
@@ -181,6 +183,12 @@ def annotate_window(
     session.end(job.schedule.ended(session.obj_ids, job.order.stop))
     state_bytes = _hand_over(job, session, state_out) if state_out is not None else 0
     return _record(job, session, state_bytes) | spent
+
+
+def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
+    """Give the ways to run `annotate_window` with these arguments, the later the less memory: objects one by one."""
+    one_by_one = [Rung("one object at a time", {"object_batch": 1})] if arguments.get("object_batch", 1) > 1 else []
+    return [AS_ASKED, *one_by_one, *on_the_cpu(arguments)]
 
 
 def _begin(job: _Job, state_in: Location | None) -> BoundedSession:

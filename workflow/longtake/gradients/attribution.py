@@ -71,13 +71,13 @@ class Grant:
     ways: dict[tuple[int, ...], Way] = field(default_factory=dict)
 
 
-def granted(memory_gb: float, device: str) -> Grant:
-    """Grant `memory_gb` GiB; for 0 four fifths of what is free of the GPU, or of the memory that this job may use."""
+def granted(memory_gb: float, device: str, share: float = SHARE) -> Grant:
+    """Grant `memory_gb` GiB; for 0 a share of what is free of the GPU, or of the memory that this job may use."""
     if memory_gb:
         return Grant(int(memory_gb * GIB))
     gpu = gpu_budget() if device.startswith("cuda") else None
     free = gpu.nbytes if gpu is not None else host_budget().nbytes - psutil.Process().memory_info().rss
-    return Grant(max(0, int(SHARE * free)))
+    return Grant(max(0, int(share * free)))
 
 
 def attribute_clip(

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
-from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip, granted
+from longtake.gradients.attribution import SHARE, ClipAttribution, Grant, attribute_clip, granted
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
@@ -21,6 +21,7 @@ from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
 from longtake.media import VideoIndex, load_index
 from longtake.media.flow import flow_method
+from longtake.memory.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.models import Adapter, load_model
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
@@ -50,6 +51,7 @@ def analyse_window(
     maps_out: PathLike,
     perturbations_out: PathLike,
     device: str = "cpu",
+    share: float = SHARE,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Ask the model about the clips of a window and write curves, clips, gradient maps and perturbations.
@@ -63,6 +65,7 @@ def analyse_window(
     maps_out : arrays ``{object}.{clip}`` (T, h, w) float16, each divided by its own maximum. The metadata's one entry
         ``clips`` is JSON with, for each of these names, `scale` (that maximum), `region` in source pixels, `frames`
         (first, last, stride), `video` and `window`
+    share : of what is free, what one clip's gradient may take; with `memory_gb` set, that counts
     progress : called with frames read and frames to read
 
     Returns
@@ -79,7 +82,7 @@ def analyse_window(
     """
     adapter = load_model(options.model, device)
     _check_model(adapter, options)
-    grant = granted(options.memory_gb, device)
+    grant = granted(options.memory_gb, device, share)
     index = load_index(index_path, video_path)
     processed, tracks = read_tracks(detections_path, window)
     if options.clips == "even":
@@ -119,6 +122,17 @@ def analyse_window(
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
     counted = Counter(row["status"] for row in rows)
     return {"objects": len(tracks)} | {status: counted[status] for status in ("ok", "approximate", "failed")}
+
+
+def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
+    """Give the ways to run `analyse_window` with these arguments, the later the less memory.
+
+    One frame at a time is for models that split; half the memory is for those whose gradient is planned within it.
+    """
+    options: GradientOptions = arguments["options"]
+    less = replace(options, chunk_size=1, memory_gb=options.memory_gb / 2)
+    frugal = Rung("one frame at a time, half the memory", {"options": less, "share": SHARE / 2})
+    return [AS_ASKED, frugal, *on_the_cpu(arguments)]
 
 
 @dataclass(frozen=True)

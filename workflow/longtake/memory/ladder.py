@@ -81,6 +81,11 @@ class Outcome:
 AS_ASKED = Rung("as asked")
 
 
+def on_the_cpu(arguments: Mapping[str, Any]) -> list[Rung]:
+    """Give the last rung of a job with `device` among its `arguments`: the CPU, if that is not where it is already."""
+    return [] if arguments["device"] == "cpu" else [Rung("on the CPU", {"device": "cpu"})]
+
+
 def climb_down(
     work: Callable[..., Any],
     arguments: Mapping[str, Any],

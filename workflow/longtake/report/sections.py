@@ -126,7 +126,7 @@ def _video(run: Run, video: str, species: Sequence[str]) -> Iterator[Markup]:
         if path.is_file():
             yield picture(path, f"{words} of {video}")
     yield details(
-        f"{len(states)} windows",
+        f"{len(states)} window{'' if len(states) == 1 else 's'}",
         table(
             ("Window", "From", "To", "Status", "Reason"),
             [(s.window, clock(s.start_s), clock(s.stop_s), status(s.status), s.reason) for s in states],
