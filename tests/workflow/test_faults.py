@@ -25,7 +25,7 @@ def test_a_damaged_state_is_refused_by_name_and_remade(annotated, tmp_path):
     said = project.run("annotate", fails=True)
     assert "annotate_window pond-a 0001 failed" in said
     assert "window-0000.state.safetensors is no whole state file" in said
-    assert "delete it and rerun the window before" in said
+    assert "delete it and rerun the window that wrote it" in said
     assert "logs/annotate_window/pond-a.0001.log" in said
 
     state.unlink()

@@ -56,9 +56,13 @@ def test_the_demuxer_refuses_a_playlist_even_unsniffed(tmp_path, clip, monkeypat
     refused(path, "not a video file")
 
 
-@pytest.mark.parametrize("path", ["http://127.0.0.1:9/a.mp4", "concat:a.ts|b.ts", "/nowhere/a.mp4", "pipe:0", "."])
+@pytest.mark.parametrize("path", ["http://127.0.0.1:9/a.mp4", "concat:a.ts|b.ts", "/nowhere/a.mp4", "pipe:0"])
 def test_what_is_no_file_is_refused(path):
     refused(path, "no such file")
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    refused(tmp_path, "a folder without pictures")
 
 
 def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path, clip, monkeypatch):
