@@ -13,19 +13,6 @@ TRACKING = {
 }
 
 
-def state_before(wildcards):
-    """The state that the window before hands over; none for the first, and none where windows are independent."""
-    window = window_of(wildcards)["window"]
-    return [STATE.format(video=wildcards.video, window=f"{window - 1:04d}")] if CHAIN and window > 0 else []
-
-
-def state_after(wildcards):
-    """The same of a backward pass, which comes from the window after; none for the last."""
-    window, last = window_of(wildcards)["window"], len(planned()[wildcards.video]) - 1
-    following = BACKWARD_STATE.format(video=wildcards.video, window=f"{window + 1:04d}")
-    return [following] if CHAIN and window < last else []
-
-
 rule annotate_window:
     input:
         video=lambda wildcards: VIDEOS[wildcards.video].path,

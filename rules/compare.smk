@@ -27,7 +27,7 @@ rule model_comparison:
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
     params:
-        ours=OUT,
+        ours=lambda wildcards, output: str(Path(output.table).parents[1]),
         theirs=OTHER,
         videos=lambda wildcards: sorted(analysed()),
         species=species_names(),

@@ -1,49 +1,5 @@
 """What the video model looks at: exact temporal gradients on clips around the objects, and their motion."""
 
-from longtake.streams import pick
-
-
-def labels_of(video):
-    """The species that a video may show, as its sheets name them; objects that are found have the video's own."""
-    own = VIDEOS[video].species or "unlabelled"
-    prompted = {prompt.label or own for prompt in PROMPTS[video]}
-    found = settings.annotate.dense_seeding == "always" or settings.annotate.continuity == "overlap"
-    return prompted | {own} if found or not prompted or settings.gradients.clips == "even" else prompted
-
-
-def analysed():
-    """Each video whose gradients are taken, and the species in it that were drawn; waits for the plan."""
-    naming = {}
-    for video in planned():
-        for label in labels_of(video):
-            naming.setdefault(label, []).append(video)
-    drawn = {}
-    for label, videos in naming.items():
-        for video in pick(settings.seed, label, "videos of a species", videos, settings.gradients.max_videos):
-            drawn.setdefault(video, []).append(label)
-    return {video: sorted(labels) for video, labels in drawn.items()}
-
-
-def about(wildcards):
-    """The species of a job's video, which species are asked about (all, or those that were drawn), and the seed."""
-    limited = settings.gradients.max_videos > 0
-    labels = analysed().get(wildcards.video, []) if limited else None
-    return {"species": VIDEOS[wildcards.video].species or None, "labels": labels, "seed": settings.seed}
-
-
-def if_analysed(pattern):
-    """An input function: the file `pattern` of a job's video, none if no species was drawn from it."""
-    return lambda wildcards: [f"{OUT}/{pattern}".format(video=wildcards.video)] if wildcards.video in analysed() else []
-
-
-def per_analysed(pattern):
-    """An input function: the files `pattern` of every video whose gradients are taken."""
-    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in analysed()]
-
-
-# Where the objects are: by the tracker, or by people.
-OBJECTS = "annotations" if settings.gradients.annotations else "detections"
-
 
 rule annotations:
     input:

@@ -1,0 +1,58 @@
+"""What jobs ask for beyond a pattern: states of windows, and videos whose gradients are taken."""
+
+from longtake.streams import pick
+
+
+def state_before(wildcards):
+    """The state that the window before hands over; none for the first, and none where windows are independent."""
+    window = window_of(wildcards)["window"]
+    return [STATE.format(video=wildcards.video, window=f"{window - 1:04d}")] if CHAIN and window > 0 else []
+
+
+def state_after(wildcards):
+    """The same of a backward pass, which comes from the window after; none for the last."""
+    window, last = window_of(wildcards)["window"], len(planned()[wildcards.video]) - 1
+    following = BACKWARD_STATE.format(video=wildcards.video, window=f"{window + 1:04d}")
+    return [following] if CHAIN and window < last else []
+
+
+def labels_of(video):
+    """The species that a video may show, as its sheets name them; objects that are found have the video's own."""
+    own = VIDEOS[video].species or "unlabelled"
+    prompted = {prompt.label or own for prompt in PROMPTS[video]}
+    found = settings.annotate.dense_seeding == "always" or settings.annotate.continuity == "overlap"
+    return prompted | {own} if found or not prompted or settings.gradients.clips == "even" else prompted
+
+
+def analysed():
+    """Each video whose gradients are taken, and the species in it that were drawn; waits for the plan."""
+    naming = {}
+    for video in planned():
+        for label in labels_of(video):
+            naming.setdefault(label, []).append(video)
+    drawn = {}
+    for label, videos in naming.items():
+        for video in pick(settings.seed, label, "videos of a species", videos, settings.gradients.max_videos):
+            drawn.setdefault(video, []).append(label)
+    return {video: sorted(labels) for video, labels in drawn.items()}
+
+
+def about(wildcards):
+    """The species of a job's video, which species are asked about (all, or those that were drawn), and the seed."""
+    limited = settings.gradients.max_videos > 0
+    labels = analysed().get(wildcards.video, []) if limited else None
+    return {"species": VIDEOS[wildcards.video].species or None, "labels": labels, "seed": settings.seed}
+
+
+def if_analysed(pattern):
+    """An input function: the file `pattern` of a job's video, none if no species was drawn from it."""
+    return lambda wildcards: [f"{OUT}/{pattern}".format(video=wildcards.video)] if wildcards.video in analysed() else []
+
+
+def per_analysed(pattern):
+    """An input function: the files `pattern` of every video whose gradients are taken."""
+    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in analysed()]
+
+
+# Where the objects are: by the tracker, or by people.
+OBJECTS = "annotations" if settings.gradients.annotations else "detections"
