@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -22,6 +23,8 @@ NAMES = (
     ("short", "short windows"),
 )
 BORDERS = (0.3, 0.5, 0.7, 0.9)
+# Letters of a sentence that fit across a page.
+_LINE = 150
 
 
 def kept_panel(axes: Axes, name: str, rows: Rows, table: Table, look: Look) -> None:
@@ -43,14 +46,15 @@ def agreement_panel(axes: Axes, name: str, rows: Rows, table: Table, look: Look)
 
 
 def verdict_words(name: str, verdicts: Rows) -> str:
-    """The verdict on a species as a sentence, with its reason."""
+    """The verdict on a species as two sentences with their reasons, in lines that fit a page."""
     mine = next((row for row in verdicts if row["species"] == name), None)
     if mine is None:
         return ""
-    return (
-        f"Importance goes with motion: {mine['dependency']} ({mine['dependency_reason']})\n"
-        f"The model uses: {mine['uses']} ({mine['uses_reason']})"
+    sentences = (
+        f"Importance goes with motion: {mine['dependency']} ({mine['dependency_reason']})",
+        f"The model uses: {mine['uses']} ({mine['uses_reason']})",
     )
+    return "\n".join(fill(sentence, _LINE, subsequent_indent="    ") for sentence in sentences)
 
 
 def _shares(
