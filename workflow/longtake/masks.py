@@ -201,6 +201,12 @@ def box_iou(a: Box, b: Box) -> float:
     return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
 
 
+def encoded_iou(a: str, b: str, height: int, width: int) -> float:
+    """Intersection over union of two encoded masks, without decoding them; not both may be empty."""
+    shared = overlap(a, b, height, width)
+    return shared / (area(a, height, width) + area(b, height, width) - shared)
+
+
 def overlap(a: str, b: str, height: int, width: int) -> int:
     """Count the pixels that two encoded masks share, without decoding them."""
     return int(coco.area(coco.merge([_rle(counts, height, width) for counts in (a, b)], intersect=True)))

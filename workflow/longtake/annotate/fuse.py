@@ -111,6 +111,4 @@ def _iou(one: Row, other: Row) -> float | None:
         return None
     if not (one["visible"] and other["visible"]):
         return 0.0
-    size = (one["height"], one["width"])
-    shared = masks.overlap(one["mask"], other["mask"], *size)
-    return shared / (masks.area(one["mask"], *size) + masks.area(other["mask"], *size) - shared)
+    return masks.encoded_iou(one["mask"], other["mask"], one["height"], one["width"])

@@ -131,11 +131,7 @@ def _drawn(placed: Placed, row: Row, lost_below: float) -> Row:
 def _iou(placed: Placed, row: Row) -> float | None:
     """Give the IoU of the prompt's mask or box with the row's; None for points alone."""
     if placed.mask:
-        height, width = row["height"], row["width"]
-        if not row["visible"]:
-            return 0.0
-        shared = masks.overlap(placed.mask, row["mask"], height, width)
-        return shared / (masks.area(placed.mask, height, width) + masks.area(row["mask"], height, width) - shared)
+        return masks.encoded_iou(placed.mask, row["mask"], row["height"], row["width"]) if row["visible"] else 0.0
     if placed.box is None:
         return None
     return (
