@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from longtake.annotate.checks import CHAIN, OVERLAP
 from longtake.annotate.geometry import model_frame, model_prompt
 from longtake.annotate.handover import load_state, save_state
 from longtake.annotate.passes import BACKWARD, FORWARD, Row, read_in_order, write_in_time
@@ -28,7 +29,6 @@ from longtake.windows import Window
 
 Location = str | Path
 Progress = Callable[[int, int], None] | None
-CHAIN, OVERLAP = "chain", "overlap"
 AUTO, NEVER, ALWAYS = "auto", "never", "always"
 _NO_PIXELS = np.empty((0, 0, 3), dtype=np.uint8)
 

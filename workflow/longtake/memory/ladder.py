@@ -171,6 +171,7 @@ class _Child:
         self.process: BaseProcess = context.Process(target=_attempt, args=target, name="attempt", daemon=True)
         self.process.start()
         theirs.close()
+        self.watched = psutil.Process(self.process.pid)
         self.rss = 0.0
 
     def supervise(self, budget: int | None) -> _End:
@@ -209,7 +210,7 @@ class _Child:
 
     def _too_close(self, budget: int | None) -> str:
         try:
-            rss = psutil.Process(self.process.pid).memory_info().rss
+            rss = self.watched.memory_info().rss
         except psutil.NoSuchProcess:
             return ""
         self.rss = max(self.rss, round(rss / _MIB, 1))
