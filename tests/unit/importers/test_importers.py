@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,6 @@ def sheet(rows: Any, tmp_path: Path) -> dict[str, list[Prompt]]:
 
 def box(prompt: Prompt) -> tuple[float, ...]:
     return prompt.x_min, prompt.y_min, prompt.x_max, prompt.y_max
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    def to(name: str, value: Any) -> Path:
-        path = tmp_path / name
-        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-        return path
-
-    return to
 
 
 # --- ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ def shape() -> Any:
     mask[3:9, 5:14] = True
     mask[4:6, 7:9] = False
     return mask
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    def to(name: str, value: Any) -> Path:
-        path = tmp_path / name
-        path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-        return path
-
-    return to
 
 
 def sheet(rows: Any, tmp_path: Path) -> list[Prompt]:
