@@ -26,8 +26,14 @@ def labels_of(video):
 
 def analysed():
     """Each video whose gradients are taken, and the species in it that were drawn; waits for the plan."""
+    return _drawn_of(tuple(planned()))
+
+
+# Every job of a video asks for it, and drawing looks at all videos.
+@cache
+def _drawn_of(readable):
     naming = {}
-    for video in planned():
+    for video in readable:
         for label in labels_of(video):
             naming.setdefault(label, []).append(video)
     drawn = {}
