@@ -29,7 +29,7 @@ def snakemake(tmp_path):
         input=SimpleNamespace(),
         output=SimpleNamespace(),
         params=SimpleNamespace(window=asdict(Window("v", 1, 0, 4, 0, 3, 0.0, 0.3))),
-        resources=SimpleNamespace(mem_mb=500),
+        resources={"mem_mb": 500},
         threads=1,
         scriptdir=str(SCRIPTS),
     )

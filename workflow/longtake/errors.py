@@ -12,6 +12,7 @@
     ├── StateError              a hand-over file is damaged or belongs to another run
     ├── SchemaError             a table on disk is not what its reader declared
     ├── ExactnessError          a bounded path noticed that it would not give the plain path's numbers
+    ├── BudgetError             no exact way fits into the memory that was granted
     └── OutOfMemory             no way of running the job fits into what it may use
 
 A message names the value, where it stands, and what to do about it.

@@ -34,7 +34,11 @@ PROGRESS_EVERY_S = 10.0
 
 @dataclass
 class Job:
-    """One running job: the rule's named files and parameters, and what the script tells of its work."""
+    """One running job: the rule's named files and parameters, and what the script tells of its work.
+
+    `resources` are what was asked of the scheduler, and what the plan said of the job: how it is run and no result
+    depends on them, and a change of them reruns nothing.
+    """
 
     input: Any
     output: Any
@@ -43,6 +47,7 @@ class Job:
     threads: int
     name: str
     budget: Budget
+    resources: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     _began: float = field(default_factory=lambda: time.monotonic())
@@ -130,9 +135,12 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
     name = " ".join([snakemake.rule, *wildcards.values()])
     path = Path(snakemake.log[0])
     handlers = _open_log(path)
-    requested_mb = getattr(snakemake.resources, "mem_mb", None)
+    resources = dict(snakemake.resources.items())
+    requested_mb = resources.get("mem_mb")
     budget = host_budget(requested_mb)
-    it = Job(snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name, budget)
+    it = Job(
+        snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name, budget, resources
+    )
     failure: BaseException | None = None
     log.info("%s on %s, process %d", name, platform.node(), os.getpid())
     log.info("%s", budget.describe())
