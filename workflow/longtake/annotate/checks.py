@@ -19,8 +19,10 @@ CHAIN, OVERLAP = "chain", "overlap"
 SAME = tuple(f"longtake.{name}" for name in "video continuity frame_interval grid_frames model source".split())
 
 
-def check_windows(paths: Sequence[Location], direction: str) -> list[Facts]:
+def check_windows(paths: Sequence[Location], direction: str, *, whole: bool = True) -> list[Facts]:
     """Return what each window says of itself, if together they are one pass over one video.
+
+    With `whole` false they need not reach from its first frame to its last, but must follow each other.
 
     Raises
     ------
@@ -40,6 +42,8 @@ def check_windows(paths: Sequence[Location], direction: str) -> list[Facts]:
         if facts.get("longtake.direction") != direction:
             raise SchemaError(f"{path}: is no {direction} pass; give the windows of one direction.")
         emitted, processed = emitted_frames(facts), processed_frames(facts)
+        if not whole and not found:
+            reached = emitted.start
         if emitted.start != reached:
             raise SchemaError(
                 f"{path}: begins with processed frame {emitted.start}, but {reached} is next; a window is missing, "
@@ -53,7 +57,7 @@ def check_windows(paths: Sequence[Location], direction: str) -> list[Facts]:
             )
         reached = emitted.stop
         found.append(facts)
-    if reached != int(found[0]["longtake.grid_frames"]):
+    if whole and reached != int(found[0]["longtake.grid_frames"]):
         raise SchemaError(
             f"{paths[-1]}: the windows end at processed frame {reached} of {found[0]['longtake.grid_frames']}; give "
             "all windows of the video."
@@ -101,10 +105,12 @@ class Passing:
     """What has to be remembered of the rows of one pass that have gone by, to see that they can be true.
 
     In a forward pass an object appears with a prompt; in a backward pass it disappears, in the order of time, with one.
+    On the frames `torn`, which lie beside windows that are missing, it may do so without.
     """
 
-    def __init__(self, frame_interval: int, direction: str) -> None:
+    def __init__(self, frame_interval: int, direction: str, torn: Collection[int] = ()) -> None:
         self._interval = frame_interval
+        self._torn = torn
         self._backward = direction == BACKWARD
         self._last: dict[str, tuple[int, bool]] = {}
         self._newest = -1
@@ -130,7 +136,7 @@ class Passing:
         if frame < self._newest or (last is not None and frame <= last):
             raise SchemaError(f"{path}: object {name!r} in frame {frame} is out of order or stands twice; rerun it.")
         if last != frame - self._interval:
-            if not may_appear:
+            if not may_appear and frame not in self._torn:
                 raise SchemaError(
                     f"{path}: object {name!r} appears in frame {frame} without a prompt, but is missing in the "
                     "processed frame before; rerun this video's windows."
@@ -145,7 +151,7 @@ class Passing:
             self._check_end(path, name, last, was_prompted)
 
     def _check_end(self, path: Location, name: str, last: int | None, was_prompted: bool) -> None:
-        if self._backward and not was_prompted:
+        if self._backward and not was_prompted and last not in self._torn:
             raise SchemaError(
                 f"{path}: going backward, object {name!r} appears in frame {last} without a prompt, but is missing in "
                 "the processed frame after it; rerun this video's windows."

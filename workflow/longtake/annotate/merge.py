@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,7 @@ def merge_windows(
     index: VideoIndex | None = None,
     overlap_iou: float = 0.5,
     keep_unjoined: bool = True,
+    whole: bool = True,
 ) -> dict[str, Any]:
     """Join the detections of a video's windows, and check them while they pass.
 
@@ -101,6 +102,8 @@ def merge_windows(
         All prompts of the video, and its index; not needed for a chain.
     overlap_iou, keep_unjoined
         As in `stitch`.
+    whole
+        False where these are not all windows of the video, but some that follow each other.
 
     Returns
     -------
@@ -113,11 +116,12 @@ def merge_windows(
         A window is missing, out of order, or of another run; a frame lies outside its window; an object stands twice
         in a frame, or is absent for some frames without a prompt when it comes back; the passes do not fit together.
     """
-    facts = check_windows(paths, FORWARD)
+    facts = check_windows(paths, FORWARD, whole=whole)
     if backward:
         _check_pairs(paths, facts, backward)
     interval = int(facts[0]["longtake.frame_interval"])
-    parts = _Parts(list(paths), list(backward), interval)
+    torn = set() if whole else {processed_frames(each)[at] * interval for at, each in ((0, facts[0]), (-1, facts[-1]))}
+    parts = _Parts(list(paths), list(backward), interval, torn)
     seams: list[Row] = []
     if facts[0]["longtake.continuity"] == OVERLAP:
         starts = [processed_frames(each).start * interval for each in facts]
@@ -131,7 +135,7 @@ def merge_windows(
         result = Result(out, interval, set(starts))
         batches = _as_in_a_chain(stitched.batches, prompts, index, interval, both=bool(backward))
     else:
-        result = Result(out, interval)
+        result = Result(out, interval, torn)
         batches = parts.rows(0, len(paths))
     write_table(out, result.checked(batches), DETECTIONS, {key: facts[0][key] for key in SAME})
     if agreement_out is not None:
@@ -149,7 +153,7 @@ def merge_windows(
 def _check_pairs(paths: Sequence[Location], facts: Sequence[Facts], backward: Sequence[Location]) -> None:
     if len(backward) != len(paths):
         raise SchemaError(f"{len(paths)} windows forward and {len(backward)} backward; give all windows of both.")
-    others = check_windows(backward, BACKWARD)
+    others = check_windows(backward, BACKWARD, whole=False)
     for path, one, other, expected in zip(backward, others, paths, facts, strict=True):
         check_pair(path, one, other, expected)
 
@@ -157,20 +161,23 @@ def _check_pairs(paths: Sequence[Location], facts: Sequence[Facts], backward: Se
 class _Parts:
     """The rows of windows that follow each other, both passes made one; as often as they are asked for."""
 
-    def __init__(self, forward: list[Location], backward: list[Location], frame_interval: int) -> None:
-        self._forward, self._backward, self._interval = forward, backward, frame_interval
+    def __init__(
+        self, forward: list[Location], backward: list[Location], frame_interval: int, torn: Collection[int]
+    ) -> None:
+        self._forward, self._backward, self._interval, self._torn = forward, backward, frame_interval, torn
         self._agreements: dict[int, Agreement] = {}
 
     def rows(self, first: int, stop: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the windows [first, stop), checked."""
         ahead, back = self._forward[first:stop], self._backward[first:stop]
-        forward = _checked(ahead, self._interval, FORWARD)
+        forward = _checked(ahead, self._interval, FORWARD, self._torn)
         if not back:
             yield from forward
             return
+        backward = _checked(back, self._interval, BACKWARD, self._torn)
         self._agreements[first] = agreement = Agreement()
         prompted = _prompted(ahead, back)
-        for batch in in_batches(fuse(forward, _checked(back, self._interval, BACKWARD), prompted, agreement)):
+        for batch in in_batches(fuse(forward, backward, prompted, agreement)):
             yield pa.RecordBatch.from_pylist([row for rows in batch for row in rows], schema=DETECTIONS)
 
     def agreement(self) -> list[Row]:
@@ -178,8 +185,10 @@ class _Parts:
         return [row for _, found in sorted(self._agreements.items()) for row in found.rows()]
 
 
-def _checked(paths: Sequence[Location], frame_interval: int, direction: str) -> Iterator[pa.RecordBatch]:
-    passing = Passing(frame_interval, direction)
+def _checked(
+    paths: Sequence[Location], frame_interval: int, direction: str, torn: Collection[int]
+) -> Iterator[pa.RecordBatch]:
+    passing = Passing(frame_interval, direction, torn)
     for path in paths:
         yield from passing.checked(path)
     passing.finish(paths[-1])

@@ -1,0 +1,138 @@
+"""What there is of a video whose windows are not all done, joined, with the holes marked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longtake.annotate.checks import SAME, check_same, processed_frames
+from longtake.annotate.merge import merge_windows
+from longtake.media import VideoIndex
+from longtake.sheets import Prompt
+from longtake.store.atomic import write_tsv
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import read_metadata, scan_batches, write_table
+from longtake.windows import Window
+
+Location = str | os.PathLike[str]
+HOLES = "longtake.holes"
+HOLE_COLUMNS = "video window first_frame last_frame start_s stop_s".split()
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A window that is missing: the frames that no other stands in for, and the seconds that it covers."""
+
+    video: str
+    window: int
+    first_frame: int
+    last_frame: int
+    start_s: float
+    stop_s: float
+
+
+def merge_what_exists(
+    *,
+    windows: Sequence[Window],
+    forward: Sequence[Location | None],
+    backward: Sequence[Location | None],
+    index: VideoIndex | None,
+    prompts: Sequence[Prompt],
+    overlap_iou: float,
+    dense_seeding: str,
+    detections_out: Location,
+    holes_out: Location,
+) -> dict[str, Any]:
+    """Join the windows of a video that exist, and say which do not.
+
+    Windows that follow each other are joined as `longtake.annotate.merge.merge_windows` joins all of them; where none
+    is missing, the table holds the same rows. Across a hole nothing is joined: in an overlap, an object that was found
+    and not prompted has another name behind it.
+
+    Memory: that of `merge_windows`.
+
+    Parameters
+    ----------
+    windows
+        All planned windows of the video, in order.
+    index
+        Of the video; not needed for a chain.
+    forward, backward
+        For each of them the table of its pass, or None where there is none. `backward` is empty where one direction is
+        asked for; else a window counts where both passes are there.
+    detections_out
+        A table of the schema of all detections. Its metadata names the holes: `longtake.holes`, JSON, a list of
+        window, first and last frame.
+    holes_out
+        The same as a table, tab separated, with the window's times in seconds.
+
+    Raises
+    ------
+    SchemaError
+        As `merge_windows`: the windows that exist belong to different runs.
+    """
+    both = list(zip(forward, backward or forward, strict=True))
+    whole = all(one and other for one, other in both)
+    holes = [_hole(window) for window, (one, other) in zip(windows, both, strict=True) if not (one and other)]
+    facts = {"windows": len(windows), "missing": len(holes)}
+    with TemporaryDirectory(dir=Path(detections_out).parent, prefix=".islands-") as folder:
+        joined: list[Path] = []
+        islands = _islands(both)
+        for island in islands:
+            check_same(island[0][0], read_metadata(island[0][0]), islands[0][0][0], read_metadata(islands[0][0][0]))
+            joined.append(Path(folder) / f"{len(joined)}.parquet")
+            merge_windows(
+                [one for one, _ in island],
+                joined[-1],
+                backward=[other for _, other in island] if backward else (),
+                prompts=prompts,
+                index=index,
+                overlap_iou=overlap_iou,
+                keep_unjoined=dense_seeding == "always" or not prompts,
+                whole=whole,
+            )
+        own = read_metadata(joined[0]) if joined else {}
+        named = {HOLES: json.dumps([[hole.window, hole.first_frame, hole.last_frame] for hole in holes])}
+        kept = {key: own[key] for key in SAME if key in own}
+        starts = [_first_frame(island[0][0]) for island in islands]
+        facts["rows"] = write_table(detections_out, _in_turn(joined, starts), DETECTIONS, kept | named)
+    write_tsv(holes_out, HOLE_COLUMNS, map(asdict, holes))
+    return facts
+
+
+def _hole(window: Window) -> Hole:
+    last = window.emit_stop - 1
+    return Hole(window.video, window.window, window.emit_start, last, window.start_s, window.stop_s)
+
+
+def _first_frame(path: Location) -> int:
+    facts = read_metadata(path)
+    return processed_frames(facts).start * int(facts["longtake.frame_interval"])
+
+
+def _in_turn(paths: Sequence[Path], starts: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of each island up to where the next begins: in an overlap the window before may reach further."""
+    for number, path in enumerate(paths):
+        for batch in scan_batches(path, DETECTIONS):
+            yield batch if path == paths[-1] else batch.filter(pc.less(batch.column("frame"), starts[number + 1]))
+
+
+def _islands(both: Sequence[tuple[Location | None, Location | None]]) -> list[list[tuple[Location, Location]]]:
+    """Return the runs of windows that follow each other and exist."""
+    found: list[list[tuple[Location, Location]]] = []
+    joins = False
+    for one, other in both:
+        if one and other:
+            if not joins:
+                found.append([])
+            found[-1].append((one, other))
+        joins = bool(one and other)
+    return found
