@@ -25,6 +25,8 @@ include: "rules/figures.smk"
 include: "rules/heat.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
+include: "rules/status.smk"
+include: "rules/partial.smk"
 
 
 localrules:
@@ -34,6 +36,7 @@ localrules:
     species,
     figures,
     export,
+    partial,
 
 
 # Everything: tables, figures, exports and the report page.

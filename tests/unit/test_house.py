@@ -115,7 +115,7 @@ def test_rules_are_short_and_name_everything_in_order(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 120
     order = "input output log benchmark conda threads resources params message script".split()
-    for block in re.split(r"^(?:rule|checkpoint) \w+:$", text, flags=re.M)[1:]:
+    for block in re.split(r"^(?:(?:rule|checkpoint) \w+|use rule \w+ as \w+ with):$", text, flags=re.M)[1:]:
         found = [name for name in re.findall(r"^    (\w+):", block, re.M) if name in order]
         if "script" in found:
             assert found == [name for name in order if name in found]

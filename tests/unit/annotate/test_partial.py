@@ -25,15 +25,14 @@ PLAN = [
 ]
 
 
-def join(folder, forward, backward=(), *, keep="auto"):
+def join(folder, *passes):
     facts = merge_what_exists(
         windows=PLAN,
-        forward=forward,
-        backward=backward,
+        passes=passes,
         index=None,
         prompts=(),
         overlap_iou=0.5,
-        dense_seeding=keep,
+        dense_seeding="auto",
         detections_out=folder / "partial.parquet",
         holes_out=folder / "holes.tsv",
     )

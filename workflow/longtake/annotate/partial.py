@@ -42,8 +42,7 @@ class Hole:
 def merge_what_exists(
     *,
     windows: Sequence[Window],
-    forward: Sequence[Location | None],
-    backward: Sequence[Location | None],
+    passes: Sequence[Sequence[Location | None]],
     index: VideoIndex | None,
     prompts: Sequence[Prompt],
     overlap_iou: float,
@@ -65,9 +64,9 @@ def merge_what_exists(
         All planned windows of the video, in order.
     index
         Of the video; not needed for a chain.
-    forward, backward
-        For each of them the table of its pass, or None where there is none. `backward` is empty where one direction is
-        asked for; else a window counts where both passes are there.
+    passes
+        Forward, and backward where both directions are asked for: each window's table, or None where there is none. A
+        window counts where all its passes are there.
     detections_out
         A table of the schema of all detections. Its metadata names the holes: `longtake.holes`, JSON, a list of
         window, first and last frame.
@@ -79,30 +78,30 @@ def merge_what_exists(
     SchemaError
         As `merge_windows`: the windows that exist belong to different runs.
     """
-    both = list(zip(forward, backward or forward, strict=True))
-    whole = all(one and other for one, other in both)
-    holes = [_hole(window) for window, (one, other) in zip(windows, both, strict=True) if not (one and other)]
+    tables = list(zip(*passes, strict=True))
+    holes = [_hole(window) for window, found in zip(windows, tables, strict=True) if None in found]
     facts = {"windows": len(windows), "missing": len(holes)}
     with TemporaryDirectory(dir=Path(detections_out).parent, prefix=".islands-") as folder:
         joined: list[Path] = []
-        islands = _islands(both)
-        for island in islands:
-            check_same(island[0][0], read_metadata(island[0][0]), islands[0][0][0], read_metadata(islands[0][0][0]))
+        islands = _islands(tables)
+        firsts = [island[0][0] for island in islands]
+        for first, island in zip(firsts, islands, strict=True):
+            check_same(first, read_metadata(first), firsts[0], read_metadata(firsts[0]))
             joined.append(Path(folder) / f"{len(joined)}.parquet")
             merge_windows(
-                [one for one, _ in island],
+                [found[0] for found in island],
                 joined[-1],
-                backward=[other for _, other in island] if backward else (),
+                backward=[found[1] for found in island if len(passes) > 1],
                 prompts=prompts,
                 index=index,
                 overlap_iou=overlap_iou,
                 keep_unjoined=dense_seeding == "always" or not prompts,
-                whole=whole,
+                whole=not holes,
             )
         own = read_metadata(joined[0]) if joined else {}
         named = {HOLES: json.dumps([[hole.window, hole.first_frame, hole.last_frame] for hole in holes])}
         kept = {key: own[key] for key in SAME if key in own}
-        starts = [_first_frame(island[0][0]) for island in islands]
+        starts = [_first_frame(first) for first in firsts]
         facts["rows"] = write_table(detections_out, _in_turn(joined, starts), DETECTIONS, kept | named)
     write_tsv(holes_out, HOLE_COLUMNS, map(asdict, holes))
     return facts
@@ -125,14 +124,13 @@ def _in_turn(paths: Sequence[Path], starts: Sequence[int]) -> Iterator[pa.Record
             yield batch if path == paths[-1] else batch.filter(pc.less(batch.column("frame"), starts[number + 1]))
 
 
-def _islands(both: Sequence[tuple[Location | None, Location | None]]) -> list[list[tuple[Location, Location]]]:
+def _islands(tables: Sequence[tuple[Location | None, ...]]) -> list[list[tuple[Location, ...]]]:
     """Return the runs of windows that follow each other and exist."""
-    found: list[list[tuple[Location, Location]]] = []
-    joins = False
-    for one, other in both:
-        if one and other:
-            if not joins:
-                found.append([])
-            found[-1].append((one, other))
-        joins = bool(one and other)
-    return found
+    found: list[list[tuple[Location, ...]]] = [[]]
+    for passes in tables:
+        whole = tuple(table for table in passes if table is not None)
+        if len(whole) == len(passes):
+            found[-1].append(whole)
+        elif found[-1]:
+            found.append([])
+    return [island for island in found if island]

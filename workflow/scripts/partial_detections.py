@@ -1,0 +1,18 @@
+from longtake.annotate.partial import merge_what_exists
+from longtake.job import job
+from longtake.media import load_index
+from longtake.sheets import Prompt
+
+with job(snakemake) as it:
+    it.record(
+        **merge_what_exists(
+            windows=it.windows,
+            passes=[[found and found[0] for found in each] for each in it.params.passes],
+            index=load_index(it.input.index, it.input.video),
+            prompts=[Prompt(**row) for row in it.params.prompts],
+            overlap_iou=it.params.overlap_iou,
+            dense_seeding=it.params.dense_seeding,
+            detections_out=it.output.detections,
+            holes_out=it.output.holes,
+        )
+    )
