@@ -1,0 +1,74 @@
+"""Looking before all is done: what exists is joined, holes are marked, and no window is run for it."""
+
+import csv
+import json
+import os
+
+import pytest
+
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import read_table
+
+JOINING = {"partial_detections", "partial_gradients", "partial_video_statistics"}
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+@pytest.fixture
+def torn(project):
+    """A finished project that lost the middle window of a video; the state from which it starts is damaged."""
+    for path in [*project.out.glob("*/pond-a/window-0001.*"), *project.out.glob("logs/*/pond-a.0001.*")]:
+        path.unlink()
+    state = project.out / "annotate/pond-a/window-0000.state.safetensors"
+    looked_at = state.stat()
+    state.write_bytes(state.read_bytes()[:-100])
+    os.utime(state, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
+    return project
+
+
+def test_what_exists_is_joined_and_nothing_is_run_for_it(torn):
+    jobs = torn.jobs("partial")
+    assert jobs == dict.fromkeys(JOINING, 2) | {"partial_species_statistics": 1, "status": 1, "partial": 1}
+    said = torn.run("partial")
+    assert "gradients: 4 ok (.), 1 missing (-)" in said
+    assert "annotate: 4 ok (.), 1 missing (-)" in said
+    assert not (torn.out / "annotate/pond-a/window-0001.parquet").exists()
+
+    whole = read_table(torn.out / "detections/pond-a.parquet", DETECTIONS).to_pylist()
+    partial = read_table(torn.out / "partial/detections/pond-a.parquet", DETECTIONS).to_pylist()
+    assert partial == [row for row in whole if row["window"] != 1]
+    assert len(partial) < len(whole)
+    assert [row["window"] for row in rows_of(torn.out / "partial/detections/pond-a.holes.tsv")] == ["1"]
+    other = [torn.out / folder / "pond-b.parquet" for folder in ("detections", "partial/detections")]
+    assert read_table(other[0], DETECTIONS) == read_table(other[1], DETECTIONS)
+
+    counted = [json.loads(line)["n_failed"] for line in species_of(torn, "pond-a")]
+    assert set(counted) == {1}, "the hole counts as a window that failed"
+    assert not torn.jobs("partial"), "nothing has changed since"
+
+
+def species_of(project, video):
+    from longtake.statistics.tables import VIDEO_SPECIES
+
+    path = project.out / f"partial/statistics/videos/{video}/species.parquet"
+    return [json.dumps(row) for row in read_table(path, VIDEO_SPECIES).to_pylist()]
+
+
+def test_the_status_of_every_window_with_why_and_the_command(torn):
+    torn.run("annotate", fails=True)
+    said = torn.run("status")
+    rows = rows_of(torn.out / "reports/status.tsv")
+    assert {row["status"] for row in rows if row["video"] == "broken"} == {"unreadable"}
+    by_window = {row["window"]: row for row in rows if (row["video"], row["step"]) == ("pond-a", "annotate")}
+    assert [by_window[name]["status"] for name in sorted(by_window)][:2] == ["ok", "failed"]
+    failed = by_window["0001"]
+    assert "window-0000.state.safetensors is no whole state file" in failed["reason"]
+    assert failed["log"] == "results/logs/annotate_window/pond-a.0001.log"
+    assert failed["command"].endswith("-- results/annotate/pond-a/window-0001.parquet")
+    assert failed["command"] in said
+    assert said.count("\n") < 400
+    assert said.split("pond-a  annotate")[1].split()[0].startswith(".x")
+    assert (torn.out / "figures/status.png").stat().st_size > 5000
