@@ -203,8 +203,26 @@ def track(
     session.prompt(prompts, frame)
     if not session.obj_ids:
         return {}
+    masks, scores = step(tracker, session, frame, pixels, prompts, reverse=reverse)
+    logits, score_logits = masks.numpy(), scores.tolist()
+    return {name: Prediction(logits[place], score_logits[place]) for place, name in enumerate(session.obj_ids)}
+
+
+def step(
+    tracker: Tracker,
+    session: BoundedSession,
+    frame: int,
+    pixels: torch.Tensor,
+    prompts: Collection[str],
+    *,
+    reverse: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Do what `track` does with tensors: (N, h, w) float32 mask logits on the host, and (N,) object-score logits.
+
+    It looks at no number, so that it can be rehearsed with tensors that have none; `session` has its prompts already.
+    """
     if tracker.max_conditioning_frames is not None:
-        session.note_shortened(tracker.max_conditioning_frames, prompts.keys())
+        session.note_shortened(tracker.max_conditioning_frames, prompts)
     session.add_new_frame(pixels, frame)
     with (
         torch.inference_mode(),
@@ -212,9 +230,7 @@ def track(
     ):
         masks, scores = _advance(tracker, session, frame, reverse)
         session.prune(frame)
-        logits = masks[:, 0].float().cpu().numpy()
-        score_logits = scores.float().tolist()
-    return {name: Prediction(logits[place], score_logits[place]) for place, name in enumerate(session.obj_ids)}
+        return masks[:, 0].float().cpu(), scores.float()
 
 
 def _advance(tracker: Tracker, session: BoundedSession, frame: int, reverse: bool) -> tuple[torch.Tensor, torch.Tensor]:

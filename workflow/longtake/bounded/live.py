@@ -19,12 +19,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class LiveBytes(TorchDispatchMode):
-    """Bytes of storages made since the counter began: `now`, and at most so far, `peak`."""
+    """Bytes of storages made since the counter began: `now`, and at most so far, `peak`.
 
-    def __init__(self) -> None:
+    `events` are what an allocator would have been asked for, where `keep_events`: (number, bytes) of each storage that
+    was made, in order, and (number, -1) where it was freed. `longtake.memory.heap` says what they take of a heap.
+    """
+
+    def __init__(self, keep_events: bool = False) -> None:
         super().__init__()
         self.now = 0
         self.peak = 0
+        self.events: list[tuple[int, int]] | None = [] if keep_events else None
+        self._made = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -42,13 +48,18 @@ class LiveBytes(TorchDispatchMode):
         if key in self._known:
             return
         nbytes = storage.nbytes() if made else 0
-        self._known[key] = weakref.ref(storage, partial(self._forget, key, nbytes))
+        self._made += 1
+        self._known[key] = weakref.ref(storage, partial(self._forget, key, nbytes, self._made))
         self.now += nbytes
         self.peak = max(self.peak, self.now)
+        if nbytes and self.events is not None:
+            self.events.append((self._made, nbytes))
 
-    def _forget(self, key: int, nbytes: int, _: Any) -> None:
+    def _forget(self, key: int, nbytes: int, number: int, _: Any) -> None:
         self._known.pop(key, None)
         self.now -= nbytes
+        if nbytes and self.events is not None:
+            self.events.append((number, -1))
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
