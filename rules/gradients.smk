@@ -48,6 +48,8 @@ rule gradients_window:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=LOCAL_GPUS,
+        chunk=settings.gradients.chunk_size,
+        gradient_mb=round(1024 * settings.gradients.memory_gb),
     params:
         window=window_of,
         about=about,
@@ -55,6 +57,9 @@ rule gradients_window:
             **asdict(settings.gradients),
             # A job is the same, from however many videos its own was drawn.
             "max_videos": 0,
+            # What never changes a number is a resource: changed, it reruns nothing.
+            "chunk_size": 0,
+            "memory_gb": 0,
             "model": model_spec(settings.gradients.model, BASE),
         },
         force_cpu=settings.device.force_cpu,

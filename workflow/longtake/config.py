@@ -50,7 +50,7 @@ class GradientOptions:
     clips: str = "object"
     clips_per_window: int = 2
     max_videos: int = 0
-    chunk_size: int = 4
+    chunk_size: int = 0
     memory_gb: float = 0
     target: str | int = "predicted"
     labels: Mapping[str, str | int] = field(default_factory=dict)

@@ -1,5 +1,4 @@
-from longtake.config import GradientOptions
-from longtake.gradients.window import analyse_window, ladder
+from longtake.gradients.window import analyse_window, asked, ladder
 from longtake.job import job
 
 with job(snakemake) as it:
@@ -11,10 +10,11 @@ with job(snakemake) as it:
         window=it.window,
         detections_path=it.input.detections,
         **it.params.about,
-        options=GradientOptions(**it.params.options),
+        options=asked(it.params.options, it.resources),
         curves_out=it.output.curves,
         clips_out=it.output.clips,
         maps_out=it.output.maps,
         perturbations_out=it.output.perturbations,
         device=it.device(it.params.force_cpu),
+        requested_mb=it.resources.get("mem_mb"),
     )

@@ -144,8 +144,8 @@ def swimming(seed=1):
 def rows_of(number, pixels=None, **changes):
     pixels = swimming() if pixels is None else pixels
     model = Model(number)
-    found = attribute_clip(model, pixels, [None] * len(pixels), target=0, chunk_size=4)
-    options = {"names": ALL, "shuffles": 5, "short": 0, "draws": draws, "chunk_size": 4, **changes}
+    found = attribute_clip(model, pixels, [None] * len(pixels), target=0)
+    options = {"names": ALL, "shuffles": 5, "short": 0, "draws": draws, **changes}
     return perturbation_rows(model, pixels, found, **options)
 
 
@@ -246,7 +246,7 @@ def relations_of(number, seeds):
     for seed in seeds:
         pixels = scrolling(seed)
         motion = np.array([motion_field(a, b, 48).mean() for a, b in itertools.pairwise(pixels)])
-        clip = attribute_clip(Model(number), pixels, [None] * T, target=0, chunk_size=4)
+        clip = attribute_clip(Model(number), pixels, [None] * T, target=0)
         found.append(relate(magnitudes(clip)[1:], motion, draws(f"relation {seed}"), 100))
     return found
 

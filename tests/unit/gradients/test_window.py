@@ -92,7 +92,7 @@ def analyse(pond, out, model, options=OPTIONS, **changes):
 
 def test_tables_and_maps_of_a_window(pond, folder, tmp_path):
     summary, curves, clips, maps, geometry = analyse(pond, tmp_path, folder)
-    assert summary == {"objects": 2, "ok": 4, "approximate": 0, "failed": 0}
+    assert summary.items() >= {"objects": 2, "ok": 4, "approximate": 0, "failed": 0}.items()
     assert [(row["object"], row["clip"]) for row in clips] == [("cod-2", 0), ("cod-2", 1), ("eel-1", 0), ("eel-1", 1)]
     assert len(curves) == 4 * 9
     for row in clips:
@@ -151,7 +151,7 @@ def test_chunk_size_changes_no_number(pond, tmp_path, monkeypatch):
     first = analyse(pond, tmp_path / "a", "planted")
     for chunk_size in (1, 2, 9, 31):
         other = analyse(pond, tmp_path / "b", "planted", replace(OPTIONS, chunk_size=chunk_size))
-        assert other[:3] == first[:3]
+        assert other[1:3] == first[1:3]
         assert all(np.array_equal(other[3][name], first[3][name]) for name in first[3])
 
 
@@ -182,8 +182,8 @@ def test_split_equals_the_whole_forward(chunk_size):
     config = ClassifierConfig(("a", "b"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
     adapter = ClipClassifierAdapter(ClipClassifier(config).eval())
     pixels = np.random.default_rng(1).integers(0, 255, (9, 48, 48, 3), dtype=np.uint8)
-    split = attribute_clip(adapter, pixels, [None] * 9, target=1, chunk_size=chunk_size)
-    whole = attribute_clip(Whole(adapter), pixels, [None] * 9, target=1, chunk_size=chunk_size)
+    split = attribute_clip(adapter, pixels, [None] * 9, target=1, grant=Grant(chunk_size=chunk_size))
+    whole = attribute_clip(Whole(adapter), pixels, [None] * 9, target=1, grant=Grant(chunk_size=chunk_size))
     np.testing.assert_allclose(split.scores, whole.scores, rtol=1e-5)
     np.testing.assert_allclose(split.maps, whole.maps, rtol=1e-3, atol=1e-5 * whole.maps.max())
     assert split.target == whole.target == 1
@@ -259,7 +259,7 @@ def test_whole_frames(pond, folder, tmp_path):
 
 def test_even_clips_of_the_whole_frame(pond, folder, tmp_path):
     summary, curves, clips, _, _ = analyse(pond, tmp_path, folder, replace(OPTIONS, clips="even"))
-    assert summary == {"objects": 1, "ok": 2, "approximate": 0, "failed": 0}
+    assert summary.items() >= {"objects": 1, "ok": 2, "approximate": 0, "failed": 0}.items()
     assert [(row["object"], row["label"], row["first_frame"]) for row in clips] == [
         ("frame", "eel", 11),
         ("frame", "eel", 41),
@@ -280,7 +280,7 @@ def test_a_model_that_cannot_be_split_keeps_to_what_is_granted():
     config = ClassifierConfig(("a", "b"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
     whole = Whole(ClipClassifierAdapter(ClipClassifier(config).eval()))
     pixels = np.random.default_rng(1).integers(0, 255, (9, 48, 48, 3), dtype=np.uint8)
-    options = {"target": None, "chunk_size": 4}
+    options = {"target": None}
     free = attribute_clip(whole, pixels, [None] * 9, **options)
     # Without a limit it takes a million bytes.
     grant = Grant(700_000)
@@ -302,11 +302,15 @@ def test_what_is_granted():
 def test_every_rung_of_the_ladder_gives_the_same_numbers(pond, folder, tmp_path):
     options = replace(OPTIONS, memory_gb=2)
     rungs = ladder({"device": "cpu", "options": options})
-    assert [rung.name for rung in rungs] == ["as asked", "one frame at a time, half the memory"]
-    frugal = rungs[1].changes
-    assert (frugal["options"].chunk_size, frugal["options"].memory_gb, frugal["share"]) == (1, 1, 0.4)
-    assert [rung.changes for rung in ladder({"device": "cuda", "options": options})][2] == {"device": "cpu"}
+    assert [rung.name for rung in rungs] == [
+        "as asked",
+        "half the memory",
+        "one frame at a time, an eighth of the memory",
+    ]
+    assert [rung.changes for rung in ladder({"device": "cuda", "options": options})][3] == {"device": "cpu"}
     as_asked = analyse(pond, tmp_path / "a", folder, options)
-    less = analyse(pond, tmp_path / "b", folder, frugal["options"], share=frugal["share"])
+    least = dict(rungs[2].changes)
+    assert (least["options"].chunk_size, least["part"]) == (1, 0.125)
+    less = analyse(pond, tmp_path / "b", folder, least.pop("options"), **least)
     for one, other in zip(as_asked[1], less[1], strict=True):
         assert other["magnitude"] == pytest.approx(one["magnitude"], rel=1e-5)

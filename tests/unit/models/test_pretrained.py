@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from longtake.bounded import gradient
 from longtake.errors import ModelError
-from longtake.gradients.attribution import attribute_clip
+from longtake.gradients.attribution import Grant, attribute_clip
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.segmenters import join_queries, resized
 from longtake.models.targets import FixedTarget
@@ -69,7 +69,8 @@ def test_scores_are_the_librarys(name, kinds, folders):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_gradients_are_those_of_the_plain_model(name, kinds, folders):
     kind, pixels = kinds[name], clip_of(kinds[name])
-    found = attribute_clip(load_model(folders(name)), pixels, [None] * len(pixels), target=None, chunk_size=2)
+    unknown = [None] * len(pixels)
+    found = attribute_clip(load_model(folders(name)), pixels, unknown, target=None, grant=Grant(chunk_size=2))
     frames = as_frames(pixels).requires_grad_()
     scores = library_scores(kind, folders(name), frames, name)
     # The best of all instances by hand: softmax, without "no instance".

@@ -5,8 +5,8 @@ rehearsal costs is Python's time for each operation, some tenths of a millisecon
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,9 +19,9 @@ from longtake.bounded.guard import frozen
 from longtake.bounded.independence import LARGEST, LONGEST, independent, possible_cuts, seems_independent
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.profile import NEEDS_NUMBERS, Usage, rehearsal, saved_by_module
-from longtake.bounded.run import Scalar, Subject, Way, leaf_at, run, subject_of
-from longtake.bounded.split import frames_alone
-from longtake.errors import BudgetError
+from longtake.bounded.run import Scalar, Way, leaf_at, run, subject_of
+from longtake.bounded.split import FrameStack, chunk_bounds, frames_alone, gradient_chunks, head_pass
+from longtake.errors import BudgetError, ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def plan(model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, 
     """
     least, smallest = Way(), None
     with frozen(subject_of(model).module):
-        for way, peak in _ways(model, frames, scalar, wrt, budget):
+        for way, peak in ways(model, frames, scalar, wrt=wrt, budget=budget):
             logger.debug("%s would take %d bytes of %d", way.name, peak, budget)
             if peak <= budget:
                 return replace(way, predicted_bytes=peak)
@@ -58,26 +58,33 @@ def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str |
     return live.peak
 
 
-def _ways(model: Any, frames: Tensor, scalar: Scalar, wrt: str | None, budget: int) -> Iterator[tuple[Way, int]]:
-    """Ways and their peaks, cheapest first. Made one by one, because the next costs another rehearsal."""
+def ways(
+    model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int | None = None, split: bool = True
+) -> Iterator[tuple[Way, int]]:
+    """Ways and their peaks, cheapest first. Made one by one, because the next costs another rehearsal.
+
+    Parameters
+    ----------
+    budget : with one, the way that recomputes no more than it must to keep to it is among them
+    split : whether to consider `encode` and `head`
+
+    The model must be frozen.
+    """
 
     def rehearsed(way: Way) -> tuple[Way, int]:
         return way, rehearse(model, frames, scalar, way, wrt=wrt)
 
     yield rehearsed(Way())
     subject = subject_of(model)
-    if subject.encode is not None and wrt is None and _splits(subject, frames):
-        chunk = len(frames)
-        while chunk > 1:
-            chunk = -(-chunk // 2)
-            yield rehearsed(Way(chunk_size=chunk))
+    if split and wrt is None and splits(model, frames):
+        yield from (rehearsed(Way(chunk_size=chunk)) for chunk in halves(len(frames)))
     usages = usage(model, frames, wrt=wrt)
     cuts = proved_cuts(subject.module, usages, limit=budget)
     for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
         if found:
             best = min(found, key=lambda choice: choice.stay + choice.insides)
             way, peak = rehearsed(Way(blocks=best.blocks))
-            fewer = relaxed(best.blocks, usages, budget - peak)
+            fewer = best.blocks if budget is None else relaxed(best.blocks, usages, budget - peak)
             if fewer != best.blocks:
                 yield rehearsed(Way(blocks=fewer))
             yield way, peak
@@ -101,9 +108,84 @@ def usage(model: Any, frames: Tensor, *, wrt: str | None = None) -> dict[str, Us
             return saved_by_module(twin.module, lambda: twin.forward(leaf), leaf)
 
 
-def _splits(subject: Subject, frames: Tensor) -> bool:
-    if subject.encode is None or frames_alone(subject.encode, frames):
-        return True
+def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None = None) -> Iterator[tuple[Way, int]]:
+    """The same for who takes the gradient chunk by chunk and keeps none of it, of a model with `encode` and `head`.
+
+    All frames at once need no second pass. The peaks hold a chunk's frames and its gradient, not the clip's.
+
+    Parameters
+    ----------
+    most : frames at a time, at most
+    """
+    most = min(most or len(frames), len(frames))
+    if most == len(frames):
+        yield Way(), rehearse(model, frames, scalar, Way())
+    for chunk in [most, *halves(most)]:
+        if chunk < len(frames):
+            yield Way(chunk_size=chunk), rehearse_chunks(model, frames, scalar, chunk)
+
+
+def halves(n_frames: int) -> Iterator[int]:
+    """Half of the frames, rounded up, half of that, and so on down to one."""
+    while n_frames > 1:
+        n_frames = -(-n_frames // 2)
+        yield n_frames
+
+
+def rehearse_chunks(model: Any, frames: Tensor, scalar: Scalar, chunk_size: int) -> int:
+    """Peak bytes of living tensors of both passes of `longtake.bounded.split`, when no chunk is kept.
+
+    Chunks of equal length need the same: of the first pass the first and the last two are rehearsed, of the second the
+    first one.
+    """
+    with rehearsal(model, frames) as (double, fake), LiveBytes() as live:
+        subject = subject_of(double)
+        if subject.encode is None or subject.head is None:
+            raise ModelError(f"{type(model).__name__} has no encode and head")
+        stack, abridged = _Made(fake), _Abridged(subject.encode, len(chunk_bounds(len(frames), chunk_size)))
+        first = head_pass(abridged, subject.head, stack, _rehearsable(scalar), chunk_size, module=subject.module)
+        next(gradient_chunks(subject.encode, stack, first, chunk_size, module=subject.module))
+    return live.peak
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A stack of frames of which each slice is made when it is asked for."""
+
+    frames: Tensor
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.frames[index].clone()
+
+
+@dataclass
+class _Abridged:
+    """An encoder that is only called for the first and the last two of `calls` chunks; of the others, features are made
+    in their shape."""
+
+    encode: Callable[[Tensor], Tensor]
+    calls: int
+    done: int = 0
+    shape: tuple[int, ...] = ()
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        self.done += 1
+        if 1 < self.done < self.calls - 1:
+            return frames.new_empty((len(frames), *self.shape), dtype=self.dtype)
+        features = self.encode(frames)
+        self.shape, self.dtype = tuple(features.shape[1:]), features.dtype
+        return features
+
+
+def splits(model: Any, frames: FrameStack) -> bool:
+    """Whether `encode`, if there is one, takes each frame by itself; if not, a warning says so."""
+    encode = subject_of(model).encode
+    if encode is None or frames_alone(encode, frames):
+        return encode is not None
     logger.warning("encode lets frames influence each other, so the model is not split; checkpointing is used instead")
     return False
 

@@ -134,8 +134,9 @@ def gradient_chunks(
             features = encode(chunk)
             _check_equal(features.detach(), first.features[start:stop], start, stop)
             (gradient,) = torch.autograd.grad(features, chunk, grad_outputs=first.feature_gradient[start:stop])
-        del features
+        del features, chunk
         yield GradientChunk(start, stop, gradient)
+        del gradient
 
 
 def split_gradient(

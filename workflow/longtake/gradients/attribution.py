@@ -1,7 +1,8 @@
 """The gradient of a clip's score with respect to every one of its frames."""
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,12 @@ import torch
 from torch import Tensor
 
 from longtake.bounded import gradient
+from longtake.bounded.guard import frozen
+from longtake.bounded.live import LiveBytes
+from longtake.bounded.planning import chunk_ways, splits, ways
 from longtake.bounded.run import Way
 from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass
+from longtake.errors import BudgetError, ModelError
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
 from longtake.memory.budget import GIB, gpu_budget, host_budget
 from longtake.models import Adapter, SplitAdapter
@@ -60,24 +65,63 @@ SHARE = 0.8
 """Of what is free, for tensors: allocators round up and hold back, and operations have workspaces."""
 
 
+UNPLANNED = 4
+"""Frames at a time of a model that splits and whose memory cannot be planned."""
+
+
 @dataclass
 class Grant:
     """Bytes of tensors that a gradient may take, and how it is had within them.
 
-    Planned once for clips of one shape and kept for the next; `nbytes` None for no limit.
+    Planned once for clips of one shape and kept for the next.
+
+    Attributes
+    ----------
+    nbytes : None for no limit
+    firm : rather no gradient than one that takes more; if not, the way that takes least is tried
+    chunk_size : frames at a time, at most, where the model splits; 0 for as many as fit
+    ways : how the gradient of clips of a shape (T, 3, h, w) is had
+    measured : peak bytes of tensors that it took
+    splits : whether the model splits; None if that has not been tried
     """
 
     nbytes: int | None = None
+    firm: bool = True
+    chunk_size: int = 0
     ways: dict[tuple[int, ...], Way] = field(default_factory=dict)
+    measured: dict[tuple[int, ...], int] = field(default_factory=dict)
+    splits: bool | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Say of the shape of clips that took most how its gradient was had: the way, frames at a time, bytes."""
+        if not self.measured:
+            return {}
+        shape = max(self.measured, key=lambda shape: self.measured[shape])
+        way = self.ways[shape]
+        return {
+            "gradient_way": way.name,
+            "gradient_chunk": way.chunk_size or shape[0],
+            "gradient_predicted_bytes": way.predicted_bytes,
+            "gradient_measured_bytes": self.measured[shape],
+        }
 
 
-def granted(memory_gb: float, device: str, share: float = SHARE) -> Grant:
-    """Grant `memory_gb` GiB; for 0 a share of what is free of the GPU, or of the memory that this job may use."""
+def granted(
+    memory_gb: float, device: str, *, part: float = 1.0, chunk_size: int = 0, requested_mb: float | None = None
+) -> Grant:
+    """Grant `memory_gb` GiB; for 0, `SHARE` of what is free of the GPU, or of the memory that this job may use.
+
+    Parameters
+    ----------
+    part : of that, what is granted
+    chunk_size : frames at a time, at most; 0 for as many as fit
+    requested_mb : what was asked for this job of the host's memory, in MiB
+    """
     if memory_gb:
-        return Grant(int(memory_gb * GIB))
+        return Grant(int(part * memory_gb * GIB), firm=part == 1, chunk_size=chunk_size)
     gpu = gpu_budget() if device.startswith("cuda") else None
-    free = gpu.nbytes if gpu is not None else host_budget().nbytes - psutil.Process().memory_info().rss
-    return Grant(max(0, int(share * free)))
+    free = gpu.nbytes if gpu is not None else host_budget(requested_mb).nbytes - psutil.Process().memory_info().rss
+    return Grant(max(0, int(part * SHARE * free)), firm=False, chunk_size=chunk_size)
 
 
 def attribute_clip(
@@ -86,7 +130,6 @@ def attribute_clip(
     inside: list[np.ndarray | None],
     *,
     target: int | None,
-    chunk_size: int,
     grant: Grant | None = None,
 ) -> ClipAttribution:
     """Differentiate one score of a clip with respect to all its frames.
@@ -96,11 +139,9 @@ def attribute_clip(
     pixels : (T, h, w, 3) uint8 RGB, at the model's size
     inside : for each frame the animal's mask (h, w) bool, or None
     target : class index; None takes the predicted class
-    chunk_size : frames encoded at a time, where the adapter splits; it changes no number
-    grant : what the gradient may take where the adapter does not split; without one, whatever it takes. It changes no
-        number either
+    grant : what the gradient may take; without one, whatever it takes. It changes no number
 
-    Memory: the encoder's graph of `chunk_size` frames where the adapter splits, else what is granted; and the maps.
+    Memory: what is granted; and the maps.
 
     Raises
     ------
@@ -108,24 +149,92 @@ def attribute_clip(
     """
     frames = ClipFrames(pixels, next(adapter.module.parameters(), torch.empty(0)).device)
     score = FixedTarget(target, adapter.class_names)
-    if isinstance(adapter, SplitAdapter):
-        first = head_pass(adapter.encode, adapter.head, frames, score, chunk_size, module=adapter.module)
-        scores, chunks = first.scores, gradient_chunks(adapter.encode, frames, first, chunk_size, module=adapter.module)
-    else:
-        grant = grant or Grant()
-        clip = frames[:]
-        shape = tuple(clip.shape)
-        found = gradient(adapter, clip, score, budget=grant.nbytes, way=grant.ways.get(shape))
-        if shape not in grant.ways:
-            logger.info("gradient of clips %s by %s, %d bytes", shape, found.way.name, found.measured_bytes)
-        grant.ways[shape] = found.way
-        scores, chunks = found.outputs, iter([GradientChunk(0, len(frames), found.gradient)])
+    grant = grant or Grant()
+    shape = (len(frames), *frames[:1].shape[1:])
+    if shape not in grant.ways:
+        grant.ways[shape] = planned(adapter, frames, score, grant)
+    way = grant.ways[shape]
     importance: list[FrameImportance] = []
     maps = np.empty(pixels.shape[:3], np.float32)
-    for chunk in chunks:
-        part = slice(chunk.start, chunk.stop)
-        importance += frame_importance(chunk.gradient, frames[part], inside[part])
-        maps[part] = gradient_map(chunk.gradient).cpu().numpy()
+    stack = frames[:] if way.chunk_size is None else frames
+    with LiveBytes() as live:
+        scores, chunks = _differentiated(adapter, stack, score, way)
+        for chunk in chunks:
+            # One by one, so that sums are the same however many come at a time.
+            for at, one in enumerate(chunk.gradient.split(1), start=chunk.start):
+                part = slice(at, at + 1)
+                importance += frame_importance(one, frames[part], inside[part])
+                maps[part] = gradient_map(one).cpu().numpy()
+            del chunk, one
+    if shape not in grant.measured:
+        logger.info(
+            "gradient of clips %s by %s, %d frames at a time: %s bytes predicted, %d measured",
+            shape,
+            way.name,
+            way.chunk_size or len(frames),
+            way.predicted_bytes,
+            live.peak,
+        )
+    grant.measured[shape] = max(live.peak, grant.measured.get(shape, 0))
     chosen = score.chosen
     answer = class_scores(scores, chosen).double().cpu().numpy()
     return ClipAttribution(answer, chosen.class_index, chosen.instance, predicted_class(scores), importance, maps)
+
+
+def planned(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Grant) -> Way:
+    """The fastest way whose rehearsed peak is granted: of a model that splits, the one with most frames at a time.
+
+    Where none is, the one that takes least; or of a firm grant,
+
+    Raises
+    ------
+    BudgetError : the message names the smallest peak that can be had.
+    """
+    if grant.splits is None:
+        grant.splits = isinstance(adapter, SplitAdapter) and splits(adapter, frames)
+    if grant.nbytes is None:
+        size = min(grant.chunk_size or len(frames), len(frames))
+        return Way(chunk_size=size) if grant.splits and size < len(frames) else Way()
+    least, smallest = Way(), None
+    try:
+        # A copy of the score: it must not choose a class by a rehearsal's numbers.
+        for way, peak in ways_for(adapter, frames, FixedTarget(score.wanted, score.class_names), grant):
+            if smallest is None or peak < smallest:
+                least, smallest = replace(way, predicted_bytes=peak), peak
+            if peak <= grant.nbytes:
+                return least
+    except ModelError as error:
+        least = Way(chunk_size=min(UNPLANNED, len(frames))) if grant.splits else Way()
+        logger.warning("%s It is tried with %s.", error, least.name)
+        return least
+    if grant.firm:
+        raise BudgetError(
+            f"the gradient cannot be had within {grant.nbytes} bytes: the smallest peak is {smallest} bytes, by "
+            f"{least.name}. Set gradients.memory_gb to that much or more, or use fewer or smaller frames."
+        )
+    logger.warning("%d bytes are granted, but the gradient takes %s at least: that is tried", grant.nbytes, smallest)
+    return least
+
+
+def ways_for(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Grant) -> Iterator[tuple[Way, int]]:
+    """Ways to the gradient of one clip, fastest first, with their rehearsed peaks in bytes; made one by one."""
+    size = tuple(frames[:1].shape[1:])
+    # Never written: a rehearsal asks for no more than its shape.
+    clip = torch.empty((len(frames), *size), device=frames.device)
+    with frozen(adapter.module):
+        if grant.splits:
+            yield from chunk_ways(adapter, clip, score, most=grant.chunk_size)
+        found = ways(adapter, clip, score, budget=grant.nbytes, split=False)
+        yield from (pair for pair in found if not (grant.splits and pair[0] == Way()))
+
+
+def _differentiated(
+    adapter: Adapter, frames: ClipFrames | Tensor, score: FixedTarget, way: Way
+) -> tuple[Tensor, Iterator[GradientChunk]]:
+    """Scores, and the gradient chunk by chunk."""
+    if way.chunk_size is not None and isinstance(adapter, SplitAdapter):
+        first = head_pass(adapter.encode, adapter.head, frames, score, way.chunk_size, module=adapter.module)
+        chunks = gradient_chunks(adapter.encode, frames, first, way.chunk_size, module=adapter.module)
+        return first.scores, chunks
+    found = gradient(adapter, frames[:], score, way=way, measure=False)
+    return found.outputs, iter([GradientChunk(0, len(frames), found.gradient)])

@@ -101,7 +101,6 @@ def perturbation_rows(
     shuffles: int,
     short: int,
     draws: Callable[[str], np.random.Generator],
-    chunk_size: int,
     grant: Grant | None = None,
 ) -> list[dict[str, Any]]:
     """Disturb a clip in every asked way, differentiate it again, and compare: columns of PERTURBATIONS.
@@ -110,12 +109,12 @@ def perturbation_rows(
     ----------
     pixels : (T, h, w, 3) uint8 RGB, at the model's size
     found : of the clip itself
-    chunk_size, grant : as `attribute_clip` takes them
+    grant : as `attribute_clip` takes it
     short : frames of the windows that the clip is cut into for the comparison `short`; 0 leaves it out
 
     Memory: one more copy of the pixels, and what one clip's gradient needs.
     """
-    again = partial(_again, adapter, found, chunk_size, grant)
+    again = partial(_again, adapter, found, grant)
     rows = []
     for clip in disturb(len(pixels), names, shuffles, draws):
         rows.append(_row(adapter, clip, found, again(pixels[clip.shown])))
@@ -124,11 +123,9 @@ def perturbation_rows(
     return rows
 
 
-def _again(
-    adapter: Adapter, found: ClipAttribution, chunk_size: int, grant: Grant | None, pixels: np.ndarray
-) -> ClipAttribution:
+def _again(adapter: Adapter, found: ClipAttribution, grant: Grant | None, pixels: np.ndarray) -> ClipAttribution:
     unknown: list[np.ndarray | None] = [None] * len(pixels)
-    return attribute_clip(adapter, pixels, unknown, target=found.target, chunk_size=chunk_size, grant=grant)
+    return attribute_clip(adapter, pixels, unknown, target=found.target, grant=grant)
 
 
 def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:

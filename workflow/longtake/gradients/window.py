@@ -13,7 +13,7 @@ import numpy as np
 
 from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
-from longtake.gradients.attribution import SHARE, ClipAttribution, Grant, attribute_clip, granted
+from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip, granted
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
@@ -51,7 +51,8 @@ def analyse_window(
     maps_out: PathLike,
     perturbations_out: PathLike,
     device: str = "cpu",
-    share: float = SHARE,
+    part: float = 1.0,
+    requested_mb: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Ask the model about the clips of a window and write curves, clips, gradient maps and perturbations.
@@ -65,12 +66,13 @@ def analyse_window(
     maps_out : arrays ``{object}.{clip}`` (T, h, w) float16, each divided by its own maximum. The metadata's one entry
         ``clips`` is JSON with, for each of these names, `scale` (that maximum), `region` in source pixels, `frames`
         (first, last, stride), `video` and `window`
-    share : of what is free, what one clip's gradient may take; with `memory_gb` set, that counts
+    part : of what one clip's gradient may take, what it shall take
+    requested_mb : what was asked for this job of the host's memory, in MiB
     progress : called with frames read and frames to read
 
     Returns
     -------
-    Number of objects and of clips by status.
+    Number of objects and of clips by status; and how the gradient was had, with bytes predicted and measured.
 
     Memory: clips open at the same time, the maps of all clips of the window as float16 (0.6 MB for 31 frames of 96 x 96
     pixels), and what one clip's gradient needs.
@@ -82,13 +84,13 @@ def analyse_window(
     """
     adapter = load_model(options.model, device)
     _check_model(adapter, options)
-    grant = granted(options.memory_gb, device, share)
+    grant = granted(options.memory_gb, device, part=part, chunk_size=options.chunk_size, requested_mb=requested_mb)
     index = load_index(index_path, video_path)
-    processed, tracks = read_tracks(detections_path, window)
     if options.clips == "even":
         frame = _whole_frame(species, index)
         tracks, clips = [frame], _even(frame, window, options)
     else:
+        processed, tracks = read_tracks(detections_path, window)
         clips = _around(processed, tracks, window, adapter=adapter, options=options)
     clips = [clip for clip in clips if labels is None or clip.label in labels]
     usable = [clip for clip in clips if clip.status != "failed"]
@@ -120,19 +122,35 @@ def analyse_window(
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
     write_table(perturbations_out, sorted(disturbed, key=_order), PERTURBATIONS)
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
-    counted = Counter(row["status"] for row in rows)
-    return {"objects": len(tracks)} | {status: counted[status] for status in ("ok", "approximate", "failed")}
+    return {"objects": len(tracks)} | _by_status(rows) | grant.record()
+
+
+def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> GradientOptions:
+    """Options of a job from the rule's params and, for what changes no number, its resources.
+
+    Parameters
+    ----------
+    resources : `chunk`, frames at a time at most, and `gradient_mb`, MiB that a gradient may take, if they are there
+    """
+    memory = {"chunk_size": resources.get("chunk") or 0, "memory_gb": (resources.get("gradient_mb") or 0) / 1024}
+    return GradientOptions(**{**options, **memory})
 
 
 def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
     """Give the ways to run `analyse_window` with these arguments, the later the less memory.
 
-    One frame at a time is for models that split; half the memory is for those whose gradient is planned within it.
+    Within half the memory the gradient is planned anew: fewer frames at a time, or more that is computed twice. One
+    frame at a time is for models that split, whatever was predicted.
     """
     options: GradientOptions = arguments["options"]
-    less = replace(options, chunk_size=1, memory_gb=options.memory_gb / 2)
-    frugal = Rung("one frame at a time, half the memory", {"options": less, "share": SHARE / 2})
-    return [AS_ASKED, frugal, *on_the_cpu(arguments)]
+    half = Rung("half the memory", {"part": 0.5})
+    least = {"part": 0.125, "options": replace(options, chunk_size=1)}
+    return [AS_ASKED, half, Rung("one frame at a time, an eighth of the memory", least), *on_the_cpu(arguments)]
+
+
+def _by_status(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counted = Counter(row["status"] for row in rows)
+    return {status: counted[status] for status in ("ok", "approximate", "failed")}
 
 
 @dataclass(frozen=True)
@@ -160,9 +178,7 @@ def _analyse_clip(
     if entry.clip.status == "failed":
         return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
-    found = attribute_clip(
-        adapter, entry.pixels, entry.inside, target=target, chunk_size=options.chunk_size, grant=grant
-    )
+    found = attribute_clip(adapter, entry.pixels, entry.inside, target=target, grant=grant)
     draws = partial(stream, seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}")
     row = _clip_row(entry, found, window, adapter, truth) | _series_columns(entry, found, draws("relation"), options)
     disturbed = perturbation_rows(
@@ -173,7 +189,6 @@ def _analyse_clip(
         shuffles=options.shuffles,
         short=options.short_windows,
         draws=draws,
-        chunk_size=options.chunk_size,
         grant=grant,
     )
     disturbed = [_key(entry.clip, window) | columns for columns in disturbed]
