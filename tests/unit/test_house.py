@@ -33,6 +33,7 @@ ALLOWED = {
     ("model_folder", "config"),
     ("bounded", "models"),
     ("importers", "masks"),
+    ("memory", "store"),
     ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}

@@ -151,3 +151,33 @@ def test_a_job_that_fits_nowhere_fails_with_all_its_attempts(snakemake):
     assert record["status"] == "failed"
     assert record["reason"].startswith("OutOfMemory: No way of running this job fits")
     assert len(record["attempts"]) == 1
+
+
+def test_a_job_that_failed_before_begins_a_rung_further_down(snakemake):
+    rungs = (Rung("large", {"size": 150}), Rung("middle", {"size": 50}), Rung("small", {"size": 5}))
+    snakemake.resources = {"mem_mb": 500, "rung": 1}
+    with job(snakemake) as it:
+        it.survive(hungry, lambda _: rungs)
+    record = record_of(snakemake)
+    assert record["facts"] == {"answer": 50, "first_rung": "middle", "rung": "middle"}
+    assert "try 2 of this job begins on the rung: middle" in Path(snakemake.log[0]).read_text()
+
+
+def rounded(size, progress, approximate=""):
+    if not approximate:
+        raise MemoryError
+    return {"reason": approximate}
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_ways_that_are_not_exact_are_for_who_allows_them(snakemake, allowed):
+    rungs = (Rung("large", {"size": 1}), Rung("rounded", {"size": 2}, errors=(lambda size: "off by 0.1 %",)))
+    snakemake.resources = {"approximate": allowed}
+    if allowed:
+        with job(snakemake) as it:
+            it.survive(rounded, lambda _: rungs)
+        assert record_of(snakemake)["facts"]["reason"] == "rounded, as no exact way fits into memory; off by 0.1 %"
+    else:
+        with pytest.raises(SystemExit), job(snakemake) as it:
+            it.survive(rounded, lambda _: rungs)
+        assert "memory.allow_approximate: true" in record_of(snakemake)["reason"]

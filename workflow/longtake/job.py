@@ -22,7 +22,7 @@ from typing import Any
 
 from longtake.errors import LongtakeError
 from longtake.memory.budget import MIB, Budget, gpu_budget, host_budget
-from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down
+from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 from longtake.memory.meter import Meter
 from longtake.store.atomic import write_json
 from longtake.windows import Window
@@ -93,12 +93,17 @@ class Job:
     ) -> None:
         """Call `work` as `run` does, but in a child process, and once more wherever its memory does not suffice.
 
-        `ladder` gives the ways to call it with these arguments, the first of which is as asked. The record tells every
-        attempt, and on which rung the job ended.
+        `ladder` gives the ways to call it with these arguments, the first of which is as asked. Resource ``rung`` says
+        how many of them to leave out, as earlier runs of the job failed; ``approximate`` (0 or 1) whether ways are
+        allowed that are not exact. The record tells every attempt, and on which rung the job ended.
         """
-        rungs, limit = ladder(arguments), self.budget.hard_nbytes
+        skipped = int(self.resources.get("rung", 0))
+        rungs = from_rung(ladder(arguments), skipped, approximate=bool(self.resources.get("approximate", 0)))
+        if skipped:
+            log.info("try %d of this job begins on the rung: %s", skipped + 1, rungs[0].name)
+            self.record(first_rung=rungs[0].name)
         work = partial(_with_gpu_budget, work)
-        climb = climb_down(work, arguments, rungs, budget=limit, progress=self.progress, attempts=self.attempts)
+        climb = climb_down(work, arguments, rungs, budget=self.budget, progress=self.progress, attempts=self.attempts)
         self.record(**climb.result, rung=climb.rung.name)
 
     def progress(self, done: int, total: int) -> None:

@@ -13,11 +13,16 @@ import psutil
 import pytest
 
 from longtake.errors import OutOfMemory, SheetError
-from longtake.memory.ladder import Rung, climb_down
+from longtake.memory.budget import Budget, Limit
+from longtake.memory.ladder import Rung, climb_down, from_rung
 
 MIB = 2**20
 ROOT = Path(__file__).parents[3]
 RUNGS = (Rung("large", {"size": 400}), Rung("middle", {"size": 200}), Rung("small", {"size": 20}))
+
+
+def limit_of(mib, **of):
+    return Budget("host", (Limit(int(mib * MIB), "a test", **of),))
 
 
 def fill(size):
@@ -75,7 +80,7 @@ def test_the_first_rung_that_fits_counts_whoever_refuses_the_others(work, who):
 def test_the_watch_ends_an_attempt_before_somebody_kills_the_job():
     attempts = []
     climb_down(fill, {"size": 1}, attempts=attempts)  # a child starts with what it shares with this process
-    budget = int((attempts.pop().rss_mb + 250) * MIB)
+    budget = limit_of(attempts.pop().rss_mb + 250)
     outcome = climb_down(fill, {}, RUNGS, attempts=attempts, budget=budget)
     assert outcome.rung.name == "middle"
     assert outcome.result == {"answer": 42, "size": 200}
@@ -169,3 +174,143 @@ def test_a_child_dies_with_its_parent(tmp_path):
             break
         time.sleep(0.05)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_request_alone_ends_nothing():
+    assert climb_down(fill, {"size": 1}, attempts=[], budget=limit_of(4000)).result["size"] == 1
+    assert climb_down(fill, {"size": 1}, attempts=[], budget=limit_of(1, hard=False)).result["size"] == 1
+
+
+def test_a_job_that_has_no_memory_to_begin_with_says_so():
+    attempts = []
+    with pytest.raises(OutOfMemory, match=r"Before it has begun, this job is close to the limit of 1 MiB \(a test\)"):
+        climb_down(fill, {"size": 1}, attempts=attempts, budget=limit_of(1))
+    assert attempts == []
+
+
+def test_the_pages_of_files_do_not_count_in_a_control_group(tmp_path):
+    stat = "total_rss 5\ntotal_inactive_file {0}\ntotal_active_file {0}\ninactive_file {0}\nactive_file {0}\n"
+    for usage in ("memory.usage_in_bytes", "memory.current"):
+        group = tmp_path / usage.replace(".", "-")
+        group.mkdir()
+        (group / usage).write_text(str(100 * MIB))
+        (group / "memory.stat").write_text(stat.format(20 * MIB))
+        assert climb_down(fill, {"size": 1}, attempts=[], budget=limit_of(63, group=group)).result["size"] == 1
+        with pytest.raises(OutOfMemory, match="close to the limit of 61 MiB"):
+            climb_down(fill, {"size": 1}, attempts=[], budget=limit_of(61, group=group))
+
+
+def rounded(size, approximate=None):
+    if size > 20:
+        raise MemoryError
+    return size, approximate
+
+
+def too_large(size):
+    raise MemoryError
+
+
+def off_by(size):
+    return f"at {size} off by 0.1 %"
+
+
+ROUNDED = Rung("rounded", {"size": 10}, errors=(too_large, off_by))
+BOTH = (*RUNGS[:2], ROUNDED, Rung("the CPU", {"size": 30}))
+
+
+def test_what_is_not_exact_is_not_tried_unasked():
+    rungs = from_rung(BOTH, 0)
+    assert [rung.name for rung in rungs] == ["large", "middle", "the CPU"]
+    with pytest.raises(OutOfMemory, match=r"large: .*; middle: .*; the CPU: .*memory\.allow_approximate: true"):
+        climb_down(rounded, {}, rungs, attempts=[])
+
+
+def test_what_is_not_exact_comes_last_and_says_how_far_off_it_is():
+    attempts = []
+    outcome = climb_down(rounded, {}, from_rung(BOTH, 0, approximate=True), attempts=attempts)
+    assert outcome.result == (10, "rounded, as no exact way fits into memory; at 10 off by 0.1 %")
+    assert not outcome.rung.exact
+    assert [(attempt.rung, attempt.status) for attempt in attempts] == [
+        ("large", "out of memory"),
+        ("middle", "out of memory"),
+        ("the CPU", "out of memory"),
+        ("error of: rounded", "out of memory"),
+        ("error of: rounded", "ok"),
+        ("rounded", "ok"),
+    ]
+
+
+def test_a_way_whose_error_nobody_can_measure_is_not_taken():
+    unknown = Rung("rounded", {"size": 10}, errors=(too_large,))
+    with pytest.raises(OutOfMemory, match="error of: rounded"):
+        climb_down(rounded, {}, from_rung((*RUNGS[:1], unknown), 0, approximate=True), attempts=[])
+
+
+def test_a_job_that_was_killed_whole_begins_further_down_but_not_beyond_what_is_exact():
+    names = [[rung.name for rung in from_rung(BOTH, skipped, approximate=True)] for skipped in (0, 1, 2, 9)]
+    assert names[0] == ["large", "middle", "the CPU", "rounded"]
+    assert names[1] == ["middle", "the CPU", "rounded"]
+    assert names[2] == names[3] == ["the CPU", "rounded"]
+
+
+def write_slowly(note, target, stubborn):
+    """Leave a file half-written and another in the place for temporary ones, and take long."""
+    import tempfile
+
+    from longtake.store.atomic import atomic_path
+
+    if stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with atomic_path(target) as temporary, tempfile.TemporaryDirectory() as scratch:
+        temporary.write_text("half")
+        (Path(scratch) / "spilled").write_text("much")
+        Path(note).write_text(f"{os.getpid()}\n{scratch}")
+        time.sleep(60)
+
+
+def begin(tmp_path, stubborn=False):
+    """Start a process that supervises `write_slowly`; give it, its child, and the child's place for temporary files."""
+    note, target = tmp_path / "note", tmp_path / "out" / "table.tsv"
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from longtake.memory import child\nchild._GRACE_S = 1\n"
+        "from longtake.memory.ladder import climb_down\nfrom test_ladder import write_slowly\n"
+        f"given = dict(note={str(note)!r}, target={str(target)!r}, stubborn={stubborn})\n"
+        "climb_down(write_slowly, given, attempts=[])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
+    while not (note.exists() and "\n" in note.read_text()):
+        time.sleep(0.02)
+    number, scratch = note.read_text().splitlines()
+    return parent, psutil.Process(int(number)), Path(scratch)
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_cancelled_job_takes_its_child_along_and_leaves_nothing_half_written(tmp_path, stubborn):
+    parent, child, scratch = begin(tmp_path, stubborn)
+    assert [path.name[:7] for path in (tmp_path / "out").iterdir()] == [".table."]
+    assert scratch.exists()
+    parent.terminate()
+    assert parent.communicate()[1] == "ended by SIGTERM: cancelled, or at the scheduler's time limit\n"
+    assert parent.returncode == 1
+    assert not child.is_running()
+    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("longtake-")] == []
+
+
+def test_what_a_killed_child_had_not_finished_is_removed(tmp_path):
+    parent, child, _ = begin(tmp_path)
+    child.kill()
+    assert "OutOfMemory: No way of running this job" in parent.communicate()[1]
+    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("longtake-")] == []
+
+
+def test_the_kernel_kills_the_child_and_not_its_parent():
+    score = Path("/proc/self/oom_score_adj")
+    assert climb_down(read, {"path": score}, attempts=[]).result == 1000 > int(score.read_text())
+
+
+def read(path):
+    return int(path.read_text())

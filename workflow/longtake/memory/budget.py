@@ -22,12 +22,14 @@ _NO_LIMIT = 2**62
 class Limit:
     """One limit on a job's memory: how many bytes, and what sets it, in words for a log.
 
-    `hard` says that whoever sets it kills, or refuses memory, beyond it; a request alone does not.
+    `hard` says that whoever sets it kills, or refuses memory, beyond it; a request alone does not. `group` is the
+    folder of the control group whose processes it is for, all together; without one, it is for a process alone.
     """
 
     nbytes: int
     source: str
     hard: bool = True
+    group: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,6 @@ class Budget:
     def nbytes(self) -> int:
         """The smallest limit, in bytes."""
         return self.limits[0].nbytes
-
-    @property
-    def hard_nbytes(self) -> int:
-        """The smallest limit beyond which the job would not live, in bytes."""
-        return next(limit.nbytes for limit in self.limits if limit.hard)
 
     def describe(self) -> str:
         """Return one line for a log: the smallest limit and what sets it, then the others."""
@@ -155,7 +152,7 @@ def _ancestors(tree: Path, path: str, name: str) -> Iterator[Limit]:
         group = "/".join(parts[:depth])
         limit = _number("".join(_lines(tree / group / name)))
         if 0 < limit < _NO_LIMIT:
-            yield Limit(limit, f"{name} of cgroup /{group}")
+            yield Limit(limit, f"{name} of cgroup /{group}", group=tree / group)
 
 
 def _address_space() -> Iterator[Limit]:

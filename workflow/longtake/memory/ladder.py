@@ -1,60 +1,49 @@
-"""What to do when a job does not fit: try again in a way that needs less memory and gives the same numbers.
+"""What to do when a job does not fit: try again in a way that needs less memory.
 
-Each attempt runs in a child process. Only so does a job outlive the kernel's out-of-memory killer, and only so is every
-byte of a failed attempt gone before the next begins: whatever a traceback or an allocator still held, died with the
-child. The parent never runs the model; it watches the child's resident memory, ends an attempt that comes too close to
-a limit that would kill both, and steps down one rung.
+Exact rungs come first: they give the same numbers. Those that do not are only tried where that is allowed, and say by
+how much they are wrong, which is measured before on something small.
 
-A forked child starts at once with the libraries that the parent has loaded. It is killed with its parent, so that no
-job lives on unseen.
+Each attempt runs in a child process (`longtake.memory.child`). Only so does a job outlive the kernel's out-of-memory
+killer, and only so is every byte of a failed attempt gone before the next begins: whatever a traceback or an allocator
+still held, died with the child. The parent never runs the model; it watches the memory, ends an attempt that comes too
+close to a limit that would kill both, and steps down one rung.
 """
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import logging
-import multiprocessing
-import pickle
-import signal
-import sys
-import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import psutil
 
 from longtake.errors import OutOfMemory
-from longtake.memory.meter import gpu_peaks_mb, peak_rss_mb
+from longtake.memory.budget import Budget, Limit
+from longtake.memory.child import End, Progress, attempt, terminable
+from longtake.memory.watch import too_close
 
 log = logging.getLogger(__name__)
-_MIB = 2**20
-# Resident memory is looked at this often; an allocation that fails tells by itself.
-_WATCH_S = 0.1
-_CLOSE = 0.97
-_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
-# CPU allocations that fail have no exception type of their own in PyTorch; these are its own words for them.
-_FACES = {
-    "DefaultCPUAllocator": "PyTorch's CPU allocator",
-    "could not create a primitive": "oneDNN",
-    "std::bad_alloc": "the C++ allocator",
-}
+OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True)
 class Rung:
     """One way to run a job: a name for logs and records, and the keyword arguments that differ from the job's own.
 
-    `exact` says that the numbers are those of every other exact rung.
+    `errors`: of a way that is not exact, functions that take the arguments of this rung and say in words how far its
+    numbers are from the exact ones on a small part of the job; the first of them that fits into memory counts. The
+    words reach the job as the argument `approximate`. An exact rung has none.
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    exact: bool = True
+    errors: tuple[Callable[..., str], ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the numbers are those of every other exact rung."""
+        return not self.errors
 
 
 @dataclass(frozen=True)
@@ -86,175 +75,93 @@ def on_the_cpu(arguments: Mapping[str, Any]) -> list[Rung]:
     return [] if arguments["device"] == "cpu" else [Rung("on the CPU", {"device": "cpu"})]
 
 
+def from_rung(rungs: Sequence[Rung], skipped: int, *, approximate: bool = False) -> list[Rung]:
+    """Leave out the first `skipped` rungs, but never the last exact one; and those that are not exact, or not allowed.
+
+    A job begins further down where an earlier run of it was killed whole and could not step down by itself.
+    """
+    exact = [rung for rung in rungs if rung.exact]
+    lossy = [rung for rung in rungs if not rung.exact]
+    return exact[min(skipped, len(exact) - 1) :] + (lossy if approximate else [])
+
+
 def climb_down(
     work: Callable[..., Any],
     arguments: Mapping[str, Any],
     rungs: Sequence[Rung] = (AS_ASKED,),
     *,
     attempts: list[Attempt],
-    budget: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    budget: Budget | None = None,
+    progress: Progress = None,
 ) -> Outcome:
     """Run `work` on the first rung whose memory suffices.
 
     Parameters
     ----------
     work
-        Called in a child process as ``work(**arguments, **rung.changes)``, and with `progress` if that is given. What
-        it returns must pickle.
+        Called in a child process as ``work(**arguments, **rung.changes)``, with `approximate` on a rung that is not
+        exact, and with `progress` if that is given. What it returns must pickle.
     rungs
         From the fastest to the one that needs least memory.
     attempts
         Every attempt is added to it, also when none succeeds.
     budget
-        Bytes of resident memory at which somebody would kill the job; the child is ended shortly before.
+        The child is ended shortly before it reaches one of its hard limits.
     progress
         Called in this process with (done, total).
 
     Raises
     ------
     OutOfMemory
-        The last rung did not fit either; says what each attempt used.
+        The last rung did not fit either, says what each attempt used; or there was no memory to begin with.
+    SystemExit
+        This process was told to end by SIGTERM; the child has ended, and what it had not finished is removed.
     Exception
         Whatever `work` raised that has nothing to do with memory, with its own type; no other rung is tried.
     """
-    for rung in rungs:
-        child = _Child(work, {**arguments, **rung.changes}, progress)
-        ended = child.supervise(budget)
-        status = "out of memory" if ended.full else ("ok" if ended.error is None else "failed")
-        attempts.append(Attempt(rung.name, status, ended.full, *ended.peaks))
-        if ended.error is not None:
-            raise ended.error
-        if not ended.full:
-            return Outcome(ended.result, rung)
-        log.warning("out of memory (%s) at %.0f MiB: %s", ended.full, attempts[-1].rss_mb, rung.name)
-    tried = "; ".join(f"{it.rung}: {it.rss_mb:.0f} MiB, {it.reason}" for it in attempts)
+    limits = [limit for limit in budget.limits if limit.hard] if budget is not None else []
+    if already := too_close(limits, psutil.Process()):
+        raise OutOfMemory(f"Before it has begun, this job is {already}; ask for more memory (mem_mb).")
+    with terminable() as leave:
+        for rung in rungs:
+            given = {**arguments, **rung.changes}
+            if not rung.exact:
+                words = _measured(rung, given, limits, attempts, leave)
+                if words is None:
+                    continue
+                given["approximate"] = f"{rung.name}, as no exact way fits into memory; {words}"
+            end = attempt(work, given, limits, progress, leave)
+            if _noted(rung.name, end, attempts):
+                return Outcome(end.result, rung)
+    tried = "; ".join(f"{it.rung}: {it.rss_mb:.0f} MiB{_on_gpu(it)}, {it.reason}" for it in attempts if it.reason)
     raise OutOfMemory(
         f"No way of running this job fits into its memory ({tried}). Ask for more memory (mem_mb, or a GPU with more), "
-        "or make the job smaller: a smaller video_scale_factor, fewer objects in a video."
+        "or make the job smaller: a smaller video_scale_factor, fewer objects in a video. Where numbers may differ a "
+        "little, memory.allow_approximate: true adds ways that are not exact, and says how far off they are."
     )
 
 
-def out_of_memory(error: BaseException) -> str:
-    """Return which allocator ran out of memory, or an empty text for any other error."""
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return "the GPU's allocator"
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return "the system's allocator"
-    if isinstance(error, RuntimeError):
-        return next((face for words, face in _FACES.items() if words in str(error)), "")
-    return ""
+def _measured(
+    rung: Rung, given: Mapping[str, Any], limits: list[Limit], attempts: list[Attempt], leave: Callable[[], None]
+) -> str | None:
+    """Have the error of a rung measured; None where that does not fit into memory either."""
+    for measure in rung.errors:
+        end = attempt(measure, given, limits, leave=leave)
+        if _noted(f"error of: {rung.name}", end, attempts):
+            return str(end.result)
+    return None
 
 
-@dataclass
-class _End:
-    """How an attempt ended: `full` names who ran out of memory, or is empty."""
-
-    result: Any = None
-    error: BaseException | None = None
-    full: str = ""
-    peaks: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-
-
-class _Child:
-    """One attempt in a process of its own."""
-
-    def __init__(
-        self, work: Callable[..., Any], arguments: Mapping[str, Any], progress: Callable[[int, int], None] | None
-    ) -> None:
-        context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        self.progress = progress
-        self.pipe, theirs = context.Pipe(duplex=False)
-        self.began = time.monotonic()
-        target = (theirs, work, dict(arguments), progress is not None)
-        self.process: BaseProcess = context.Process(target=_attempt, args=target, name="attempt", daemon=True)
-        self.process.start()
-        theirs.close()
-        self.watched = psutil.Process(self.process.pid)
-        self.rss = 0.0
-
-    def supervise(self, budget: int | None) -> _End:
-        """Take what the child tells until it ends, and end it when its memory comes too close to `budget`."""
-        end: _End | None = None
-        stopped = ""
-        try:
-            while end is None and not stopped:
-                try:
-                    if self.pipe.poll(_WATCH_S):
-                        end = self._hear(self.pipe.recv())
-                except EOFError:
-                    break
-                stopped = self._too_close(budget)
-        finally:
-            if end is None:
-                self.process.kill()
-            self.process.join()
-            self.pipe.close()
-        if end is None:
-            killed = self.process.exitcode == -signal.SIGKILL
-            full = stopped or ("killed, as the kernel does when memory runs out" if killed else "")
-            end = _End(full=full)
-            if not full:
-                end.error = ChildProcessError(f"the job's process ended with exit code {self.process.exitcode}")
-        end.peaks = (max(self.rss, end.peaks[0]), *end.peaks[1:3], round(time.monotonic() - self.began, 3))
-        return end
-
-    def _hear(self, told: tuple[str, Any]) -> _End | None:
-        kind, value = told
-        if kind == "log":
-            logging.getLogger(value.name).handle(value)
-        elif kind == "progress" and self.progress is not None:
-            self.progress(*value)
-        return value if kind == "end" else None
-
-    def _too_close(self, budget: int | None) -> str:
-        try:
-            rss = self.watched.memory_info().rss
-        except psutil.NoSuchProcess:
-            return ""
-        self.rss = max(self.rss, round(rss / _MIB, 1))
-        if budget is not None and rss > _CLOSE * budget:
-            return f"the watch, close to the limit of {budget / _MIB:.0f} MiB"
-        return ""
+def _noted(name: str, end: End, attempts: list[Attempt]) -> bool:
+    """Add an attempt; tell whether it succeeded, and raise what was no matter of memory."""
+    status = OUT_OF_MEMORY if end.full else ("ok" if end.error is None else "failed")
+    attempts.append(Attempt(name, status, end.full, *end.peaks))
+    if end.error is not None:
+        raise end.error
+    if end.full:
+        log.warning("out of memory (%s) at %.0f MiB%s: %s", end.full, end.peaks[0], _on_gpu(attempts[-1]), name)
+    return not end.full
 
 
-class _Forward(logging.Handler):
-    """Hand log records to the parent, which has the log."""
-
-    def __init__(self, pipe: Connection) -> None:
-        super().__init__()
-        self.pipe = pipe
-
-    def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args = record.getMessage(), None
-        if record.exc_info:
-            record.exc_text, record.exc_info = "".join(traceback.format_exception(*record.exc_info)).rstrip(), None
-        self.pipe.send(("log", record))
-
-
-def _attempt(pipe: Connection, work: Callable[..., Any], arguments: dict[str, Any], with_progress: bool) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    root = logging.getLogger("longtake")
-    root.handlers[:] = [_Forward(pipe)]
-    if with_progress:
-        arguments["progress"] = lambda done, total: pipe.send(("progress", (done, total)))
-    end = _End()
-    try:
-        end.result = work(**arguments)
-    except BaseException as error:  # every way to end must reach the parent
-        end.full = out_of_memory(error)
-        root.debug("traceback", exc_info=error)
-        end.error = None if end.full else _sendable(error)
-    allocated, reserved = gpu_peaks_mb()
-    end.peaks = (round(peak_rss_mb(), 1), round(allocated, 1), round(reserved, 1), 0.0)
-    pipe.send(("end", end))
-
-
-def _sendable(error: BaseException) -> BaseException:
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - what was pickled a moment ago
-    except Exception:  # whatever a class of somebody else's does when it is pickled
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+def _on_gpu(attempt: Attempt) -> str:
+    return f" and {attempt.gpu_reserved_mb:.0f} MiB of the GPU" if attempt.gpu_reserved_mb else ""

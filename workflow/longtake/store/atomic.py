@@ -6,10 +6,17 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_watchers: list[Callable[[Path], None]] = []
+
+
+def announce(watcher: Callable[[Path], None]) -> None:
+    """Let `watcher` know each temporary file as it is made, in this process: who may have to kill it, removes them."""
+    _watchers.append(watcher)
 
 
 @contextmanager
@@ -24,6 +31,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix)
     os.close(handle)
     temporary = Path(name)
+    for watcher in _watchers:
+        watcher(temporary)
     try:
         yield temporary
         # mkstemp makes files private; results belong to whoever may read the folder.
