@@ -33,6 +33,7 @@ rule annotate_window:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=LOCAL_GPUS,
+        approximate=int(settings.memory.allow_approximate),
     params:
         window=window_of,
         prompts=prompts_of,
@@ -68,6 +69,7 @@ rule annotate_window_backward:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=LOCAL_GPUS,
+        approximate=int(settings.memory.allow_approximate),
     params:
         window=window_of,
         prompts=prompts_of,

@@ -48,6 +48,7 @@ rule gradients_window:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=LOCAL_GPUS,
+        approximate=int(settings.memory.allow_approximate),
         chunk=settings.gradients.chunk_size,
         gradient_mb=round(1024 * settings.gradients.memory_gb),
     params:

@@ -91,6 +91,13 @@ class DeviceOptions:
 
 
 @dataclass(frozen=True)
+class MemoryOptions:
+    """Section `memory`."""
+
+    allow_approximate: bool
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting; units and meaning stand in the schema."""
 
@@ -109,6 +116,7 @@ class Config:
     statistics: StatisticsOptions
     export: ExportOptions
     device: DeviceOptions
+    memory: MemoryOptions
 
 
 def load_schema(path: Path = SCHEMA) -> dict[str, Any]:
