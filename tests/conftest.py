@@ -1,5 +1,6 @@
 """A small project of its own: a copy of the checkout, two short ponds, a file that is no video, short windows."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ANNOTATED = ("annotate", "detections")
 PROMPTS_HEADER = "video\tobject\tlabel\tframe\ttime_s\tx_min\ty_min\tx_max\ty_max\tuntil_s\n"
 
 
@@ -55,10 +57,17 @@ class Project:
                 self.command(*arguments), cwd=self.path, env=self.environment(), stdout=file, stderr=file
             )
 
-    def digests(self):
-        """Every table and state that annotate leaves, by its place."""
-        paths = [*self.out.glob("annotate/*/*"), *self.out.glob("detections/*")]
+    def digests(self, *folders):
+        """Every table and state that annotate leaves, or what lies in `folders` of the results, by its place."""
+        paths = [path for folder in folders or ANNOTATED for path in (self.out / folder).rglob("*") if path.is_file()]
         return {str(path.relative_to(self.out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+    def forget(self, *patterns):
+        """Remove results, as if their jobs had never run."""
+        found = [path for pattern in patterns for path in self.out.glob(pattern)]
+        assert found, patterns
+        for path in found:
+            path.unlink()
 
     def copy(self, to):
         shutil.copytree(self.path, to, symlinks=True)
@@ -94,10 +103,59 @@ def add_pond(project, video, seed, seconds, species):
             sheet.write(f"{video}\t{animal.id}\t{animal.species}\t{prompt.frame}\t\t{box}\t\n")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What takes longest and mostly waits comes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: ("tests/slurm" not in str(item.path), "tests/workflow" not in str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A worker takes whole files, whose fixtures are then made once; and all of tests/slurm, which is one cluster."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return "tests/slurm" if file.startswith("tests/slurm/") else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory):
+def once(tmp_path_factory):
+    """`once(name, make)` is a folder that `make(folder)` fills, by the first worker that asks and for all of them."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name, make):
+        folder, part = shared / name, shared / f"{name}.part"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def fresh(once):
     """The project before its first run."""
-    path = tmp_path_factory.mktemp("project") / "checkout"
+    return Project(once("fresh", lambda folder: make_project(folder / "checkout")) / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(fresh, once):
+    """The project after one whole run on this machine."""
+    return Project(once("finished", lambda folder: fresh.copy(folder / "checkout").run("all")) / "checkout")
+
+
+def make_project(path):
     path.mkdir()
     for name in ("Snakefile", "rules", "profiles", "envs", "config"):
         source = ROOT / name
@@ -119,4 +177,3 @@ def fresh(tmp_path_factory):
         "window_duration: 3\nwindow_overlap: 0.5\nframe_interval: 5\nvideo_scale_factor: 0.5\n"
         "device: {force_cpu: true}\ngradients: {permutations: 100}\nstatistics: {bootstrap_samples: 200}\n"
     )
-    return Project(path)

@@ -23,7 +23,7 @@ WINDOWS = {"pond-a": 3, "pond-b": 2}
 
 
 def test_after_the_plan_a_dry_run_shows_every_window(finished, tmp_path):
-    project = finished[0].copy(tmp_path / "checkout")
+    project = finished.copy(tmp_path / "checkout")
     for folder in ("annotate", "gradients", "detections", "statistics"):
         subprocess.run(["rm", "-r", str(project.out / folder)], check=True)
     jobs = project.jobs("all")
@@ -37,19 +37,17 @@ def test_before_the_plan_a_dry_run_shows_what_is_known(fresh):
 
 
 def test_a_bad_video_is_left_out_and_reported(finished):
-    project, _ = finished
-    rows = (project.out / "plan/videos.tsv").read_text().splitlines()
+    rows = (finished.out / "plan/videos.tsv").read_text().splitlines()
     (broken,) = [row for row in rows if row.startswith("broken\t")]
     assert "unreadable" in broken
-    assert json.loads((project.out / "probe/broken.json").read_text())["reason"]
-    assert not (project.out / "detections/broken.parquet").exists()
-    assert "broken" in (project.out / "report.html").read_text()
+    assert json.loads((finished.out / "probe/broken.json").read_text())["reason"]
+    assert not (finished.out / "detections/broken.parquet").exists()
+    assert "broken" in (finished.out / "report.html").read_text()
 
 
 def test_every_grid_frame_and_object_stands_once(finished):
-    project, _ = finished
     for video, frames in (("pond-a", 160), ("pond-b", 100)):
-        rows = read_table(project.out / f"detections/{video}.parquet", DETECTIONS).to_pylist()
+        rows = read_table(finished.out / f"detections/{video}.parquet", DETECTIONS).to_pylist()
         keys = [(row["frame"], row["object"]) for row in rows]
         assert len(keys) == len(set(keys))
         assert {row["frame"] for row in rows} <= set(range(0, frames, 5))
@@ -58,29 +56,27 @@ def test_every_grid_frame_and_object_stands_once(finished):
 
 
 def test_clips_have_a_status_and_a_target(finished):
-    project, _ = finished
-    clips = read_table(project.out / "gradients/pond-a.clips.parquet", CLIPS).to_pylist()
+    clips = read_table(finished.out / "gradients/pond-a.clips.parquet", CLIPS).to_pylist()
     assert clips
     assert {clip["status"] for clip in clips} <= {"ok", "approximate", "failed"}
     assert all(bool(clip["reason"]) == (clip["status"] != "ok") for clip in clips)
 
 
 def test_every_job_left_a_benchmark_and_a_record(finished):
-    project, _ = finished
     for rule, number in {"probe_video": 3, "annotate_window": 5, "gradients_window": 5, "merge_detections": 2}.items():
-        assert len(list((project.out / "benchmarks" / rule).glob("*.tsv"))) == number
-        records = [json.loads(path.read_text()) for path in (project.out / "logs" / rule).glob("*.json")]
+        assert len(list((finished.out / "benchmarks" / rule).glob("*.tsv"))) == number
+        records = [json.loads(path.read_text()) for path in (finished.out / "logs" / rule).glob("*.json")]
         assert len(records) == number
         assert all(record["status"] == "ok" and record["rss_mb"] > 10 for record in records)
 
 
 def test_a_second_run_has_nothing_to_do(finished):
-    assert not finished[0].jobs("all")
+    assert not finished.jobs("all")
 
 
 @pytest.mark.parametrize("target", ["plan", "annotate", "gradients", "species", "figures", "export", "all"])
 def test_targets(finished, target):
-    assert not finished[0].jobs(target)
+    assert not finished.jobs(target)
 
 
 def test_one_more_video_runs_its_own_jobs_only(project):
@@ -207,8 +203,8 @@ def test_a_killed_window_is_redone_alone_and_gives_the_same_bytes(fresh, finishe
 
     jobs = job_names(project.run("annotate"))
     assert jobs == {"annotate_window": 2, "merge_detections": 1, "annotate": 1}
-    assert digests(project) == digests(finished[0])
-    assert digests(project, "annotate/*/*") == digests(finished[0], "annotate/*/*")
+    assert digests(project) == digests(finished)
+    assert digests(project, "annotate/*/*") == digests(finished, "annotate/*/*")
 
 
 def job_names(text):
