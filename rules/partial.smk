@@ -80,9 +80,9 @@ use rule video_statistics as partial_video_statistics with:
     input:
         plan=wait_for_plan,
         detections=f"{OUT}/partial/detections/{{video}}.parquet",
-        clips=f"{OUT}/partial/gradients/{{video}}.clips.parquet",
-        curves=f"{OUT}/partial/gradients/{{video}}.curves.parquet",
-        perturbations=f"{OUT}/partial/gradients/{{video}}.perturbations.parquet",
+        clips=[f"{OUT}/partial/gradients/{{video}}.clips.parquet"],
+        curves=[f"{OUT}/partial/gradients/{{video}}.curves.parquet"],
+        perturbations=[f"{OUT}/partial/gradients/{{video}}.perturbations.parquet"],
     output:
         expand(
             f"{OUT}/partial/statistics/videos/{{{{video}}}}/{{table}}.{{kind}}",
