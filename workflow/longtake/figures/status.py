@@ -53,7 +53,7 @@ def status_grid(rows: Sequence[StatusRow], meaning: Mapping[str, str]) -> Figure
             box = Rectangle((at - 0.5, place - 0.42), 1.0, 0.84, facecolor=mark.color, edgecolor=mark.edge)
             box.set(linewidth=0.5, hatch=mark.hatch)
             axes.add_patch(box)
-    axes.set(xlim=(-0.5, widest - 0.5), ylim=(len(shown) - 0.5, -0.5), xlabel="Window")
+    axes.set(xlim=(-0.52, widest - 0.48), ylim=(len(shown) - 0.5, -0.5), xlabel="Window")
     axes.set_yticks(range(len(shown)), [f"{shorten(row.video, 26)}  {row.step}" for row in shown])
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", color=MUTED)
