@@ -13,6 +13,7 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/inputs.smk"
+include: "rules/requests.smk"
 include: "rules/demo.smk"
 include: "rules/probe.smk"
 include: "rules/plan.smk"

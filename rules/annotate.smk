@@ -30,9 +30,7 @@ rule annotate_window:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=LOCAL_GPUS,
+        **asked("annotate_window", chunk=settings.annotate.object_batch),
         approximate=int(settings.memory.allow_approximate),
     params:
         window=window_of,
@@ -66,9 +64,7 @@ rule annotate_window_backward:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=LOCAL_GPUS,
+        **asked("annotate_window_backward", chunk=settings.annotate.object_batch),
         approximate=int(settings.memory.allow_approximate),
     params:
         window=window_of,

@@ -37,8 +37,6 @@ OUT = settings.output_dir.rstrip("/")
 CHAIN = settings.annotate.continuity == "chain"
 STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors"
 BACKWARD_STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.backward.state.safetensors"
-# What a job of a model takes of this machine; profiles/slurm says what it takes of a cluster.
-LOCAL_GPUS = int(local_gpus() > 0 and not settings.device.force_cpu)
 # How the report tells to redo a unit; it adds the profile that the run's jobs ran under.
 COMMAND = " ".join(
     ["snakemake"]
@@ -52,14 +50,21 @@ wildcard_constraints:
 
 
 @cache
-def _windows_in(path, modified):
-    return read_windows(path)
+def cut():
+    """The windows of each readable video. Waits until videos are cut; windows reach rules as values, not as a file."""
+    return read_windows(checkpoints.windows.get().output.windows)
 
 
+@cache
 def planned():
-    """The windows of each readable video. Waits for the plan; windows reach rules as values, not as a file."""
-    path = checkpoints.plan.get().output.windows
-    return _windows_in(path, os.stat(path).st_mtime_ns)
+    """The same, and waits for the plan, too, so that jobs know what to ask for.
+
+    A dry run shows them with what they would ask for now, even where the plan is to be made anew.
+    """
+    windows = cut()
+    if not (workflow.dryrun and Path(REQUESTS).exists()):
+        checkpoints.plan.get()
+    return windows
 
 
 def window_of(wildcards):

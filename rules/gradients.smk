@@ -45,11 +45,8 @@ rule gradients_window:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=LOCAL_GPUS,
+        **asked("gradients_window", chunk=settings.gradients.chunk_size),
         approximate=int(settings.memory.allow_approximate),
-        chunk=settings.gradients.chunk_size,
         gradient_mb=round(1024 * settings.gradients.memory_gb),
     params:
         window=window_of,

@@ -26,21 +26,22 @@ def labels_of(video):
 
 def analysed():
     """Each video whose gradients are taken, and the species in it that were drawn; waits for the plan."""
-    return _drawn_of(tuple(planned()))
+    return planned() and drawn()
 
 
 # Every job of a video asks for it, and drawing looks at all videos.
 @cache
-def _drawn_of(readable):
+def drawn():
+    """The same, which the plan itself needs."""
     naming = {}
-    for video in readable:
+    for video in cut():
         for label in labels_of(video):
             naming.setdefault(label, []).append(video)
-    drawn = {}
+    found = {}
     for label, videos in naming.items():
         for video in pick(settings.seed, label, "videos of a species", videos, settings.gradients.max_videos):
-            drawn.setdefault(video, []).append(label)
-    return {video: sorted(labels) for video, labels in drawn.items()}
+            found.setdefault(video, []).append(label)
+    return {video: sorted(labels) for video, labels in found.items()}
 
 
 def about(wildcards):

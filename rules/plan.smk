@@ -1,7 +1,7 @@
-"""One table of all windows: after it, a dry run shows every job."""
+"""All windows, and what their jobs will ask for: after the plan, a dry run shows every job."""
 
 
-checkpoint plan:
+checkpoint windows:
     input:
         summaries=expand(f"{OUT}/probe/{{video}}.json", video=VIDEOS),
         indexes=expand(f"{OUT}/probe/{{video}}.index.parquet", video=VIDEOS),
@@ -9,9 +9,9 @@ checkpoint plan:
         windows=f"{OUT}/plan/windows.tsv",
         videos=f"{OUT}/plan/videos.tsv",
     log:
-        f"{OUT}/logs/plan/plan.log",
+        f"{OUT}/logs/windows/windows.log",
     benchmark:
-        f"{OUT}/benchmarks/plan/plan.tsv"
+        f"{OUT}/benchmarks/windows/windows.tsv"
     conda:
         "../envs/longtake.yaml"
     threads: 1
@@ -25,5 +25,34 @@ checkpoint plan:
         code=digest("longtake.plan"),
     message:
         "Cut every video into windows"
+    script:
+        "../workflow/scripts/windows.py"
+
+
+# Chunks, GPU classes, memory and time reach jobs as resources, so a new plan reruns none of them.
+checkpoint plan:
+    input:
+        windows=f"{OUT}/plan/windows.tsv",
+        forecasts=[],
+    output:
+        jobs=REQUESTS,
+    log:
+        f"{OUT}/logs/plan/plan.log",
+    benchmark:
+        f"{OUT}/benchmarks/plan/plan.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+    params:
+        steps=steps,
+        classes=[asdict(each) for each in CLASSES],
+        terms={"margin": settings.memory.margin, "gpu_limit_mb": round(1024 * settings.device.gpu_memory_gb) or None},
+        history=settings.memory.history,
+        frame_interval=settings.frame_interval,
+        code=digest("longtake.requests"),
+    message:
+        "Plan every job of a model: its way, its GPU, its memory, its time"
     script:
         "../workflow/scripts/plan.py"

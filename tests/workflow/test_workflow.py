@@ -33,7 +33,7 @@ def test_after_the_plan_a_dry_run_shows_every_window(finished, tmp_path):
 
 def test_before_the_plan_a_dry_run_shows_what_is_known(fresh):
     jobs = fresh.jobs("all")
-    assert (jobs["probe_video"], jobs["plan"]) == (3, 1)
+    assert (jobs["probe_video"], jobs["windows"]) == (3, 1)
 
 
 def test_a_bad_video_is_left_out_and_reported(finished):
@@ -146,7 +146,7 @@ def test_a_sheet_without_a_prompt_gives_objects_with_ids(project):
     [
         ("statistics/inference.py", {"species_statistics"}, {"annotate_window", "gradients_window", "probe_video"}),
         ("gradients/relation.py", {"gradients_window", "video_statistics"}, {"annotate_window", "probe_video"}),
-        ("annotate/session.py", {"annotate_window", "gradients_window"}, {"probe_video", "plan"}),
+        ("annotate/session.py", {"annotate_window", "gradients_window"}, {"probe_video", "windows"}),
     ],
 )
 def test_editing_a_module_reruns_what_depends_on_it(project, module, again, kept):

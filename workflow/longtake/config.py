@@ -88,6 +88,7 @@ class DeviceOptions:
     """Section `device`."""
 
     force_cpu: bool
+    gpu_memory_gb: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class MemoryOptions:
     """Section `memory`."""
 
     allow_approximate: bool
+    margin: float
+    history: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Config:
     statistics: StatisticsOptions
     export: ExportOptions
     device: DeviceOptions
+    cluster: str
     memory: MemoryOptions
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,32 @@ def _check_mask(prompt: Prompt, where: str) -> None:
         raise SheetError(
             f"{where}: the mask {shown!r} is neither COCO's compressed RLE counts nor the path of a PNG (name.png)."
         )
+
+
+def most_at_once(prompts: Iterable[Prompt], fps: float) -> int:
+    """Return how many objects are tracked at the same time, at most, by their first prompts and last `until_s`.
+
+    Frames become seconds by the mean rate `fps` of the video: enough to say what memory will be needed.
+    """
+    given: dict[str, list[tuple[float, float]]] = {}
+    for each in prompts:
+        start = each.time_s if each.time_s is not None else (each.frame or 0) / fps
+        end = math.inf if each.until_s is None else max(start, each.until_s)
+        given.setdefault(each.object, []).append((start, end))
+    # An object still counts on the frame of its end, so of one time starts come first.
+    steps = sorted(
+        step for spans in given.values() for span in _joined(spans) for step in ((span[0], -1), (span[1], 1))
+    )
+    return max((-total for total in accumulate(change for _, change in steps)), default=0)
+
+
+def _joined(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Join an object's spans that touch; it ends where the latest prompt says."""
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        begin = joined.pop()[0] if joined and joined[-1][1] >= start else start
+        joined.append((begin, end))
+    return joined
 
 
 def _rows(path: Path, schema_name: str) -> Iterable[dict[str, Any]]:

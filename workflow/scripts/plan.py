@@ -1,15 +1,18 @@
 from longtake.job import job
-from longtake.plan import plan
+from longtake.memory.choice import Terms
+from longtake.memory.classes import GpuClass
+from longtake.requests import Step, plan_jobs
 
 with job(snakemake) as it:
-    windows = plan(
-        it.input.summaries,
-        it.input.indexes,
-        duration=it.params.duration,
-        overlap=it.params.overlap,
-        frame_interval=it.params.frame_interval,
-        windows_out=it.output.windows,
-        videos_out=it.output.videos,
-        independent=it.params.independent,
+    it.record(
+        **plan_jobs(
+            it.input.windows,
+            it.input.forecasts,
+            steps={name: Step(**step) for name, step in it.params.steps.items()},
+            classes=[GpuClass(**each) for each in it.params.classes],
+            terms=Terms(**it.params.terms),
+            history={},
+            frame_interval=it.params.frame_interval,
+            out=it.output.jobs,
+        )
     )
-    it.record(windows=windows)

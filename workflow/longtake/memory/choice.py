@@ -1,0 +1,181 @@
+"""Which way of running a job, on which kind of GPU, with how much memory: the smallest that its forecast fits into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from longtake.memory.classes import GpuClass
+from longtake.memory.forecast import Forecast
+from longtake.memory.request import UNKNOWN_MB, UNKNOWN_MINUTES
+
+OVERHEAD_MB = 700
+"""Host MiB beside the process that computes: the one that watches it, and the Snakemake that started both."""
+MEASURED_MARGIN = 1.05
+"""Jobs of one key were alike to the byte in what they computed, and differed by this much in what they took."""
+START_MINUTES, SLOWER = 5, 3
+"""Minutes until a job computes, and how much slower than expected a node may be before its job is ended."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What earlier jobs of one key used at most.
+
+    Attributes
+    ----------
+    jobs : how many
+    host_mb : peak resident MiB of the process that computed
+    gpu_mb : peak MiB that PyTorch reserved of the GPU, the driver's context not included
+    seconds_per_frame : of the slowest; None where it is not known
+    """
+
+    jobs: int
+    host_mb: float
+    gpu_mb: float
+    seconds_per_frame: float | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is to be kept to.
+
+    Attributes
+    ----------
+    margin : factor on a forecast
+    gpu_limit_mb : MiB that the user allows of a GPU; None for all of it
+    host_limit_mb : MiB of this machine, where jobs run on it; None on a cluster, whose nodes nobody described
+    no_gpu : why no GPU may be used, where none may
+    """
+
+    margin: float
+    gpu_limit_mb: int | None = None
+    host_limit_mb: int | None = None
+    no_gpu: str = "there is no GPU"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one way of running takes, margin included, in MiB; and by what earlier jobs were measured, if any."""
+
+    forecast: Forecast
+    host_mb: int
+    gpu_mb: int
+    measured: Measured | None
+
+    @property
+    def measured_host_mb(self) -> int | None:
+        """MiB that the computing process took at most in earlier jobs."""
+        return None if self.measured is None else math.ceil(self.measured.host_mb)
+
+    @property
+    def measured_gpu_mb(self) -> int | None:
+        """MiB of the GPU that earlier jobs took at most, the driver's context included."""
+        return _measured_gpu(self.forecast, self.measured)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a job is to be run, on which class (None: on the CPU), and why, in words; `need` None without a forecast."""
+
+    need: Need | None
+    gpu_class: GpuClass | None
+    mem_mb: int
+    why: str
+
+
+def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> Need:
+    """Return what to ask for: what was measured of such jobs, a little more; else the forecast times `margin`."""
+    measured = history.get(forecast.key) if forecast.key else None
+    if measured is None:
+        return Need(forecast, math.ceil(forecast.host_mb * margin), math.ceil(forecast.gpu_mb * margin), None)
+    host, gpu = math.ceil(measured.host_mb * MEASURED_MARGIN), forecast.gpu_mb
+    if gpu:
+        gpu = math.ceil((_measured_gpu(forecast, measured) or 0) * MEASURED_MARGIN)
+    return Need(forecast, host, gpu, measured)
+
+
+def _measured_gpu(forecast: Forecast, measured: Measured | None) -> int | None:
+    if measured is None or not forecast.gpu:
+        return None
+    return math.ceil(measured.gpu_mb + forecast.gpu.get("context", 0) / 2**20)
+
+
+def choose(
+    forecasts: Sequence[Forecast], classes: Sequence[GpuClass], terms: Terms, history: Mapping[str, Measured]
+) -> Choice:
+    """Choose a way and a class for a job.
+
+    Parameters
+    ----------
+    forecasts
+        The ways that the job can be run, of each device the wanted one first and then what needs less and less.
+    classes
+        GPUs that may be asked for, smallest first.
+
+    Returns
+    -------
+    Choice
+        The wanted way on the smallest class that holds it; else the first way that any class holds; else the last way
+        on the largest class, where the job steps down by itself. On the CPU the first way that the machine holds.
+    """
+    device = "cuda" if classes else "cpu"
+    needs = [need(each, terms.margin, history) for each in forecasts if each.device == device]
+    if not needs:
+        return Choice(None, classes[-1] if classes else None, UNKNOWN_MB, "nobody could forecast it")
+    if not classes:
+        return _on_the_cpu(needs, terms)
+    for wanted in needs:
+        for each in classes:
+            room = usable_mb(each, terms)
+            if room is None or wanted.gpu_mb <= room:
+                return _chosen(wanted, each, _fits(wanted, needs[0], each, room, classes))
+    least, largest = needs[-1], classes[-1]
+    room = usable_mb(largest, terms)
+    why = f"no class holds {least.gpu_mb} MiB, {largest.name} has {room}: the job will step down the ladder"
+    return _chosen(least, largest, why)
+
+
+def usable_mb(gpu_class: GpuClass, terms: Terms) -> int | None:
+    """Return what a job may take of a class, in MiB; None where nobody knows."""
+    limits = [limit for limit in (gpu_class.usable_mb, terms.gpu_limit_mb) if limit is not None]
+    return min(limits, default=None)
+
+
+def minutes(choice: Choice, frames: int) -> int:
+    """Return how long a job of so many frames may take; what it asks for without a forecast, where nobody timed it."""
+    timed = None
+    if choice.need is not None:
+        measured = choice.need.measured
+        timed = measured.seconds_per_frame if measured is not None else None
+        timed = choice.need.forecast.seconds_per_frame if timed is None else timed
+    return UNKNOWN_MINUTES if timed is None else START_MINUTES + math.ceil(timed * frames * SLOWER / 60)
+
+
+def _on_the_cpu(needs: Sequence[Need], terms: Terms) -> Choice:
+    limit = terms.host_limit_mb
+    for wanted in needs:
+        if limit is None or _asked(wanted) <= limit:
+            smaller = "" if wanted is needs[0] else f"; {needs[0].forecast.way} needs {_asked(needs[0])} of {limit} MiB"
+            return _chosen(wanted, None, f"{terms.no_gpu}{smaller}")
+    least = needs[-1]
+    why = f"{terms.no_gpu}, and this machine has {limit} of {_asked(least)} MiB: the job will step down the ladder"
+    return _chosen(least, None, why)
+
+
+def _fits(wanted: Need, first: Need, chosen: GpuClass, room: int | None, classes: Sequence[GpuClass]) -> str:
+    if room is None:
+        return f"nobody said what memory {chosen.name} has"
+    smallest = "the smallest class that holds" if len(classes) > 1 else "holds"
+    why = f"{chosen.name}, {smallest} {wanted.gpu_mb} MiB ({room} usable)"
+    return why if wanted is first else f"{why}; {first.forecast.way} needs {first.gpu_mb}"
+
+
+def _chosen(wanted: Need, gpu_class: GpuClass | None, why: str) -> Choice:
+    if wanted.measured is not None:
+        why = f"{why}; as {wanted.measured.jobs} earlier jobs used"
+    return Choice(wanted, gpu_class, _asked(wanted), why)
+
+
+def _asked(wanted: Need) -> int:
+    return -(-(wanted.host_mb + OVERHEAD_MB) // 100) * 100

@@ -1,0 +1,167 @@
+"""What a job of a model asks for: the row of the plan that is its own, and the resources that this makes on each try.
+
+The plan's table, ``plan/jobs.tsv``, is read by the Snakefile in every job, so only the standard library is imported,
+and a row is taken apart only when its job asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from longtake.errors import SchemaError
+from longtake.memory.classes import GpuClass
+
+UNKNOWN_MB, UNKNOWN_MINUTES = 4000, 120
+"""What a job asks for where nobody could tell what it needs."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A row of the plan: how one job is to be run, and what it needs for that.
+
+    Attributes
+    ----------
+    rule, video, window : which job
+    frames : that it processes
+    objects : at most so many are tracked at the same time; None where that is no question
+    device : ``cpu`` or ``cuda``
+    gpu_class : name of a `GpuClass`; empty on the CPU
+    chunk, way : of the forecast, in numbers and in words; None and empty where there is no forecast
+    gpu_mb, host_mb : forecast peaks in MiB; None where nobody could tell
+    measured_gpu_mb, measured_host_mb : peaks of earlier jobs with the same key, in MiB; None where there was none
+    mem_mb, runtime : asked for on the first try, in MiB and minutes
+    key : of the forecast, by which its measured peaks are found
+    source : where the forecast is from
+    why : this class, chunk and memory, in words
+    """
+
+    rule: str
+    video: str
+    window: int
+    frames: int
+    objects: int | None
+    device: str
+    gpu_class: str
+    chunk: int | None
+    way: str
+    gpu_mb: int | None
+    host_mb: int | None
+    measured_gpu_mb: int | None
+    measured_host_mb: int | None
+    mem_mb: int
+    runtime: int
+    key: str
+    source: str
+    why: str
+
+
+COLUMNS = [field.name for field in fields(Request)]
+_NUMBERS = {field.name for field in fields(Request) if "int" in str(field.type)}
+_OPTIONAL = {field.name for field in fields(Request) if "None" in str(field.type)}
+
+
+class Requests:
+    """The rows of the plan by job; a row is parsed when it is asked for.
+
+    Memory: the text of the table.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the table; a missing one has no rows.
+
+        Raises
+        ------
+        SchemaError
+            It has other columns than `COLUMNS`.
+        """
+        self.path = Path(path)
+        self._lines: dict[tuple[str, ...], str] = {}
+        if not self.path.exists():
+            return
+        header, *lines = self.path.read_text(encoding="utf-8").splitlines() or [""]
+        if header.split("\t") != COLUMNS:
+            raise SchemaError(f"{self.path} is no plan of this version. Delete it: snakemake plan makes it anew.")
+        self._lines = {tuple(line.split("\t", 3)[:3]): line for line in lines}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def get(self, rule: str, video: str, window: int) -> Request | None:
+        """Return the row of a job; None where it has none.
+
+        Raises
+        ------
+        SchemaError
+            The row is none.
+        """
+        line = self._lines.get((rule, video, str(window)))
+        if line is None:
+            return None
+        cells = dict(zip(COLUMNS, line.split("\t"), strict=False))
+        try:
+            return Request(**{name: _parsed(name, cells[name]) for name in COLUMNS})
+        except (KeyError, ValueError) as error:
+            raise SchemaError(
+                f"{self.path}: the row of {rule}, {video}, window {window} is broken ({error}). Delete the file: "
+                "snakemake plan makes it anew."
+            ) from None
+
+
+def _parsed(name: str, cell: str) -> Any:
+    if name not in _NUMBERS:
+        return cell
+    return None if not cell and name in _OPTIONAL else int(cell)
+
+
+def resources(
+    request: Request | None, classes: Sequence[GpuClass], attempt: int, gpu_limit_mb: int | None = None
+) -> dict[str, int | str | None]:
+    """Return what a job asks for, in the names of Snakemake's resources; None for what it does not ask.
+
+    A later try asks for as many times the memory and time, for the next larger class, and starts as many rungs down the
+    ladder.
+
+    Parameters
+    ----------
+    request
+        The job's row of the plan; None where there is none, and the job asks for what it would without a forecast.
+    classes
+        Those that may be asked for, smallest first; none on the CPU.
+    attempt
+        From 1.
+    gpu_limit_mb
+        What the user allows of a GPU, handed on to the job.
+    """
+    chosen = _class(request, classes, attempt)
+    asked: dict[str, int | str | None] = {
+        "mem_mb": (request.mem_mb if request else UNKNOWN_MB) * attempt,
+        "runtime": (request.runtime if request else UNKNOWN_MINUTES) * attempt,
+        **(chosen.resources() if chosen else {}),
+        "gpu_class": chosen.name if chosen else None,
+        "gpu_limit_mb": gpu_limit_mb if chosen else None,
+        "rung": attempt - 1,
+    }
+    if request is not None:
+        named = {"gpu_mb": request.gpu_mb, "host_mb": request.host_mb, "chunk": request.chunk}
+        asked |= {**named, "forecast": request.key or None}
+    return asked
+
+
+def _class(request: Request | None, classes: Sequence[GpuClass], attempt: int) -> GpuClass | None:
+    if not classes or (request is not None and request.device == "cpu"):
+        return None
+    names = [each.name for each in classes]
+    # Without a forecast, and for a class that is no longer there, the one with most memory.
+    known = request is not None and request.gpu_class in names
+    first = names.index(request.gpu_class) if request is not None and known else len(names) - 1
+    return classes[min(first + attempt - 1, len(names) - 1)]
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return `rows` as text in columns, for a terminal."""
+    cells = [list(columns), *([str(row.get(name, "")) for name in columns] for row in rows)]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
