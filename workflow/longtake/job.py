@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import LongtakeError
-from longtake.memory.budget import MIB, Budget, gpu_budget, host_budget
+from longtake.memory.budget import MIB, Budget, hold_to_gpu_limit, host_budget
 from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 from longtake.memory.meter import Meter
 from longtake.store.atomic import write_json
@@ -30,6 +30,8 @@ from longtake.windows import Window
 log = logging.getLogger(__name__)
 progress_log = logging.getLogger("longtake.progress")
 PROGRESS_EVERY_S = 10.0
+# What the plan said of a job, kept in its record beside what was measured.
+ASKED = ("gpu_class", "gpu_mb", "gpu_limit_mb", "host_mb", "chunk", "forecast", "rung", "runtime")
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Job:
         if skipped:
             log.info("try %d of this job begins on the rung: %s", skipped + 1, rungs[0].name)
             self.record(first_rung=rungs[0].name)
-        work = partial(_with_gpu_budget, work)
+        work = partial(_with_gpu_budget, work, self.resources.get("gpu_limit_mb"))
         climb = climb_down(work, arguments, rungs, budget=self.budget, progress=self.progress, attempts=self.attempts)
         self.record(**climb.result, rung=climb.rung.name)
 
@@ -166,6 +168,7 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
         "reason": reason,
         "threads": it.threads,
         "requested_mem_mb": requested_mb,
+        "asked": {name: resources[name] for name in ASKED if name in resources},
         "budget_mb": budget.nbytes // MIB,
         "budget_by": budget.limits[0].source,
         "host": platform.node(),
@@ -183,9 +186,9 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
         raise SystemExit(1) from None
 
 
-def _with_gpu_budget(work: Callable[..., Mapping[str, Any]], **arguments: Any) -> dict[str, Any]:
-    """Do `work`, and tell what it may use of the GPU; asked where it is used, since asking takes some of it."""
-    budget = gpu_budget() if arguments.get("device") == "cuda" else None
+def _with_gpu_budget(work: Callable[..., Mapping[str, Any]], limit_mb: int | None, **arguments: Any) -> dict[str, Any]:
+    """Do `work` within `limit_mb` MiB of the GPU, or what it has, and tell that; asking takes some of it, too."""
+    budget = hold_to_gpu_limit(limit_mb) if arguments.get("device") == "cuda" else None
     told: dict[str, Any] = {}
     if budget is not None:
         log.info("%s", budget.describe())

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 GIB, MIB = 2**30, 2**20
+CONTEXT = 500 * MIB
+"""What the driver takes of a GPU for each process, kernels loaded: some 300 to 600 MiB by model and version."""
 # Kernels say "no limit" by a number near 2**63, rounded down to a page.
 _NO_LIMIT = 2**62
 
@@ -92,7 +94,28 @@ def host_budget(
     return Budget("host", _ordered(found))
 
 
-def gpu_budget(memory_gb: float | None = None, *, device: int = 0) -> Budget | None:
+def hold_to_gpu_limit(limit_mb: int | None, *, device: int = 0) -> Budget | None:
+    """Have PyTorch take no more than `limit_mb` MiB of a GPU (None: whatever is free), and return `gpu_budget`.
+
+    Beyond it PyTorch raises its own out-of-memory error, as on a GPU that has no more. The driver's part (`CONTEXT`)
+    counts towards the limit.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    if limit_mb is not None:
+        torch.cuda.init()
+        _, total = torch.cuda.mem_get_info(device)
+        torch.cuda.set_per_process_memory_fraction(gpu_fraction(limit_mb, total), device)
+    return gpu_budget(limit_mb, device=device)
+
+
+def gpu_fraction(limit_mb: int, total: int, context: int = CONTEXT) -> float:
+    """Return the share of a GPU of `total` bytes that PyTorch's allocator may take, for `limit_mb` MiB in all."""
+    return min(1.0, max(0, limit_mb * MIB - context) / total)
+
+
+def gpu_budget(limit_mb: int | None = None, *, device: int = 0) -> Budget | None:
     """Find what this process may use of a GPU's memory; None where PyTorch sees no GPU, or is not loaded.
 
     What other processes hold of it now is not counted as usable. Asking starts the driver's context (some hundred
@@ -103,7 +126,7 @@ def gpu_budget(memory_gb: float | None = None, *, device: int = 0) -> Budget | N
         return None
     free, total = torch.cuda.mem_get_info(device)
     mine = torch.cuda.memory_reserved(device)
-    found = [] if memory_gb is None else [Limit(int(memory_gb * GIB), "device.gpu_memory_gb")]
+    found = [] if limit_mb is None else [Limit(max(0, limit_mb * MIB - CONTEXT), "device.gpu_memory_gb")]
     found += [
         Limit(free + mine, f"free on {torch.cuda.get_device_name(device)}"),
         Limit(total, "all of it"),
