@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -32,6 +32,7 @@ from typing import Any
 import psutil
 
 from longtake.memory.budget import MIB, Limit
+from longtake.memory.ledger import Ledger, Terms
 from longtake.memory.meter import gpu_peaks_mb, peak_rss_mb
 from longtake.memory.watch import too_close
 from longtake.store.atomic import announce
@@ -55,13 +56,24 @@ _FACES = {
 class End:
     """How an attempt ended: `full` names who ran out of memory, or is empty.
 
-    `peaks`: MiB of resident memory and of the GPU's allocated and reserved, and seconds.
+    `peaks`: MiB of resident memory and of the GPU's allocated and reserved, and seconds. `ledger`: who held the memory
+    (`longtake.memory.ledger.Ledger.facts`); of a killed attempt as it last said.
     """
 
     result: Any = None
     error: BaseException | None = None
     full: str = ""
     peaks: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    ledger: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Where the child works, who watches it, and how its ledger is kept."""
+
+    scratch: Path
+    parent: int
+    terms: Terms
 
 
 def out_of_memory(error: BaseException) -> str:
@@ -82,6 +94,8 @@ def attempt(
     limits: Sequence[Limit] = (),
     progress: Progress = None,
     leave: Callable[[], None] = lambda: None,
+    *,
+    terms: Terms | None = None,
 ) -> End:
     """Call ``work(**arguments)`` in a child process, and with `progress` if that is given; what it returns must pickle.
 
@@ -93,10 +107,13 @@ def attempt(
         Called in this process with (done, total).
     leave
         Called often in this process; what it raises ends the child, in order if it can, and comes out here.
+    terms
+        How the child's memory is accounted for.
     """
     scratch = Path(tempfile.mkdtemp(prefix="longtake-"))
     try:
-        return _Child(work, arguments, scratch, progress).supervise(limits, leave)
+        setting = _Setting(scratch, os.getpid(), terms or Terms())
+        return _Child(work, arguments, setting, progress).supervise(limits, leave)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -135,7 +152,7 @@ class _Child:
     """The process, seen from its parent."""
 
     def __init__(
-        self, work: Callable[..., Any], arguments: Mapping[str, Any], scratch: Path, progress: Progress
+        self, work: Callable[..., Any], arguments: Mapping[str, Any], setting: _Setting, progress: Progress
     ) -> None:
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.progress = progress
@@ -145,12 +162,13 @@ class _Child:
         given = dict(arguments)
         if progress is not None:
             given["progress"] = None
-        target = (theirs, work, given, scratch, os.getpid())
+        target = (theirs, work, given, setting)
         self.process: BaseProcess = context.Process(target=_live, args=target, name="attempt", daemon=True)
         self.process.start()
         theirs.close()
         self.watched = psutil.Process(self.process.pid)
         self.rss = 0.0
+        self.ledger: dict[str, Any] = {}
 
     def supervise(self, limits: Sequence[Limit], leave: Callable[[], None]) -> End:
         """Take what the child tells until it ends, and end it when it comes too close to one of `limits`."""
@@ -177,6 +195,7 @@ class _Child:
                 path.unlink(missing_ok=True)
         end = end or self._ended(stopped)
         end.peaks = (max(self.rss, end.peaks[0]), *end.peaks[1:3], round(time.monotonic() - self.began, 3))
+        end.ledger = end.ledger or self.ledger
         return end
 
     def _ended(self, stopped: str) -> End:
@@ -201,6 +220,8 @@ class _Child:
             logging.getLogger(value.name).handle(value)
         elif kind == "progress" and self.progress is not None:
             self.progress(*value)
+        elif kind == "ledger":
+            self.ledger = value
         elif kind == "unfinished":
             self.unfinished.add(value)
         return value if kind == "end" else None
@@ -237,10 +258,10 @@ class _Forward(logging.Handler):
         self.tell("log", record)
 
 
-def _live(pipe: Connection, work: Callable[..., Any], arguments: dict[str, Any], scratch: Path, parent: int) -> None:
+def _live(pipe: Connection, work: Callable[..., Any], arguments: dict[str, Any], setting: _Setting) -> None:
     """Do the work: this is the child."""
-    _bind_to(parent)
-    tempfile.tempdir = str(scratch)
+    _bind_to(setting.parent)
+    tempfile.tempdir = str(setting.scratch)
     signal.signal(signal.SIGTERM, _leave_now)
     tell = _Teller(pipe)
     announce(lambda path: tell("unfinished", path))
@@ -249,14 +270,17 @@ def _live(pipe: Connection, work: Callable[..., Any], arguments: dict[str, Any],
     if "progress" in arguments:
         arguments["progress"] = lambda done, total: tell("progress", (done, total))
     end = End()
+    ledger = Ledger(setting.terms, lambda facts: tell("ledger", facts))
     try:
-        end.result = work(**arguments)
+        with ledger:
+            end.result = work(**arguments)
     except BaseException as error:  # every way to end must reach the parent
         end.full = out_of_memory(error)
         root.debug("traceback", exc_info=error)
         end.error = None if end.full else _sendable(error)
     allocated, reserved = gpu_peaks_mb()
     end.peaks = (round(peak_rss_mb(), 1), round(allocated, 1), round(reserved, 1), 0.0)
+    end.ledger = ledger.facts()
     tell("end", end)
 
 

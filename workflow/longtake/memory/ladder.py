@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
 
 from longtake.errors import OutOfMemory
-from longtake.memory.budget import Budget, Limit
+from longtake.memory.budget import Budget
 from longtake.memory.child import End, Progress, attempt, terminable
+from longtake.memory.ledger import Terms
+from longtake.memory.segments import AUTO, why_expandable
 from longtake.memory.watch import too_close
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,10 @@ class Rung:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: its rung, ``ok``, ``failed`` or ``out of memory`` and who said so, peaks in MiB, seconds."""
+    """One attempt: its rung, ``ok``, ``failed`` or ``out of memory`` and who said so, peaks in MiB, seconds.
+
+    `ledger` says who held the memory: `longtake.memory.ledger.Ledger.facts`.
+    """
 
     rung: str
     status: str
@@ -57,6 +62,7 @@ class Attempt:
     gpu_allocated_mb: float
     gpu_reserved_mb: float
     wall_s: float
+    ledger: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ def climb_down(
     attempts: list[Attempt],
     budget: Budget | None = None,
     progress: Progress = None,
+    terms: Terms | None = None,
+    expandable_segments: str = AUTO,
 ) -> Outcome:
     """Run `work` on the first rung whose memory suffices.
 
@@ -109,6 +117,10 @@ def climb_down(
         The child is ended shortly before it reaches one of its hard limits.
     progress
         Called in this process with (done, total).
+    terms
+        How the memory of the first attempt is accounted for; every later one gives what it frees back at once.
+    expandable_segments
+        Whether the GPU's allocator may use them: see `longtake.memory.segments.why_expandable`.
 
     Raises
     ------
@@ -123,14 +135,19 @@ def climb_down(
     if already := too_close(limits, psutil.Process()):
         raise OutOfMemory(f"Before it has begun, this job is {already}; ask for more memory (mem_mb).")
     with terminable() as leave:
+
+        def run(what: Callable[..., Any], given: Mapping[str, Any], progress: Progress = None) -> End:
+            kept = _next_terms(terms or Terms(), expandable_segments, attempts)
+            return attempt(what, given, limits, progress, leave, terms=kept)
+
         for rung in rungs:
             given = {**arguments, **rung.changes}
             if not rung.exact:
-                words = _measured(rung, given, limits, attempts, leave)
+                words = _measured(rung, given, attempts, run)
                 if words is None:
                     continue
                 given["approximate"] = f"{rung.name}, as no exact way fits into memory; {words}"
-            end = attempt(work, given, limits, progress, leave)
+            end = run(work, given, progress)
             if _noted(rung.name, end, attempts):
                 return Outcome(end.result, rung)
     tried = "; ".join(f"{it.rung}: {it.rss_mb:.0f} MiB{_on_gpu(it)}, {it.reason}" for it in attempts if it.reason)
@@ -141,12 +158,17 @@ def climb_down(
     )
 
 
-def _measured(
-    rung: Rung, given: Mapping[str, Any], limits: list[Limit], attempts: list[Attempt], leave: Callable[[], None]
-) -> str | None:
+def _next_terms(terms: Terms, expandable_segments: str, attempts: Sequence[Attempt]) -> Terms:
+    """Terms of the next attempt, after what the earlier ones have come to."""
+    full = any(it.status == OUT_OF_MEMORY for it in attempts)
+    why = why_expandable(expandable_segments, [it.ledger.get("gpu", {}) for it in attempts])
+    return replace(terms, frugal=terms.frugal or full, expandable=terms.expandable or why)
+
+
+def _measured(rung: Rung, given: Mapping[str, Any], attempts: list[Attempt], run: Callable[..., End]) -> str | None:
     """Have the error of a rung measured; None where that does not fit into memory either."""
     for measure in rung.errors:
-        end = attempt(measure, given, limits, leave=leave)
+        end = run(measure, given)
         if _noted(f"error of: {rung.name}", end, attempts):
             return str(end.result)
     return None
@@ -155,7 +177,7 @@ def _measured(
 def _noted(name: str, end: End, attempts: list[Attempt]) -> bool:
     """Add an attempt; tell whether it succeeded, and raise what was no matter of memory."""
     status = OUT_OF_MEMORY if end.full else ("ok" if end.error is None else "failed")
-    attempts.append(Attempt(name, status, end.full, *end.peaks))
+    attempts.append(Attempt(name, status, end.full, *end.peaks, end.ledger))
     if end.error is not None:
         raise end.error
     if end.full:
