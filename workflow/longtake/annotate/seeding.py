@@ -105,7 +105,7 @@ def seed(
     for each in tracked.values():
         if each.score_logit > 0:
             covered |= each.logits > 0
-    vision = _vision(tracker, pixels)
+    vision = look(tracker, pixels)
     found: dict[str, Prediction] = {}
     for number, mask in enumerate(_seeds(tracker, vision, covered, terms)):
         own = BoundedSession(tracker, session.num_frames)
@@ -160,7 +160,7 @@ def seed_objects(
     list of (image_size, image_size) bool
         From the largest on, ties from top to bottom; the same for the same frame.
     """
-    return list(_seeds(tracker, _vision(tracker, pixels), covered, terms))
+    return list(_seeds(tracker, look(tracker, pixels), covered, terms))
 
 
 def _seeds(tracker: Tracker, vision: dict[str, Any], covered: BoolMask, terms: Terms) -> Iterator[BoolMask]:
@@ -179,19 +179,19 @@ def _seeds(tracker: Tracker, vision: dict[str, Any], covered: BoolMask, terms: T
         log.warning("%d objects were found on one frame, the most that are taken; smaller ones may be left", terms.most)
     for answer in chosen:
         # Asked again, because at the decoder's full depth all answers would not fit into a bounded memory.
-        logits = _ask(tracker, vision, points[answer.point : answer.point + 1])[0][0, answer.mask]
+        logits = ask(tracker, vision, points[answer.point : answer.point + 1])[0][0, answer.mask]
         fine = functional.interpolate(logits[None, None], (side, side), mode="bilinear", align_corners=False)
         yield (fine[0, 0] > 0).cpu().numpy()
 
 
-def _vision(tracker: Tracker, pixels: torch.Tensor) -> dict[str, Any]:
+def look(tracker: Tracker, pixels: torch.Tensor) -> dict[str, Any]:
     """Encode a frame, in the form in which the library's sessions cache it."""
     with _inference(tracker):
         found = tracker.model.get_image_features(pixels[None].to(tracker.device), return_dict=True)
     return {"vision_feats": found.fpn_hidden_states, "vision_pos_embeds": found.fpn_position_encoding}
 
 
-def _ask(
+def ask(
     tracker: Tracker, vision: dict[str, Any], points: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Prompt the frame with each of P points alone, as the library does on an object's first frame.
@@ -235,7 +235,7 @@ def _good(
     tracker: Tracker, vision: dict[str, Any], points: torch.Tensor, first: int, terms: Terms
 ) -> Iterator[_Answer]:
     """Yield the answers to a batch of points that hold by themselves; `first` is the number of the first point."""
-    logits, predicted_iou, score_logit = _ask(tracker, vision, points)
+    logits, predicted_iou, score_logit = ask(tracker, vision, points)
     area, inner, outer = ((logits > cut).flatten(2).sum(2) for cut in (0.0, terms.offset, -terms.offset))
     pixels = logits.shape[-1] * logits.shape[-2]
     good = (

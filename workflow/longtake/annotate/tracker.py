@@ -60,6 +60,9 @@ class Tracker:
     Weights are float32 whatever the precision; ``bfloat16`` means autocast, as the published models are run.
 
     ``object_batch``: how many objects the model takes at a time; 1 is the library's own loop.
+    ``memory_batch``: how many objects' memories of a frame are made at a time; None for all, as the library does.
+    ``state_on_host``: sessions keep their memories of past frames in the host's memory, from where a step takes what it
+    reads, of one batch of objects after the other.
     ``max_conditioning_frames``: the setting where it is tighter than the model's own rule (its configuration holds
     the tighter of both), None where it changes nothing.
     """
@@ -71,6 +74,13 @@ class Tracker:
     precision: str
     object_batch: int = 1
     max_conditioning_frames: int | None = None
+    memory_batch: int | None = None
+    state_on_host: bool = False
+
+    @property
+    def state_device(self) -> torch.device:
+        """Where sessions keep the memories of past frames."""
+        return torch.device("cpu") if self.state_on_host else self.device
 
 
 def load_tracker(
@@ -80,6 +90,8 @@ def load_tracker(
     *,
     max_conditioning_frames: int | None = None,
     object_batch: int = 1,
+    memory_batch: int | None = None,
+    state_on_host: bool = False,
 ) -> Tracker:
     """Load a tracker from a local folder; nothing is fetched and nothing is unpickled.
 
@@ -97,6 +109,8 @@ def load_tracker(
         (``max_cond_frame_num``); the model's own number counts where it is smaller. None leaves the model as it is.
     object_batch
         How many objects the model takes at a time; 1 is the library's own loop.
+    memory_batch, state_on_host
+        As in `Tracker`: less memory, in more time.
 
     Raises
     ------
@@ -107,17 +121,68 @@ def load_tracker(
     root = Path(folder)
     if precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}; give one of {', '.join(PRECISIONS)}.")
-    for name, value in (("max_conditioning_frames", max_conditioning_frames), ("object_batch", object_batch)):
+    counts = {
+        "max_conditioning_frames": max_conditioning_frames,
+        "object_batch": object_batch,
+        "memory_batch": memory_batch,
+    }
+    for name, value in counts.items():
         if value is not None and value < 1:
             raise ModelError(f"{name} is {value}; give 1 or more.")
     disable_progress_bar()  # a bar of the library's own has no place in a job's log
     family, config = _config(root)
     bound = _bound(config, max_conditioning_frames)
-    files = [root / "config.json", *_weight_files(root)]
-    preprocessing, processor_file = _preprocessing(root, config, family)
-    files += [processor_file] if processor_file else []
+    preprocessing, _ = _preprocessing(root, config, family)
+    digest = tracker_digest(root)
     model = _model(root, config, family).eval().requires_grad_(False).to(device)
-    return Tracker(model, preprocessing, _digest(files), torch.device(device), precision, object_batch, bound)
+    return Tracker(
+        model,
+        preprocessing,
+        digest,
+        torch.device(device),
+        precision,
+        object_batch,
+        bound,
+        memory_batch,
+        state_on_host,
+    )
+
+
+def tracker_digest(folder: str | os.PathLike[str]) -> str:
+    """Return the digest of all files of a folder that a tracker is made of.
+
+    Raises
+    ------
+    ModelError
+        As `load_tracker`, where a file is missing or of another model type.
+    """
+    root = Path(folder)
+    family, config = _config(root)
+    _, processor_file = _preprocessing(root, config, family)
+    return _digest([root / "config.json", *_weight_files(root), *([processor_file] if processor_file else [])])
+
+
+def hollow_tracker(
+    folder: str | os.PathLike[str],
+    precision: str = "float32",
+    *,
+    max_conditioning_frames: int | None = None,
+    object_batch: int = 1,
+) -> Tracker:
+    """Build a tracker from config.json alone: its weights are on PyTorch's meta device and have shapes, no numbers.
+
+    Raises
+    ------
+    ModelError
+        As `load_tracker`, for config.json.
+    """
+    root = Path(folder)
+    family, config = _config(root)
+    bound = _bound(config, max_conditioning_frames)
+    preprocessing, _ = _preprocessing(root, config, family)
+    with _packages(root, family), torch.device("meta"):
+        model = getattr(transformers, f"{family.classes}Model")(config).eval().requires_grad_(False)
+    return Tracker(model, preprocessing, "", torch.device("meta"), precision, object_batch, bound)
 
 
 def _config(root: Path) -> tuple[_Family, PreTrainedConfig]:

@@ -1,0 +1,151 @@
+"""A tracker's steps with tensors that have shapes and no numbers: what they would take, at the cost of neither.
+
+The model is built from its config.json alone, and the real step (`longtake.annotate.session.step`) runs on it; so what
+is counted is what the job will make, in the order in which it will. A session's memory is full after as many frames as
+the model reads; they are not waited for, but copied from one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from longtake.annotate.geometry import ModelPrompt
+from longtake.annotate.seeding import TERMS, ask, look
+from longtake.annotate.session import CONDITIONING, FEATURES, POINTER, POSITIONS, TRACKED, BoundedSession, step
+from longtake.annotate.tracker import Tracker, hollow_tracker
+from longtake.bounded.live import LiveBytes
+from longtake.memory.heap import Event
+
+# The frame of the prompts, amid a long video, so that no encoding is of a beginning.
+_PROMPTED, _VIDEO = 1000, 100_000
+# With all memories full, the first frame finds a heap that has not seen such a frame yet.
+_STEADY_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What the model's part of a window job takes, in bytes.
+
+    Attributes
+    ----------
+    parameters : weights and buffers, each once
+    state : what the session keeps between frames
+    activations : the most tensors that are alive at a time beside parameters, state and the frame
+    frame : one frame as the model takes it
+    logits : the masks of one frame as they are handed to whoever draws them
+    events : every allocation in order, the state's included (`longtake.memory.heap`)
+    """
+
+    parameters: int
+    state: int
+    activations: int
+    frame: int
+    logits: int
+    events: list[Event]
+
+
+class _Session(BoundedSession):
+    """A bounded session whose encodings of positions are told apart by type: they have no numbers to be compared."""
+
+    def _constant(self, positions: torch.Tensor) -> torch.Tensor:
+        known = next((each for each in self.positions if each.dtype == positions.dtype), None)
+        if known is None:
+            known = positions.clone()
+            self.positions.append(known)
+        return known
+
+    def fill(self, tracked: range, prompted: range) -> None:
+        """Copy to these frames what each object has of one, as far as the session would still keep it."""
+        nearest = prompted if self._conditioning < 1 else prompted[len(prompted) - self._conditioning + 1 :]
+        with_memory = {*tracked[-self._memories :], *nearest}
+        for outputs in self.output_dict_per_obj.values():
+            for kind, frames in ((TRACKED, tracked), (CONDITIONING, prompted)):
+                (given,) = outputs[kind].values()
+                for frame in frames:
+                    outputs[kind][frame] = {POINTER: given[POINTER].clone()}
+                    if frame in with_memory:
+                        outputs[kind][frame] |= {FEATURES: given[FEATURES].clone(), POSITIONS: given[POSITIONS]}
+        self.prune(tracked[-1])
+
+    def live_bytes(self) -> int:
+        """As the session's own, of tensors without addresses."""
+        storages = {id(tensor.untyped_storage()): tensor.untyped_storage() for tensor in self.tensors()}
+        return sum(storage.nbytes() for storage in storages.values())
+
+
+def rehearse(
+    folder: str | os.PathLike[str],
+    objects: int,
+    *,
+    object_batch: int = 1,
+    precision: str = "float32",
+    max_conditioning_frames: int | None = None,
+    conditioning_frames: int = 1,
+    seeding: bool = False,
+) -> Rehearsed:
+    """Rehearse the steps of a window job, on the CPU, for the tracker in a folder.
+
+    Parameters
+    ----------
+    objects
+        How many are tracked at a time; at least 1.
+    conditioning_frames
+        On how many frames each object was prompted.
+    seeding
+        Whether a frame is searched for objects as well.
+
+    Raises
+    ------
+    ModelError
+        The folder holds no config.json of a tracker.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    hollow = hollow_tracker(
+        folder, precision, max_conditioning_frames=max_conditioning_frames, object_batch=object_batch
+    )
+    with mode, torch.inference_mode():
+        tracker = replace(hollow, model=hollow.model.to_empty(device="cpu"), device=torch.device("cpu"))
+        held = {id(each.untyped_storage()): each.untyped_storage().nbytes() for each in _held(tracker)}
+        side = tracker.preprocessing.image_size
+        pixels = torch.empty(3, side, side)
+        with LiveBytes(keep_events=True) as live:
+            session = _Session(tracker, _VIDEO)
+            logits = _track(tracker, session, pixels, objects, conditioning_frames)
+            if seeding:
+                ask(tracker, look(tracker, pixels), torch.empty(TERMS.points_per_batch, 2))
+        state = session.live_bytes()
+    return Rehearsed(
+        parameters=sum(held.values()),
+        state=state,
+        activations=max(0, live.peak - state),
+        frame=pixels.untyped_storage().nbytes(),
+        logits=logits,
+        events=live.events or [],
+    )
+
+
+def _held(tracker: Tracker) -> list[torch.Tensor]:
+    return [*tracker.model.parameters(), *tracker.model.buffers()]
+
+
+def _track(tracker: Tracker, session: _Session, pixels: torch.Tensor, objects: int, conditioning_frames: int) -> int:
+    """Prompt all objects, track them, fill their memories, and track on; the bytes of a frame's masks."""
+    corners = torch.empty(2, 2), torch.empty(2, dtype=torch.int32)
+    names = [f"object {number}" for number in range(objects)]
+    frame = _PROMPTED
+    session.go(False)
+    session.prompt({name: ModelPrompt(*corners) for name in names}, frame)
+    step(tracker, session, frame, pixels, names)
+    step(tracker, session, frame + 1, pixels, ())
+    memory = max(tracker.model.config.num_maskmem, tracker.model.config.max_object_pointers_in_encoder)
+    session.fill(range(frame + 2, frame + 1 + memory), range(frame - conditioning_frames + 1, frame))
+    nbytes = 0
+    for _ in range(_STEADY_FRAMES):
+        masks, _ = step(tracker, session, frame + 1 + memory, pixels, ())
+        nbytes = masks.untyped_storage().nbytes()
+        frame += 1
+    return nbytes
