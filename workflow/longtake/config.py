@@ -20,6 +20,7 @@ from longtake.errors import ConfigError, nearest
 
 SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
 _Record = TypeVar("_Record")
+_LARGEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def read_config(given: Mapping[str, Any], source: str = "config/config.yaml") ->
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: list(error.path))
     if errors:
         raise ConfigError(_explain(errors[0], schema, source))
+    _refuse_endless(filled, "", source)
     config = _build(Config, filled)
     if config.window_overlap >= config.window_duration:
         raise ConfigError(
@@ -181,6 +183,16 @@ def _fill(given: Any, schema: Mapping[str, Any], prefix: str, source: str) -> di
         else _parsed(given.get(key, part["default"]), part)
         for key, part in known.items()
     }
+
+
+def _refuse_endless(values: Any, name: str, source: str) -> None:
+    """Refuse numbers that JSON Schema lets pass and no computation means: NaN, infinity, and those beyond a float."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            _refuse_endless(value, f"{name}.{key}" if name else str(key), source)
+    elif isinstance(values, int | float) and not -_LARGEST <= values <= _LARGEST:
+        shown = repr(values) if len(repr(values)) < 40 else f"a number of {len(repr(values))} digits"
+        raise ConfigError(f"{source}: {name} is {shown}. Give a plain number, up to {_LARGEST:.0e}.")
 
 
 def _parsed(value: Any, part: Mapping[str, Any]) -> Any:

@@ -116,7 +116,7 @@ def _check_settings(options: GradientOptions, base: Path) -> None:
     except ValueError as error:
         raise ConfigError(f"gradients.model: {path} is not JSON ({error}). Copy the file again.") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in VIDEO_MODELS:
+    if not isinstance(kind, str) or kind not in VIDEO_MODELS:
         raise ConfigError(
             f"gradients.model: {path} has model_type {kind!r}, which is no video model known here."
             f"{nearest(str(kind), VIDEO_MODELS)} Known: {', '.join(sorted(VIDEO_MODELS))}; docs/models.md says how to "

@@ -21,6 +21,11 @@ from longtake.errors import SheetError, nearest
 
 # Ids of objects that nobody prompted: the window that found them, and a number in it.
 SEEDED = re.compile(r"auto-[0-9]{4,}-[0-9]{2,}")
+# What stands between a video's id and the ending of a file's name (results/README.md).
+OWN_ENDINGS = frozenset(
+    "agreement backward clips coco curves cvat forecast holes index jsonl mot mots objects perturbations prompts state "
+    "stationary truth ytvis".split()
+)
 # COCO's compressed counts: six bits a character from 0 to o, of which the upper half announces another.
 _RUNS = re.compile(r"(?:[P-o]{0,8}[0-O])+")
 
@@ -95,12 +100,13 @@ def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
     ------
     SheetError
         For an id that is no safe file name, an id given twice (also in other letter case, which is one file on
-        some disks), an address instead of a path, or a file that does not exist.
+        some disks), ids whose files would share names, an address instead of a path, or a file that does not exist.
     """
     videos = [Video(**row) for row in _rows(Path(path), "videos.schema.yaml")]
     if not videos:
         raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
     _unique(path, "video", ((video.row, video.video.lower()) for video in videos))
+    _refuse_shared_names(path, videos)
     for video in videos:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", video.path):
             raise SheetError(
@@ -112,6 +118,18 @@ def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
                 f"(looked in {Path.cwd()}). Correct the path, or remove the row."
             )
     return videos
+
+
+def _refuse_shared_names(path: str | Path, videos: Iterable[Video]) -> None:
+    """Refuse ids whose files would share names: detections/a.prompts.parquet could be of a, and of a.prompts."""
+    ids = {video.video.lower() for video in videos}
+    for video in videos:
+        stem, _, ending = video.video.lower().rpartition(".")
+        if ending in OWN_ENDINGS and stem in ids:
+            raise SheetError(
+                f"{path}, row {video.row}: files of video {video.video!r} would have the names of files of video "
+                f"{stem!r}. Write it with a dash: {video.video[: len(stem)]}-{video.video[len(stem) + 1 :]}."
+            )
 
 
 def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prompt]]:
@@ -267,6 +285,8 @@ def _rows(path: Path, schema_name: str) -> Iterable[dict[str, Any]]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SheetError(f"The sheet {path} does not exist (looked in {Path.cwd()}).") from None
+    except OSError as error:
+        raise SheetError(f"The sheet {path} cannot be read ({error.strerror}). Name a text file.") from None
     except UnicodeDecodeError as error:
         raise SheetError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8, tab separated.") from None
     lines = (line.split("\t") for line in text.splitlines())
@@ -317,7 +337,8 @@ def _converter(part: Mapping[str, Any]) -> Callable[[str], Any]:
     def number(cell: str) -> Any:
         if not cell:
             return None
-        value = kind(cell)
+        # Python reads 1_000 and digits of other scripts, which in a sheet are slips.
+        value = kind(cell) if cell.isascii() and "_" not in cell else math.nan
         if not math.isfinite(value) or value < minimum:
             raise ValueError(cell)
         return value
