@@ -53,13 +53,20 @@ def asked(rule, **otherwise):
 
         return value
 
-    return {name: one(name) for name in (*ASKED, *otherwise)}
+    return WATCH | {name: one(name) for name in (*ASKED, *otherwise)}
 
 
 # Only what a class asks for: a resource of a rule hides a profile's default, also where a job leaves it out.
 REQUESTED = {name for each in CLASSES for name, value in each.resources().items() if value is not None}
 ASKED = ["mem_mb", "runtime", *sorted(REQUESTED), "gpu_class", "gpu_mb", "gpu_limit_mb", "host_mb", "chunk"]
-ASKED += ["forecast", "rung"]
+ASKED += ["frames", "forecast", "rung"]
+
+
+# How a job of a model sees to its memory. A share is told in percent: Snakemake rounds resources.
+WATCH = {
+    "clean_up_percent": round(100 * settings.memory.clean_up_at),
+    "expandable_segments": settings.memory.expandable_segments,
+}
 
 
 def steps(wildcards):

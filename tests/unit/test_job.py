@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -13,7 +14,9 @@ import pytest
 from longtake import job as job_module
 from longtake.errors import SheetError
 from longtake.job import job
+from longtake.memory import ledger as ledger_module
 from longtake.memory.ladder import Rung
+from longtake.memory.ledger import holds, stage
 from longtake.memory.meter import Meter
 from longtake.windows import Window
 
@@ -181,3 +184,56 @@ def test_ways_that_are_not_exact_are_for_who_allows_them(snakemake, allowed):
         with pytest.raises(SystemExit), job(snakemake) as it:
             it.survive(rounded, lambda _: rungs)
         assert "memory.allow_approximate: true" in record_of(snakemake)["reason"]
+
+
+def held(size, progress):
+    with stage("track"), holds("state", size * 2**20):
+        return hungry(size, progress)
+
+
+def test_the_record_says_who_held_the_memory_and_how_far_off_the_forecast_was(snakemake):
+    snakemake.resources = {"mem_mb": 500, "host_mb": 400, "clean_up_percent": 50}
+    with job(snakemake, interval=0.5) as it:
+        it.survive(held, lambda _: [Rung("small", {"size": 50})])
+        assert it._terms().clean_up_at == 0.5
+    record = record_of(snakemake)
+    assert record["ledger"]["stages"]["track"]["host"]["state"] == 50
+    assert "ledger" not in record["attempts"][0]
+    forecast = record["forecast"]["host"]
+    assert (forecast["predicted_mb"], forecast["measured_mb"]) == (400, record["rss_mb"])
+    assert forecast["error"] == pytest.approx(400 / record["rss_mb"] - 1, abs=1e-3)
+    text = Path(snakemake.log[0]).read_text()
+    assert text.index("memory before: RSS") < text.index("memory after: RSS")
+
+
+def test_who_held_the_memory_of_a_failed_attempt_stays_with_it_and_the_forecast_has_no_error(snakemake):
+    snakemake.resources = {"host_mb": 400}
+    with job(snakemake) as it:
+        it.survive(held, lambda _: (Rung("large", {"size": 150}), Rung("small", {"size": 50})))
+    record = record_of(snakemake)
+    assert record["attempts"][0]["ledger"]["stages"]["track"]["host"]["state"] == 150
+    assert record["ledger"]["stages"]["track"]["host"]["state"] == 50
+    assert not record["attempts"][0]["ledger"]["frugal"]
+    assert record["ledger"]["frugal"]
+    assert record["forecast"]["host"]["error"] is None
+
+
+def split(progress, size):
+    # What the allocator of a GPU would have said; there is none here.
+    ledger_module._KEPT.get()._gpu = {"split_share": 0.3, "ooms": 1}
+    if size > 1:
+        raise MemoryError
+    return {"environment": os.environ.get("PYTORCH_ALLOC_CONF", "")}
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("auto", True), ("never", False), (None, True)])
+def test_after_a_fragmented_attempt_the_next_one_has_expandable_segments(snakemake, choice, expected, monkeypatch):
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    snakemake.resources = {} if choice is None else {"expandable_segments": choice}
+    with job(snakemake) as it:
+        it.survive(split, lambda _: (Rung("large", {"size": 2}), Rung("small", {"size": 1})))
+    record = record_of(snakemake)
+    assert ("expandable_segments:True" in record["facts"]["environment"]) == expected
+    assert ("30 % of the GPU memory" in record["ledger"]["expandable_segments"]) == expected
+    assert record["attempts"][0]["ledger"]["expandable_segments"] == ""
+    assert "PYTORCH_ALLOC_CONF" not in os.environ

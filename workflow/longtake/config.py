@@ -99,6 +99,8 @@ class MemoryOptions:
     allow_approximate: bool
     margin: float
     history: str
+    clean_up_at: float
+    expandable_segments: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from typing import Any
 from longtake.errors import LongtakeError
 from longtake.memory.budget import MIB, Budget, hold_to_gpu_limit, host_budget
 from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
-from longtake.memory.meter import Meter
+from longtake.memory.ledger import Terms
+from longtake.memory.meter import EVERY_S, Meter
+from longtake.memory.segments import AUTO
 from longtake.store.atomic import write_json
 from longtake.windows import Window
 
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 progress_log = logging.getLogger("longtake.progress")
 PROGRESS_EVERY_S = 10.0
 # What the plan said of a job, kept in its record beside what was measured.
-ASKED = ("gpu_class", "gpu_mb", "gpu_limit_mb", "host_mb", "chunk", "forecast", "rung", "runtime")
+ASKED = ("gpu_class", "gpu_mb", "gpu_limit_mb", "host_mb", "chunk", "frames", "forecast", "rung", "runtime")
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Job:
     threads: int
     name: str
     budget: Budget
+    meter: Meter
     resources: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
@@ -105,8 +108,25 @@ class Job:
             log.info("try %d of this job begins on the rung: %s", skipped + 1, rungs[0].name)
             self.record(first_rung=rungs[0].name)
         work = partial(_with_gpu_budget, work, self.resources.get("gpu_limit_mb"))
-        climb = climb_down(work, arguments, rungs, budget=self.budget, progress=self.progress, attempts=self.attempts)
+        self.meter.quiet = True
+        climb = climb_down(
+            work,
+            arguments,
+            rungs,
+            budget=self.budget,
+            progress=self.progress,
+            attempts=self.attempts,
+            terms=self._terms(),
+            expandable_segments=self.resources.get("expandable_segments", AUTO),
+        )
+        self.meter.quiet = False
         self.record(**climb.result, rung=climb.rung.name)
+
+    def _terms(self) -> Terms:
+        """How an attempt's memory is accounted for: by resource ``clean_up_percent``, where there is one."""
+        terms = Terms(self.meter.interval, self.budget.nbytes)
+        percent = self.resources.get("clean_up_percent")
+        return terms if percent is None else replace(terms, clean_up_at=percent / 100)
 
     def progress(self, done: int, total: int) -> None:
         """Report that `done` of `total` units are finished; a line at most every ten seconds."""
@@ -122,7 +142,7 @@ class Job:
 
 
 @contextmanager
-def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
+def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
     """Run the body of a script as one job.
 
     Parameters
@@ -145,13 +165,13 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
     resources = dict(snakemake.resources.items())
     requested_mb = resources.get("mem_mb")
     budget = host_budget(requested_mb)
-    it = Job(
-        snakemake.input, snakemake.output, snakemake.params, wildcards, int(snakemake.threads), name, budget, resources
-    )
+    meter = Meter(interval, budget.nbytes)
+    files = (snakemake.input, snakemake.output, snakemake.params)
+    it = Job(*files, wildcards, int(snakemake.threads), name, budget, meter, resources)
     failure: BaseException | None = None
     log.info("%s on %s, process %d", name, platform.node(), os.getpid())
     log.info("%s", budget.describe())
-    with Meter(interval, budget.nbytes) as meter:
+    with meter:
         try:
             _refuse_other_longtake(Path(snakemake.scriptdir))
             yield it
@@ -173,8 +193,8 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
         "budget_by": budget.limits[0].source,
         "host": platform.node(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        **meter.peaks(),
-        "attempts": [asdict(attempt) for attempt in it.attempts],
+        **(peaks := meter.peaks()),
+        **_accounted(it, peaks, alone=failure is None and len(it.attempts) < 2),
         "facts": it.facts,
     }
     write_json(path.with_suffix(".json"), _plain(facts))
@@ -184,6 +204,25 @@ def job(snakemake: Any, interval: float = 30.0) -> Iterator[Job]:
     _close_log(handlers)
     if failure is not None:
         raise SystemExit(1) from None
+
+
+def _accounted(it: Job, peaks: Mapping[str, float], *, alone: bool) -> dict[str, Any]:
+    """How each attempt went, who held the memory in the last one, and what the plan had said of it.
+
+    `forecast` has for ``host`` and ``gpu`` what was predicted and measured (MiB), and by what share the prediction was
+    too high (or, negative, too low): only of a job that ran as the plan had it, `alone`, without a step down.
+    """
+    attempts = [asdict(attempt) for attempt in it.attempts]
+    ledger = attempts[-1].pop("ledger") if attempts else {}
+    context = ledger.get("gpu", {}).get("context", 0.0)
+    measured = {"host": peaks["rss_mb"], "gpu": peaks["gpu_allocated_mb"] and peaks["gpu_allocated_mb"] + context}
+    forecast = {}
+    for kind, used in measured.items():
+        predicted = it.resources.get(f"{kind}_mb")
+        if predicted and used:
+            error = round(predicted / used - 1, 4) if alone else None
+            forecast[kind] = {"predicted_mb": predicted, "measured_mb": round(used, 1), "error": error}
+    return {"ledger": ledger, "forecast": forecast, "attempts": attempts}
 
 
 def _with_gpu_budget(work: Callable[..., Mapping[str, Any]], limit_mb: int | None, **arguments: Any) -> dict[str, Any]:
