@@ -17,6 +17,7 @@ from longtake import figures
 from longtake.figures import style
 from longtake.figures.models import model_comparison
 from longtake.statistics import species as statistics
+from longtake.statistics.gather import collect, collect_curves
 from longtake.statistics.judgement import judge
 
 LONG = ("Oncorhynchus tshawytscha (Chinook salmon, juvenile)", "Salvelinus × hybrid", "C$a$rp & <b>")
@@ -139,8 +140,9 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
                 for t in range(31)
             ]
         videos.append(row)
-    summary = statistics.summarise(videos, seed=1, level=0.95, resamples=200)
-    return videos, summary, statistics.curve_bands(curves, seed=1, level=0.95, resamples=200)
+    options: dict[str, Any] = {"seed": 1, "level": 0.95, "resamples": 200}
+    summary = statistics.summarise(collect(videos), **options)
+    return videos, summary, statistics.curve_bands(collect_curves(curves), **options)
 
 
 @pytest.mark.parametrize(("names", "n_videos", "gradients"), [(("carp", "perch"), 4, True), (LONG, 1, False)])

@@ -3,7 +3,7 @@
 Every function takes one value per video (the unit) and nothing finer: frames of a video, objects in it and
 clips of it are not independent, so they are averaged before they come here. Draws come from a generator
 that the caller keys by seed, species and measure, so a table is the same whatever was computed before it.
-Memory is bounded by ``BLOCK`` resamples of the videos at a time.
+Memory is bounded by ``HELD`` numbers at a time, whatever the number of videos, and a few per video.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ MINIMUM_VIDEOS = 3
 RESAMPLES = 10_000
 EXACT_LIMIT = 20_000
 BLOCK = 1_000
+HELD = 200_000
 
 Values = NDArray[np.float64]
 
@@ -125,11 +127,20 @@ def bootstrap_band(
 def _resampled_means(data: Values, generator: np.random.Generator, resamples: int) -> Iterator[Values]:
     """Yield (block, n_points) means of videos drawn with replacement, ``BLOCK`` resamples at a time."""
     n = data.shape[0]
-    for start in range(0, resamples, BLOCK):
-        rows = generator.integers(0, n, size=(min(BLOCK, resamples - start), n))
-        counts = np.zeros((rows.shape[0], n))
-        np.add.at(counts, (np.arange(rows.shape[0])[:, None], rows), 1.0)
-        yield counts @ data / n
+    most = held_rows(n)
+    for start in range(0, resamples, most):
+        rows = generator.integers(0, n, size=(min(most, resamples - start), n))
+        rows += n * np.arange(len(rows))[:, None]
+        counts = np.bincount(rows.ravel(), minlength=rows.size).reshape(rows.shape)
+        yield counts.astype(np.float64) @ data / n
+
+
+def held_rows(n: int) -> int:
+    """How many rows of `n` numbers are held at a time: `BLOCK`, and less where that is more than `HELD` numbers.
+
+    Draws come one after the other, so that a result does not depend on it.
+    """
+    return min(BLOCK, max(8, HELD // max(1, n)))
 
 
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
@@ -162,7 +173,10 @@ def hedges_g(a: Values, b: Values) -> float | None:
 
 def cliffs_delta(a: Values, b: Values) -> float:
     """P(a > b) - P(a < b) over all pairs of videos (Cliff 1993), between -1 and 1."""
-    return float(np.sign(a[:, None] - b[None, :]).mean())
+    # How many of b are less than each of a, and not more: a table of all pairs would have n_a times n_b entries.
+    ranked = np.sort(b)
+    less, not_more = (int(np.searchsorted(ranked, a, side).sum()) for side in ("left", "right"))
+    return (less + not_more - a.size * b.size) / (a.size * b.size)
 
 
 def compare(a: Mapping[str, float], b: Mapping[str, float], generator: np.random.Generator) -> Comparison:
@@ -206,29 +220,50 @@ def _permutation_p(
     # Rearrangements that tie with the observed one must count as ties despite rounding.
     threshold = observed - 1e-12 * max(1.0, float(np.abs(np.concatenate([a, b])).max()))
     total = 2**n_paired * math.comb(pool.size, n_single)
-
-    def extreme(swap: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> bool:
-        sum_a = np.where(swap, pairs_b, pairs_a).sum() + pool[chosen].sum()
-        sum_b = np.where(swap, pairs_a, pairs_b).sum() + pool[~chosen].sum()
-        return bool(abs(sum_a / a.size - sum_b / b.size) >= threshold)
-
-    if total <= EXACT_LIMIT:
-        hits = sum(extreme(s, c) for s, c in _rearrangements(n_paired, pool.size, n_single))
-        return hits / total, f"exact permutation, {total} rearrangements"
+    exact = total <= EXACT_LIMIT
     hits = 0
-    for _ in range(RESAMPLES):
-        chosen = np.zeros(pool.size, dtype=bool)
-        chosen[generator.permutation(pool.size)[:n_single]] = True
-        hits += extreme(generator.random(n_paired) < 0.5, chosen)
+    for swaps, chosen in _rearrangements(n_paired, pool.size, n_single, None if exact else generator):
+        swapped_a, swapped_b = (np.where(swaps, x, y).sum(axis=1) for x, y in ((pairs_b, pairs_a), (pairs_a, pairs_b)))
+        sums_a, sums_b = swapped_a + _sums(pool, chosen), swapped_b + _sums(pool, ~chosen)
+        hits += int(np.count_nonzero(np.abs(sums_a / a.size - sums_b / b.size) >= threshold))
+    if exact:
+        return hits / total, f"exact permutation, {total} rearrangements"
     return (hits + 1) / (RESAMPLES + 1), f"permutation, {RESAMPLES} draws"
 
 
-def _rearrangements(n_paired: int, n_pool: int, n_chosen: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def _sums(pool: Values, chosen: NDArray[np.bool_]) -> Values:
+    """Sum of the chosen values of each row, each row with as many."""
+    _, places = np.nonzero(chosen)
+    sums: Values = pool[places].reshape(len(chosen), -1).sum(axis=1)
+    return sums
+
+
+def _rearrangements(
+    n_paired: int, n_pool: int, n_chosen: int, generator: np.random.Generator | None
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield blocks of (pairs swapped, singles chosen), each (rows, n) bool: all there are, or `RESAMPLES` draws."""
+    if generator is None:
+        rows = _all_rearrangements(n_paired, n_pool, n_chosen)
+    else:
+        rows = (_draw(n_paired, n_pool, n_chosen, generator) for _ in range(RESAMPLES))
+    while block := list(itertools.islice(rows, held_rows(n_paired + n_pool))):
+        swaps, picked = (np.array(part) for part in zip(*block, strict=True))
+        yield swaps.reshape(len(block), n_paired).astype(bool), picked.reshape(len(block), n_pool)
+
+
+def _all_rearrangements(n_paired: int, n_pool: int, n_chosen: int) -> Iterator[tuple[Any, Any]]:
     for swap in itertools.product((False, True), repeat=n_paired):
         for picked in itertools.combinations(range(n_pool), n_chosen):
             chosen = np.zeros(n_pool, dtype=bool)
             chosen[list(picked)] = True
-            yield np.array(swap, dtype=bool), chosen
+            yield swap, chosen
+
+
+def _draw(n_paired: int, n_pool: int, n_chosen: int, generator: np.random.Generator) -> tuple[Any, Any]:
+    chosen = np.zeros(n_pool, dtype=bool)
+    if n_pool:
+        chosen[generator.permutation(n_pool)[:n_chosen]] = True
+    return generator.random(n_paired) < 0.5, chosen
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

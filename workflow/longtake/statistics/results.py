@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from longtake.statistics.gather import OfSpecies
 from longtake.statistics.tables import MEASURES
-from longtake.store.atomic import write_json
+from longtake.store.atomic import atomic_path
 
 FORMAT = "longtake temporal analysis 2"
 _NUMBERS = ("mean", "low", "high", "sd", "n_videos", "method", "status", "reason")
@@ -16,7 +20,8 @@ _NUMBERS = ("mean", "low", "high", "sd", "n_videos", "method", "status", "reason
 def write_results(
     path: Path,
     *,
-    rows: Sequence[Mapping[str, Any]],
+    found: Mapping[str, OfSpecies],
+    rows: Iterable[Mapping[str, Any]],
     species: Sequence[Mapping[str, Any]],
     verdicts: Sequence[Mapping[str, Any]],
     comparisons: Sequence[Mapping[str, Any]],
@@ -25,37 +30,43 @@ def write_results(
     resamples: int,
 ) -> None:
     """Write the statistics as JSON: species -> measures and curves, pairs of species -> tests, videos ->
-    values."""
+    values. `rows` of ``VIDEO_SPECIES``, sorted by video, are written as they come; one video is held."""
     document = {
         "format": FORMAT,
         "unit": "video",
         "seed": seed,
         "resamples": resamples,
         "measures": {m.name: {"unit": m.unit, "description": m.words} for m in MEASURES},
-        "species": {name: _species(name, rows, species, verdicts, curves) for name in _names(rows)},
+        "species": {name: _species(name, mine, species, verdicts, curves) for name, mine in found.items()},
         "comparisons": [dict(row) for row in comparisons],
         "multiplicity": "Holm over all comparisons that were decided",
-        "videos": _videos(rows),
     }
-    write_json(path, document)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        # "videos" sorts behind all other keys, so it can follow them.
+        file.write(_json(document).removesuffix("\n}") + ',\n  "videos": {')
+        between = ""
+        for video, mine in groupby(rows, key=itemgetter("video")):
+            entry = _json({video: {row["species"]: _without(row, "video", "species") for row in mine}})
+            file.write(between + entry.removeprefix("{").removesuffix("\n}").replace("\n", "\n  "))
+            between = ","
+        file.write("\n  }\n}\n" if between else "}\n}\n")
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return sorted({row["species"] for row in rows})
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def _species(
     name: str,
-    rows: Sequence[Mapping[str, Any]],
+    mine: OfSpecies,
     summary: Sequence[Mapping[str, Any]],
     verdicts: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    mine = [row for row in rows if row["species"] == name]
-    found: dict[str, Any] = {"n_videos": len(mine), "measures": {}, "dependency": {}, "uses": {}, "curves": {}}
-    found["verdict"] = next((_without_species(row) for row in verdicts if row["species"] == name), None)
+    found: dict[str, Any] = {"n_videos": len(mine.videos), "measures": {}, "dependency": {}, "uses": {}, "curves": {}}
+    found["verdict"] = next((_without(row, "species") for row in verdicts if row["species"] == name), None)
     for unit, prefix in (("windows", "n"), ("clips", "clips")):
-        found[unit] = {s: sum(row[f"{prefix}_{s}"] for row in mine) for s in ("ok", "approximate", "failed")}
+        found[unit] = {s: mine.counted[f"{prefix}_{s}"] for s in ("ok", "approximate", "failed")}
     for row in summary:
         if row["species"] == name:
             kind, _, rest = row["measure"].partition(": ")
@@ -70,13 +81,5 @@ def _species(
     return found
 
 
-def _without_species(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "species"}
-
-
-def _videos(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    videos: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        values = {key: value for key, value in row.items() if key not in ("video", "species")}
-        videos.setdefault(row["video"], {})[row["species"]] = values
-    return videos
+def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from longtake.statistics import inference, tables
+from longtake.statistics.gather import Curves, OfSpecies, collect, collect_curves, in_order, rows_of, scan_videos
 from longtake.statistics.judgement import judge
 from longtake.statistics.results import write_results
-from longtake.store.tables import read_table
+from longtake.store.tables import scan_batches
 from longtake.streams import stream
 from longtake.verdicts import CLASSES, DECIDED
 
@@ -38,8 +39,10 @@ def species_statistics(
     not a measured zero, since prompts decide what is looked for.
 
     Writes ``videos`` (one row per video and species), ``objects``, ``species``, ``verdicts``, ``comparisons``
-    and ``curves`` to the folder `out`, each as Parquet and CSV, and `results`, the same numbers as JSON. Memory
-    follows the number of videos and species.
+    and ``curves`` to the folder `out`, each as Parquet and CSV, and `results`, the same numbers as JSON.
+
+    Memory: the tables of one video, 8 bytes per video, species and measure, 28 per video, species and offset of a
+    curve, and `inference.HELD` numbers for tests and intervals.
 
     Parameters
     ----------
@@ -50,69 +53,63 @@ def species_statistics(
     resamples
         Bootstrap resamples.
     """
-    rows = _gather(videos, "species", tables.VIDEO_SPECIES, ("video", "species"))
-    curves = _gather(videos, "curves", tables.VIDEO_CURVES, ("video", "species", "offset"))
-    summary = summarise(rows, seed=seed, level=level, resamples=resamples)
+    folders = in_order(videos)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, source, schema in (("videos", "species", tables.VIDEO_SPECIES), ("objects", "objects", tables.OBJECTS)):
+        key = ("species",) if source == "species" else ("species", "object")
+        tables.write_tables(out / f"{name}.parquet", scan_videos(folders, source, schema, key), schema)
+    found = collect(_written(out))
+    summary = summarise(found, seed=seed, level=level, resamples=resamples)
     verdicts = judge(summary)
-    comparisons = compare_species(rows, seed=seed)
-    bands = curve_bands(curves, seed=seed, level=level, resamples=resamples)
-    objects = _gather(videos, "objects", tables.OBJECTS, ("video", "species", "object"))
-    tables.write_rows(out / "videos.parquet", rows, tables.VIDEO_SPECIES)
-    tables.write_rows(out / "objects.parquet", objects, tables.OBJECTS)
+    comparisons = compare_species(found, seed=seed)
+    shapes = collect_curves(rows_of(scan_videos(folders, "curves", tables.VIDEO_CURVES, ("species", "offset"))))
+    bands = curve_bands(shapes, seed=seed, level=level, resamples=resamples)
     tables.write_rows(out / "species.parquet", summary, tables.SPECIES)
     tables.write_rows(out / "verdicts.parquet", verdicts, tables.VERDICTS)
     tables.write_rows(out / "comparisons.parquet", comparisons, tables.COMPARISONS)
     tables.write_rows(out / "curves.parquet", bands, tables.SPECIES_CURVES)
     write_results(
-        results, rows=rows, species=summary, verdicts=verdicts, comparisons=comparisons, curves=bands, seed=seed,
-        resamples=resamples,
+        results, found=found, rows=_written(out), species=summary, verdicts=verdicts, comparisons=comparisons,
+        curves=bands, seed=seed, resamples=resamples,
     )  # fmt: skip
-    logger.info("%d species over %d videos", len({row["species"] for row in rows}), len(videos))
+    logger.info("%d species over %d videos", len(found), len(videos))
 
 
-def _gather(videos: Sequence[Path], name: str, schema: Any, key: tuple[str, ...]) -> list[Row]:
-    rows = [row for folder in videos for row in read_table(folder / f"{name}.parquet", schema).to_pylist()]
-    return sorted(rows, key=lambda row: tuple(row[column] for column in key))
+def _written(out: Path) -> Iterator[Row]:
+    """The rows of ``videos``, read again a few at a time: seventy columns make dictionaries large."""
+    return rows_of(scan_batches(out / "videos.parquet", tables.VIDEO_SPECIES, rows=256))
 
 
-def _by_species(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    ordered = sorted(rows, key=lambda row: (row["species"], row["video"]))
-    return {name: list(group) for name, group in itertools.groupby(ordered, key=lambda row: row["species"])}
-
-
-def summarise(rows: Sequence[Row], *, seed: int, level: float, resamples: int) -> list[Row]:
+def summarise(found: Mapping[str, OfSpecies], *, seed: int, level: float, resamples: int) -> list[Row]:
     """Mean over videos, interval and unit counts for every species and measure: rows of ``SPECIES``.
 
     Dependency classes are shares of videos with Wilson's interval, everything else has a percentile
     bootstrap.
     """
     summary: list[Row] = []
-    for species, mine in _by_species(rows).items():
+    for species, mine in found.items():
         for measure in tables.MEASURES:
             draws = stream(seed, species, f"bootstrap of {measure.name}")
-            values = list(_values(mine, measure.name).values())
+            values = list(mine.of(measure.name).values())
             interval = inference.bootstrap_mean(values, draws, level=level, resamples=resamples)
             method = f"percentile bootstrap over videos, {resamples} resamples"
-            summary.append(_summary_row(measure, interval, method, level, mine))
+            summary.append(_summary_row(measure, interval, method, level, (species, mine)))
         for column, classes in (("dependency", CLASSES), ("uses", DECIDED)):
-            said = [row[column] for row in mine if row[column] in classes]
+            said = mine.said[column]
             for name in classes:
-                share = inference.wilson(said.count(name), len(said), level=level)
+                share = inference.wilson(said[name], sum(said[each] for each in classes), level=level)
                 measure = tables.Measure(f"{column}: {name}", "share of videos", name, "gradients")
-                summary.append(_summary_row(measure, share, "Wilson score interval", level, mine))
+                summary.append(_summary_row(measure, share, "Wilson score interval", level, (species, mine)))
     return summary
 
 
-def _values(rows: Sequence[Row], measure: str) -> dict[str, float]:
-    return {row["video"]: row[measure] for row in rows if row[measure] is not None}
-
-
 def _summary_row(
-    measure: tables.Measure, interval: inference.Interval, method: str, level: float, rows: Sequence[Row]
+    measure: tables.Measure, interval: inference.Interval, method: str, level: float, of: tuple[str, OfSpecies]
 ) -> Row:
+    species, mine = of
     prefix = "clips" if measure.family == "gradients" else "n"
     return {
-        "species": rows[0]["species"],
+        "species": species,
         "measure": measure.name,
         "unit": measure.unit,
         "family": measure.family,
@@ -125,38 +122,37 @@ def _summary_row(
         "method": method if interval.status == "ok" else "none",
         "status": interval.status,
         "reason": interval.reason,
-        **{f"n_{status}": sum(row[f"{prefix}_{status}"] for row in rows) for status in ("ok", "approximate", "failed")},
+        **{f"n_{status}": mine.counted[f"{prefix}_{status}"] for status in ("ok", "approximate", "failed")},
     }
 
 
-def compare_species(rows: Sequence[Row], *, seed: int) -> list[Row]:
+def compare_species(found: Mapping[str, OfSpecies], *, seed: int) -> list[Row]:
     """Test every pair of species on every tested measure: rows of ``COMPARISONS``, Holm over the whole table."""
-    found: list[Row] = []
+    tests: list[Row] = []
     for measure in (measure for measure in tables.MEASURES if measure.tested):
-        for (name_a, rows_a), (name_b, rows_b) in itertools.combinations(_by_species(rows).items(), 2):
-            a, b = _values(rows_a, measure.name), _values(rows_b, measure.name)
+        for (name_a, of_a), (name_b, of_b) in itertools.combinations(found.items(), 2):
+            a, b = of_a.of(measure.name), of_b.of(measure.name)
             if not a and not b:
                 continue
             draws = stream(seed, f"{name_a} | {name_b}", f"permutation of {measure.name}")
             result = asdict(inference.compare(a, b, draws))
-            found.append({"measure": measure.name, "species_a": name_a, "species_b": name_b, **result})
-    for row, p in zip(found, inference.holm([row["p"] for row in found]), strict=True):
+            tests.append({"measure": measure.name, "species_a": name_a, "species_b": name_b, **result})
+    for row, p in zip(tests, inference.holm([row["p"] for row in tests]), strict=True):
         row["p_holm"] = p
-    return found
+    return tests
 
 
-def curve_bands(rows: Sequence[Row], *, seed: int, level: float, resamples: int) -> list[Row]:
+def curve_bands(found: Mapping[str, Curves], *, seed: int, level: float, resamples: int) -> list[Row]:
     """Mean curve of a species over videos, with its band: rows of ``SPECIES_CURVES``.
 
     Videos that lack an offset (clips of another length) or a value are left out of that species' curve.
     """
     bands: list[Row] = []
-    for species, mine in _by_species(rows).items():
+    for species, mine in found.items():
         for measure in ("importance", "motion"):
             first = 0 if measure == "importance" else 1  # motion is a step between frames: none at offset 0
-            offsets = sorted({row["offset"] for row in mine if row["offset"] >= first})
-            matrix, n = _matrix(mine, measure, offsets)
-            if not n:
+            offsets, matrix = mine.whole(measure, first)
+            if not len(matrix):
                 continue
             draws = stream(seed, species, f"band of {measure}")
             mean, low, high = inference.bootstrap_band(matrix, draws, level=level, resamples=resamples)
@@ -168,18 +164,8 @@ def curve_bands(rows: Sequence[Row], *, seed: int, level: float, resamples: int)
                     "mean": float(mean[i]),
                     "low": None if np.isnan(low[i]) else float(low[i]),
                     "high": None if np.isnan(high[i]) else float(high[i]),
-                    "n_videos": n,
+                    "n_videos": len(matrix),
                 }
                 for i, offset in enumerate(offsets)
             ]
     return bands
-
-
-def _matrix(rows: Sequence[Row], measure: str, offsets: Sequence[int]) -> tuple[inference.Values, int]:
-    """Curves of the videos that have every offset, as (n_videos, n_offsets)."""
-    videos: dict[str, dict[int, float]] = {}
-    for row in rows:
-        if row[measure] is not None:
-            videos.setdefault(row["video"], {})[row["offset"]] = row[measure]
-    full = [curve for _, curve in sorted(videos.items()) if all(offset in curve for offset in offsets)]
-    return np.array([[curve[offset] for offset in offsets] for curve in full], dtype=np.float64), len(full)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,9 +236,42 @@ MODELS = _schema(
 share of clips for which both name the same class."""
 
 
+_GROUP_ROWS = 4096
+# A table of one row holds some 500 bytes for each of its columns.
+_SMALL_TABLES = 32
+
+
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
     """Write `rows` as Parquet at `path` and as CSV beside it, the same rows in the same order."""
-    table = pa.Table.from_pylist(list(rows), schema=schema)
-    write_table(path, table, schema)
-    with atomic_path(path.with_suffix(".csv")) as temporary:
-        pa_csv.write_csv(table, temporary)
+    write_tables(path, [pa.Table.from_pylist(list(rows), schema=schema)], schema)
+
+
+def write_tables(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write `parts` one after the other as Parquet at `path` and as CSV beside it.
+
+    Memory: `_GROUP_ROWS` rows, or one part.
+    """
+    csv = path.with_suffix(".csv")
+    plain = schema.remove_metadata()
+    with atomic_path(csv) as temporary, pa_csv.CSVWriter(temporary, plain) as writer:
+
+        def copied() -> Iterator[pa.Table]:
+            for group in _groups(parts):
+                writer.write_table(group.replace_schema_metadata(None).cast(plain))
+                yield group
+
+        write_table(path, copied(), schema)
+
+
+def _groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Gather small tables, so that a row group is not smaller than it must be."""
+    held: list[pa.Table] = []
+    for part in parts:
+        held.append(part)
+        if len(held) == _SMALL_TABLES:
+            held = [pa.concat_tables(held).combine_chunks()]
+        if sum(table.num_rows for table in held) >= _GROUP_ROWS:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
