@@ -1,11 +1,11 @@
-from longtake.annotate.window import annotate_window, ladder
+from longtake.annotate import ways, window
 from longtake.job import job
 from longtake.sheets import Prompt
 
 with job(snakemake) as it:
     it.survive(
-        annotate_window,
-        ladder,
+        window.annotate_window,
+        ways.ladder,
         video_path=it.input.video,
         index_path=it.input.index,
         window=it.window,

@@ -13,7 +13,7 @@ from longtake import masks
 from longtake.annotate.geometry import model_frame
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.session import ModelPrompt, Prediction
-from longtake.annotate.window import annotate_window, ladder
+from longtake.annotate.window import annotate_window
 from longtake.errors import SheetError, StateError
 from longtake.media import read_frames
 from longtake.store.schemas import DETECTIONS
@@ -301,9 +301,3 @@ def test_tainted_frames_are_marked(video, prompts, model_dir, tmp_path, monkeypa
     assert {row["status"] for row in rows if row["frame"] >= 20} == {"tainted"}
     assert records[0]["status"] == "approximate"
     assert records[0]["reason"] == "10 frames lie behind a decoding error"
-
-
-def test_the_ladder_of_a_window_takes_objects_one_by_one_before_it_leaves_the_gpu():
-    assert [rung.name for rung in ladder({"device": "cpu"})] == ["as asked"]
-    found = ladder({"device": "cuda", "object_batch": 8})
-    assert [dict(rung.changes) for rung in found] == [{}, {"object_batch": 1}, {"device": "cpu"}]

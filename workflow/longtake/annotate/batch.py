@@ -77,11 +77,18 @@ class _FewRows(TorchFunctionMode):
 
 
 def advance(
-    model: Any, session: Sam2VideoInferenceSession, frame: int, size: int, *, reverse: bool = False
+    model: Any,
+    session: Sam2VideoInferenceSession,
+    frame: int,
+    size: int,
+    *,
+    reverse: bool = False,
+    memory_batch: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Advance every object of a session by one frame, at most `size` objects at a time, and store what they leave.
 
-    Memory: the frame's features, the memories that `size` objects read, and every object's mask and new memory.
+    Memory: the frame's features, the memories that `size` objects read, every object's mask and new memory, and what it
+    takes to make the memories of `memory_batch` objects: some tens of MiB each at 1024 pixels.
 
     Parameters
     ----------
@@ -89,6 +96,8 @@ def advance(
         A frame of the session on which no object has been yet.
     reverse
         Memories are those of later frames.
+    memory_batch
+        How many objects' memories are made at a time; None for all, as the library does. Rounding may depend on it.
 
     Returns
     -------
@@ -111,7 +120,7 @@ def advance(
         with nullcontext() if fused.is_cuda else _FewRows():
             drawn |= dict(zip(places, _decode(model, features, fused), strict=True))
     everyone = [drawn[place] for place in range(len(session.obj_ids))]
-    for place, (memory, positions) in enumerate(_encode(model, features, everyone, bool(prompted))):
+    for place, (memory, positions) in enumerate(_encode(model, features, everyone, bool(prompted), memory_batch)):
         kind = "cond_frame_outputs" if place in prompted else "non_cond_frame_outputs"
         session.output_dict_per_obj[place][kind][frame] = {
             "object_pointer": drawn[place].pointer,
@@ -179,13 +188,16 @@ def _draw_prompted(model: Any, session: Sam2VideoInferenceSession, place: int, f
 
 
 def _encode(
-    model: Any, features: _Features, drawn: Sequence[_Drawn], any_prompted: bool
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Make the memory of each object, features and positions."""
+    model: Any, features: _Features, drawn: Sequence[_Drawn], any_prompted: bool, size: int | None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Make the memory of each object, features and positions, of `size` at a time."""
     if _resamples(model):
-        return [each.memory or _encode_together(model, features, [each], False)[0] for each in drawn]
-    # The library binarises the masks of all objects of a frame where one of them is prompted.
-    return _encode_together(model, features, drawn, any_prompted)
+        yield from (each.memory or _encode_together(model, features, [each], False)[0] for each in drawn)
+        return
+    size = size or len(drawn)
+    for start in range(0, len(drawn), size):
+        # The library binarises the masks of all objects of a frame where one of them is prompted.
+        yield from _encode_together(model, features, drawn[start : start + size], any_prompted)
 
 
 def _encode_together(

@@ -43,6 +43,7 @@ def save_state(
     history: str,
     next_frame: int,
     reverse: bool = False,
+    approximate: str = "",
 ) -> int:
     """Write the session's state after its last frame, atomically; the same state gives the same bytes.
 
@@ -56,6 +57,8 @@ def save_state(
         The grid frame with which the next window begins.
     reverse
         Time runs backward.
+    approximate
+        Why the session is not what `identity` says, in words that every window after will repeat; empty where it is.
 
     Returns
     -------
@@ -69,7 +72,10 @@ def save_state(
     """
     session.go(reverse)
     objects, tensors = _pack(session)
-    header = {
+    if approximate:
+        # Half precision leaves half of it in half precision, which a session in float32 does not expect.
+        tensors = {name: each if name.endswith(FEATURES) else each.float() for name, each in tensors.items()}
+    header: dict[str, Any] = {
         "schema": SCHEMA,
         "version": VERSION,
         "identity": dict(identity),
@@ -79,6 +85,7 @@ def save_state(
         "num_frames": session.num_frames,
         "objects": objects,
     }
+    header |= {"approximate": approximate} if approximate else {}
     header["checksum"] = _checksum(header, tensors)
     contents = save(tensors, metadata={_ENTRY: json.dumps(header, sort_keys=True, ensure_ascii=False)})
     with atomic_path(path) as temporary:
@@ -138,6 +145,7 @@ def load_state(
         )
     session = BoundedSession(tracker, int(header["num_frames"]))
     session.go(reverse)
+    session.approximate = header.get("approximate", "")
     count = sum(name.startswith(f"{POSITIONS}/") for name in tensors)
     session.positions = [tensors[f"{POSITIONS}/{number}"].to(tracker.device) for number in range(count)]
     for entry in header["objects"]:
@@ -146,7 +154,7 @@ def load_state(
             for frame, number in entry["frames"][kind]:
                 output = {POINTER: tensors[_key(place, kind, frame, POINTER)].to(tracker.device)}
                 if number is not None:
-                    features = tensors[_key(place, kind, frame, FEATURES)].to(tracker.device)
+                    features = tensors[_key(place, kind, frame, FEATURES)].to(tracker.state_device)
                     output |= {FEATURES: features, POSITIONS: session.positions[number]}
                 session.output_dict_per_obj[place][kind][frame] = output
     return session

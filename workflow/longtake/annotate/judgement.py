@@ -20,6 +20,11 @@ from longtake.store.tables import scan_batches, write_table
 Location = str | os.PathLike[str]
 Row = dict[str, Any]
 LOST_BELOW = 0.5
+# What the status of a detection says of the prompt that acts on it.
+_REASONS = {
+    "tainted": "its frame lies behind a decoding error",
+    "approximate": "its window was not computed as asked, or goes on from one that was not",
+}
 # Detections in memory at a time; about half a kilobyte each.
 _BATCH_ROWS = 8192
 
@@ -113,12 +118,11 @@ def _failed(placed: Placed) -> Row:
 
 
 def _drawn(placed: Placed, row: Row, lost_below: float) -> Row:
-    tainted = row["status"] != "ok"
     visible, iou, honoured = row["visible"], _iou(placed, row), _points_honoured(placed.prompt, row)
     lost = not visible or (iou is not None and iou < lost_below) or (honoured is not None and honoured < 1)
     return {
-        "status": "approximate" if tainted else "ok",
-        "reason": "its frame lies behind a decoding error" if tainted else "",
+        "status": "ok" if row["status"] == "ok" else "approximate",
+        "reason": _REASONS.get(row["status"], ""),
         "visible": visible,
         "score": row["score"],
         "iou": iou,

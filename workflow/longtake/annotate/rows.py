@@ -28,8 +28,13 @@ class Tracked:
     predictions: Mapping[str, Prediction]
 
 
-def detection_rows(tracked: Tracked, *, video: str, window: int, direction: str, width: int, height: int) -> list[Row]:
-    """Draw every object of a frame in source pixels; `width` and `height` are the source's."""
+def detection_rows(
+    tracked: Tracked, *, video: str, window: int, direction: str, width: int, height: int, status: str = "ok"
+) -> list[Row]:
+    """Draw every object of a frame in source pixels; `width` and `height` are the source's.
+
+    `status` is that of every row whose frame is not tainted.
+    """
     same = {
         "video": video,
         "frame": tracked.frame,
@@ -37,7 +42,7 @@ def detection_rows(tracked: Tracked, *, video: str, window: int, direction: str,
         "height": height,
         "width": width,
         "window": window,
-        "status": "tainted" if tracked.tainted else "ok",
+        "status": "tainted" if tracked.tainted else status,
         "direction": direction,
     }
     return [

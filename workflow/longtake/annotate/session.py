@@ -59,6 +59,8 @@ class BoundedSession(Sam2VideoInferenceSession):
             dtype=torch.float32,
         )
         self._num_frames = num_frames
+        # The library's own setting moves each frame's features there and back, too.
+        self.state_device = tracker.state_device
         config = tracker.model.config
         self._memories = config.num_maskmem - 1
         self._pointers = config.max_object_pointers_in_encoder - 1
@@ -68,6 +70,8 @@ class BoundedSession(Sam2VideoInferenceSession):
         self.positions: list[torch.Tensor] = []
         # Whether time runs backward; unknown before the first frame.
         self.reverse: bool | None = None
+        # Why a window before was not computed as it was asked for; what goes on from it is as far off.
+        self.approximate = ""
         # Objects of which `tracker.max_conditioning_frames` hid prompted frames that the model alone would have read.
         self.shortened: dict[str, None] = {}
 
@@ -142,7 +146,10 @@ class BoundedSession(Sam2VideoInferenceSession):
     def _kept(self, output: dict[str, torch.Tensor], with_memory: bool) -> dict[str, torch.Tensor]:
         kept = {POINTER: _own(output[POINTER])}
         if with_memory:
-            kept |= {FEATURES: _own(output[FEATURES]), POSITIONS: self._constant(output[POSITIONS])}
+            kept |= {
+                FEATURES: _own(output[FEATURES].to(self.state_device)),
+                POSITIONS: self._constant(output[POSITIONS]),
+            }
         return kept
 
     def _constant(self, positions: torch.Tensor) -> torch.Tensor:
@@ -238,8 +245,9 @@ def _advance(tracker: Tracker, session: BoundedSession, frame: int, reverse: boo
     model = tracker.model
     masked = any(inputs for inputs in session.mask_inputs_per_obj.values())
     # EdgeTAM's own loop does not take a mask beside other objects: its score has another shape there.
-    if tracker.object_batch > 1 or (masked and model.config.model_type == "edgetam_video"):
-        return advance(model, session, frame, tracker.object_batch, reverse=reverse)
+    if tracker.object_batch > 1 or tracker.memory_batch or (masked and model.config.model_type == "edgetam_video"):
+        size, memory_batch = tracker.object_batch, tracker.memory_batch
+        return advance(model, session, frame, size, reverse=reverse, memory_batch=memory_batch)
     output = model(session, frame_idx=frame, reverse=reverse)
     return output.pred_masks, output.object_score_logits.flatten()
 

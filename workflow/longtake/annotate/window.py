@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,6 @@ from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.errors import StateError
 from longtake.media import Frame, VideoIndex, load_index
-from longtake.memory.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.sheets import SEEDED, Prompt
 from longtake.windows import Window
 
@@ -63,6 +61,8 @@ class _Job:
     schedule: Schedule
     seeding: Terms | None
     species: str
+    precision: str
+    approximate: str
     tally: _Tally
 
     @property
@@ -97,6 +97,9 @@ def annotate_window(
     precision: str = "float32",
     max_conditioning_frames: int | None = None,
     object_batch: int = 1,
+    memory_batch: int | None = None,
+    state_on_host: bool = False,
+    approximate: str = "",
     progress: Progress = None,
 ) -> Row:
     """Track every object through a window; where windows are a chain, as the uncut video's session would.
@@ -133,8 +136,11 @@ def annotate_window(
         What such an object's mask must be at least (`longtake.annotate.seeding.Terms`).
     precision
         ``float32``, or ``bfloat16`` for autocast.
-    max_conditioning_frames, object_batch
+    max_conditioning_frames, object_batch, memory_batch, state_on_host
         As in `longtake.annotate.tracker.load_tracker`.
+    approximate
+        Why the window is to be computed in bfloat16, whatever `precision` says, and how far off that is. Such a window
+        is approximate, and so is every window that goes on from its state.
     progress
         Called with (frames done, frames to do) after each frame.
 
@@ -151,7 +157,13 @@ def annotate_window(
     """
     index = load_index(index_path, video_path)
     tracker = load_tracker(
-        model_dir, device, precision, max_conditioning_frames=max_conditioning_frames, object_batch=object_batch
+        model_dir,
+        device,
+        "bfloat16" if approximate else precision,
+        max_conditioning_frames=max_conditioning_frames,
+        object_batch=object_batch,
+        memory_batch=memory_batch,
+        state_on_host=state_on_host,
     )
     frames = window.covered(frame_interval) if continuity == OVERLAP else window.frames(frame_interval)
     grid = range(frames.start // frame_interval, frames.start // frame_interval + len(frames))
@@ -173,22 +185,20 @@ def annotate_window(
         and (dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP)))
         else None,
         species=species or "unlabelled",
+        precision=precision,
+        approximate=approximate,
         tally=_Tally(),
     )
     warn(job.schedule.placed, job.grid)
     session = _begin(job, state_in)
+    if approximate and not session.approximate:
+        session.approximate = f"window {window.window} ({approximate})"
     watch = Stopwatch()
     write_in_time(detections_out, _drawn(job, session, watch, progress), _metadata(job), backward=job.backward)
     spent = watch.facts()
     session.end(job.schedule.ended(session.obj_ids, job.order.stop))
     state_bytes = _hand_over(job, session, state_out) if state_out is not None else 0
     return _record(job, session, state_bytes) | spent
-
-
-def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
-    """Give the ways to run `annotate_window` with these arguments, the later the less memory: objects one by one."""
-    one_by_one = [Rung("one object at a time", {"object_batch": 1})] if arguments.get("object_batch", 1) > 1 else []
-    return [AS_ASKED, *one_by_one, *on_the_cpu(arguments)]
 
 
 def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
@@ -215,7 +225,13 @@ def _hand_over(job: _Job, session: BoundedSession, state_out: Location) -> int:
     following = job.order.stop
     history = job.schedule.digest(following)
     return save_state(
-        state_out, session, identity=_identity(job), history=history, next_frame=following, reverse=job.backward
+        state_out,
+        session,
+        identity=_identity(job),
+        history=history,
+        next_frame=following,
+        reverse=job.backward,
+        approximate=session.approximate,
     )
 
 
@@ -229,7 +245,7 @@ def _identity(job: _Job) -> dict[str, str]:
     return {
         "video": job.index.digest,
         "model": job.tracker.digest,
-        "precision": job.tracker.precision,
+        "precision": job.precision,
         "max_conditioning_frames": str(job.tracker.max_conditioning_frames),
         "frame_interval": str(job.frame_interval),
         "decoded size (video_scale_factor)": f"{width} x {height}",
@@ -249,6 +265,7 @@ def _drawn(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progr
         direction=job.direction,
         width=job.index.width,
         height=job.index.height,
+        status="approximate" if session.approximate else "ok",
     )
     tally = job.tally
     for seen, rows in behind(lambda seen: (seen, draw(seen)), _tracked(job, session, watch, progress)):
@@ -330,7 +347,10 @@ def _record(job: _Job, session: BoundedSession, state_bytes: int) -> Row:
         for each in job.schedule.placed
         if each.reason and each.grid_frame in job.grid
     ]
-    reasons = [f"{tally.tainted} frames lie behind a decoding error"] if tally.tainted else []
+    reasons = [job.approximate] if job.approximate else []
+    if session.approximate and not job.approximate:
+        reasons.append(f"it goes on from {session.approximate}")
+    reasons += [f"{tally.tainted} frames lie behind a decoding error"] if tally.tainted else []
     if session.shortened:
         reasons.append(
             f"of more prompted frames only max_conditioning_frames = {job.tracker.max_conditioning_frames} are read "
