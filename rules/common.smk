@@ -1,6 +1,7 @@
 """Settings, sheets and the few functions that rules ask for their files."""
 
 import os
+import shlex
 import sys
 from dataclasses import asdict, replace
 from functools import cache, partial
@@ -25,7 +26,9 @@ BASE = Path(workflow.basedir)
 
 try:
     settings = read_config(config)
-    VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=settings.demo)}
+    # A job looks for its own video only: one that has vanished by then does not take the jobs of all others with it.
+    anywhere = settings.demo or not workflow.is_main_process
+    VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=anywhere)}
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
     TRACKER = model_files(settings.annotate.model, BASE, "annotate.model")
     CLASSIFIER = video_model_files(settings.gradients, BASE)
@@ -37,10 +40,12 @@ OUT = settings.output_dir.rstrip("/")
 CHAIN = settings.annotate.continuity == "chain"
 STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors"
 BACKWARD_STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.backward.state.safetensors"
-# How the report tells to redo a unit; it adds the profile that the run's jobs ran under.
-COMMAND = " ".join(
+# How a run is started again, without its profile and targets; what --config said would be lost otherwise.
+OVERRIDES = [name for name in map(os.path.relpath, workflow.configfiles) if name != "config/config.yaml"]
+COMMAND = shlex.join(
     ["snakemake"]
-    + [f"--configfile={name}" for name in map(os.path.relpath, workflow.configfiles) if name != "config/config.yaml"]
+    + (["--configfile", *OVERRIDES] if OVERRIDES else [])
+    + (["--config", *workflow.config_settings.config_args] if workflow.config_settings.config_args else [])
 )
 
 

@@ -36,8 +36,11 @@ INCOMPLETE = Path(f"{OUT}/report-incomplete.html")
 
 # A run that fails never reaches the report, and is the one that needs it: what failed, why, and how to redo just that.
 onerror:
+    from longtake.report.failures import failures, started
     from longtake.report.page import write_report
 
+    command = started(sys.argv, COMMAND)
+    print(failures(workflow.scheduler.failed, command), file=sys.stderr)
     if Path(OUT).is_dir():
         write_report(
             results=Path(OUT),
@@ -45,10 +48,10 @@ onerror:
             species=SPECIES,
             settings=asdict(settings),
             pages={name: Path(page) for name, page in PAGES.items()},
-            command=COMMAND,
+            command=command,
             title="longtake report of an incomplete run",
         )
-        print(f"What failed, and how to redo just that: {INCOMPLETE}", file=sys.stderr)
+        print(f"What failed and why: {INCOMPLETE}. To go on with all that is left: {command}", file=sys.stderr)
 
 
 onsuccess:

@@ -109,7 +109,7 @@ def _names(pattern: str) -> list[str]:
 def read_run(results: Path, command: str = "snakemake") -> Run:
     """Read the plan and the records of a run; memory follows the number of jobs.
 
-    `command` is how the run was started, without the profile: that is told by where its jobs ran.
+    `command` is how the run was started; where it names no profile, that is told by where its jobs ran.
     """
     videos_file, windows_file = results / "plan" / "videos.tsv", results / "plan" / "windows.tsv"
     videos: list[dict[str, str]] = []
@@ -118,8 +118,9 @@ def read_run(results: Path, command: str = "snakemake") -> Run:
             videos = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     plan = read_windows(windows_file) if windows_file.is_file() else {}
     records = sorted(_records(results / "logs"), key=_order)
-    profile = "slurm" if any(record.slurm_job for record in records) else "laptop"
-    return Run(results, f"{command} --profile profiles/{profile}", videos, plan, records)
+    if "--profile" not in command:
+        command += f" --profile profiles/{'slurm' if any(record.slurm_job for record in records) else 'laptop'}"
+    return Run(results, command, videos, plan, records)
 
 
 def _order(record: Record) -> tuple[str, tuple[str, ...]]:

@@ -1,0 +1,30 @@
+from types import SimpleNamespace
+
+from longtake.report.failures import failures, started
+
+
+def job(rule, *wildcards, output="results/x", log="results/x.log"):
+    return SimpleNamespace(rule=SimpleNamespace(name=rule), wildcards=list(wildcards), log=[log], output=[output, "y"])
+
+
+def test_a_failed_job_is_named_with_its_log_and_the_command_that_redoes_it():
+    failed = job("annotate_window", "pond-a", "0001", output="results/window one.parquet", log="results/logs/a.log")
+    assert failures([failed], "snakemake --profile p --config seed=7") == (
+        "Failed: annotate_window pond-a 0001\n"
+        "  its log: results/logs/a.log\n"
+        "  to redo it alone: snakemake --profile p --config seed=7 -- 'results/window one.parquet'"
+    )
+
+
+def test_the_jobs_of_a_group_are_told_one_by_one_and_only_so_many_in_all():
+    group = SimpleNamespace(jobs=[job("b", "2"), job("b", "1")])
+    told = failures([group, job("a")], "snakemake", shown=2)
+    assert [line for line in told.splitlines() if line[0] != " "] == ["Failed: a", "Failed: b 1", "and 1 more"]
+
+
+def test_a_run_is_started_again_by_the_same_program_under_the_same_profiles():
+    words = ["/somewhere/bin/python", "-n", "all"]
+    assert started(words, "snakemake --config a=1") == "snakemake --config a=1 --profile profiles/laptop"
+    words = [".venv/bin/snakemake", "all", "--profile=profiles/slurm", "--config", "a=1", "--profile", "my own"]
+    expected = ".venv/bin/snakemake --config a=1 --profile profiles/slurm --profile 'my own'"
+    assert started(words, "snakemake --config a=1") == expected
