@@ -36,7 +36,7 @@ class GpuClass:
     ----------
     name : what people call it, in tables and logs
     memory_gb : GiB of one of its GPUs; None where that is not known
-    gpu : how many GPUs a job gets, as ``--gpus``; 0 where `gres` asks for it
+    gpu : how many GPUs a job gets, as ``--gpus``; without `gres` 1, else 0, unless that only counts memory
     gpu_model : the name that the scheduler gives the model: ``--gpus=a100:1``
     gres : the request in the words of ``--gres``, as ``gpu:a100:1``
     constraint : a feature of the node, as ``--constraint``
@@ -50,6 +50,11 @@ class GpuClass:
     gres: str = ""
     constraint: str = ""
     partition: str = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other jobs may use the same GPU: what is asked for is a count, and nobody keeps a job to it."""
+        return self.gres.partition(":")[0] not in ("", "gpu")
 
     @property
     def usable_mb(self) -> int | None:
@@ -194,7 +199,8 @@ def _check_request(made: GpuClass, where: str) -> None:
             "sinfo -o %G, which says gpu:MODEL:number; one with other signs than letters, digits, _ and . is asked for "
             "by constraint or partition."
         )
-    if made.gres and (made.gpu or made.gpu_model):
+    # A count of memory says nothing of a device, so a GPU is asked for beside it; a shard is of one.
+    if made.gres.partition(":")[0] in ("gpu", "shard") and (made.gpu or made.gpu_model):
         raise ConfigError(f"{where} asks for a GPU twice, by gres and by gpu or gpu_model. Keep the way of your site.")
     if not made.gres and not made.gpu:
         raise ConfigError(f"{where}: gpu is 0 and there is no gres, so that no GPU is asked for. Leave out gpu.")

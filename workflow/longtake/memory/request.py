@@ -133,7 +133,7 @@ def resources(
     attempt
         From 1.
     gpu_limit_mb
-        What the user allows of a GPU, handed on to the job.
+        What the user allows of a GPU, handed on to the job; of a class that others share, no more than its own.
     """
     chosen = _class(request, classes, attempt)
     asked: dict[str, int | str | None] = {
@@ -141,11 +141,11 @@ def resources(
         "runtime": (request.runtime if request else UNKNOWN_MINUTES) * attempt,
         **(chosen.resources() if chosen else {}),
         "gpu_class": chosen.name if chosen else None,
-        "gpu_limit_mb": gpu_limit_mb if chosen else None,
+        "gpu_limit_mb": _limit(chosen, gpu_limit_mb),
         "rung": attempt - 1,
     }
     if request is not None:
-        named = {"gpu_mb": request.gpu_mb, "host_mb": request.host_mb, "chunk": request.chunk}
+        named = {"gpu_mb": request.gpu_mb, "host_mb": request.host_mb, "chunk": request.chunk, "frames": request.frames}
         asked |= {**named, "forecast": request.key or None}
     return asked
 
@@ -158,6 +158,12 @@ def _class(request: Request | None, classes: Sequence[GpuClass], attempt: int) -
     known = request is not None and request.gpu_class in names
     first = names.index(request.gpu_class) if request is not None and known else len(names) - 1
     return classes[min(first + attempt - 1, len(names) - 1)]
+
+
+def _limit(chosen: GpuClass | None, limit_mb: int | None) -> int | None:
+    if chosen is None or not chosen.shared:
+        return limit_mb if chosen else None
+    return min((limit for limit in (limit_mb, chosen.usable_mb) if limit is not None), default=None)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
