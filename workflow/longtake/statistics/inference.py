@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,47 +222,43 @@ def _permutation_p(
     exact = total <= EXACT_LIMIT
     hits = 0
     for swaps, chosen in _rearrangements(n_paired, pool.size, n_single, None if exact else generator):
-        swapped_a, swapped_b = (np.where(swaps, x, y).sum(axis=1) for x, y in ((pairs_b, pairs_a), (pairs_a, pairs_b)))
-        sums_a, sums_b = swapped_a + _sums(pool, chosen), swapped_b + _sums(pool, ~chosen)
+        gained = swaps @ (pairs_b - pairs_a) + chosen @ pool
+        sums_a, sums_b = pairs_a.sum() + gained, pairs_b.sum() + pool.sum() - gained
         hits += int(np.count_nonzero(np.abs(sums_a / a.size - sums_b / b.size) >= threshold))
     if exact:
         return hits / total, f"exact permutation, {total} rearrangements"
     return (hits + 1) / (RESAMPLES + 1), f"permutation, {RESAMPLES} draws"
 
 
-def _sums(pool: Values, chosen: NDArray[np.bool_]) -> Values:
-    """Sum of the chosen values of each row, each row with as many."""
-    _, places = np.nonzero(chosen)
-    sums: Values = pool[places].reshape(len(chosen), -1).sum(axis=1)
-    return sums
-
-
 def _rearrangements(
     n_paired: int, n_pool: int, n_chosen: int, generator: np.random.Generator | None
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield blocks of (pairs swapped, singles chosen), each (rows, n) bool: all there are, or `RESAMPLES` draws."""
+) -> Iterator[tuple[Values, Values]]:
+    """Yield blocks of (pairs swapped, singles chosen), each (rows, n) of 0 and 1: all there are, or draws."""
+    most = held_rows(n_paired + n_pool)
     if generator is None:
-        rows = _all_rearrangements(n_paired, n_pool, n_chosen)
-    else:
-        rows = (_draw(n_paired, n_pool, n_chosen, generator) for _ in range(RESAMPLES))
-    while block := list(itertools.islice(rows, held_rows(n_paired + n_pool))):
-        swaps, picked = (np.array(part) for part in zip(*block, strict=True))
-        yield swaps.reshape(len(block), n_paired).astype(bool), picked.reshape(len(block), n_pool)
+        every = _all_rearrangements(n_paired, n_pool, n_chosen)
+        while block := list(itertools.islice(every, most)):
+            swaps, chosen = (np.array(part, dtype=np.float64) for part in zip(*block, strict=True))
+            yield swaps.reshape(len(block), n_paired), chosen.reshape(len(block), n_pool)
+        return
+    for start in range(0, RESAMPLES, most):
+        rows = min(most, RESAMPLES - start)
+        if not n_pool:
+            yield (generator.random((rows, n_paired)) < 0.5).astype(np.float64), np.zeros((rows, 0))
+            continue
+        swaps, chosen = np.zeros((rows, n_paired)), np.zeros((rows, n_pool))
+        for row in range(rows):
+            chosen[row, generator.permutation(n_pool)[:n_chosen]] = 1.0
+            swaps[row] = generator.random(n_paired) < 0.5
+        yield swaps, chosen
 
 
-def _all_rearrangements(n_paired: int, n_pool: int, n_chosen: int) -> Iterator[tuple[Any, Any]]:
+def _all_rearrangements(n_paired: int, n_pool: int, n_chosen: int) -> Iterator[tuple[Sequence[bool], Values]]:
     for swap in itertools.product((False, True), repeat=n_paired):
         for picked in itertools.combinations(range(n_pool), n_chosen):
-            chosen = np.zeros(n_pool, dtype=bool)
-            chosen[list(picked)] = True
+            chosen = np.zeros(n_pool)
+            chosen[list(picked)] = 1.0
             yield swap, chosen
-
-
-def _draw(n_paired: int, n_pool: int, n_chosen: int, generator: np.random.Generator) -> tuple[Any, Any]:
-    chosen = np.zeros(n_pool, dtype=bool)
-    if n_pool:
-        chosen[generator.permutation(n_pool)[:n_chosen]] = True
-    return generator.random(n_paired) < 0.5, chosen
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -57,15 +57,15 @@ class Pairs:
     a, b : video -> importance curve (T,), each clip divided by its sum, averaged over the clips of both
     divergence : video -> mean over clips
     same_class : video -> share of clips for which both predict the same class
-    means_a, means_b : video -> measures
+    means_a, means_b : video -> the measures `COMPARED`, in their order
     """
 
     a: dict[str, np.ndarray] = field(default_factory=dict)
     b: dict[str, np.ndarray] = field(default_factory=dict)
     divergence: dict[str, float] = field(default_factory=dict)
     same_class: dict[str, float] = field(default_factory=dict)
-    means_a: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    means_b: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    means_a: dict[str, Sequence[float | None]] = field(default_factory=dict)
+    means_b: dict[str, Sequence[float | None]] = field(default_factory=dict)
     n_clips: int = 0
 
 
@@ -139,8 +139,9 @@ def divergence_test(a: np.ndarray, b: np.ndarray, generator: np.random.Generator
     exact = 2**n <= inference.EXACT_LIMIT
     total = 2**n if exact else inference.RESAMPLES
     hits = 0
-    for start in range(0, total, inference.BLOCK):
-        numbers = np.arange(start, min(start + inference.BLOCK, total))
+    most = inference.held_rows(n)
+    for start in range(0, total, most):
+        numbers = np.arange(start, min(start + most, total))
         # The bits of a number say which videos are exchanged: every choice once.
         swap = (numbers[:, None] >> np.arange(n)) & 1 if exact else generator.integers(0, 2, (len(numbers), n))
         first, second = ((swap @ x + (1 - swap) @ y) / n for x, y in ((b, a), (a, b)))
@@ -170,7 +171,9 @@ def _add_video(pairs: dict[str, Pairs], video: str, folder_a: Path, folder_b: Pa
         pair.b[video] = np.mean([q for _, q, _ in triples], axis=0)
         pair.divergence[video] = float(np.mean([jensen_shannon(p, q) for p, q, _ in triples]))
         pair.same_class[video] = float(np.mean([same for _, _, same in triples]))
-        pair.means_a[video], pair.means_b[video] = (mean.get(name, {}) for mean in means)
+        pair.means_a[video], pair.means_b[video] = (
+            [mean.get(name, {}).get(measure) for measure in COMPARED] for mean in means
+        )
         pair.n_clips += len(triples)
     return len(clips_a) + len(clips_b) - 2 * len(both)
 
@@ -207,9 +210,9 @@ def _rows(species: str, pair: Pairs, seed: int, options: Mapping[str, Any]) -> l
     base = {"species": species, "n_clips": pair.n_clips}
     videos = sorted(pair.a)
     rows = [_curve_row(base, pair, seed, options)]
-    for measure in COMPARED:
+    for place, measure in enumerate(COMPARED):
         a, b = (
-            {video: mean[video][measure] for video in videos if mean[video].get(measure) is not None}
+            {video: value for video in videos if (value := mean[video][place]) is not None}
             for mean in (pair.means_a, pair.means_b)
         )
         both = sorted(a.keys() & b.keys())
