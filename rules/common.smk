@@ -16,7 +16,7 @@ from longtake.errors import LongtakeError
 from longtake.fingerprint import digest
 from longtake.memory.budget import local_gpus
 from longtake.model_folder import model_files, model_spec, video_model_files
-from longtake.sheets import mask_digest, read_prompts, read_videos
+from longtake.sheets import mask_digest, no_video, read_prompts, read_videos
 from longtake.windows import read_windows
 
 # glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.
@@ -26,9 +26,10 @@ BASE = Path(workflow.basedir)
 
 try:
     settings = read_config(config)
+    SHEET = locate(settings.videos, BASE)
     # A job looks for its own video only: one that has vanished by then does not take the jobs of all others with it.
     anywhere = settings.demo or not workflow.is_main_process
-    VIDEOS = {video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=anywhere)}
+    VIDEOS = {video.video: video for video in read_videos(SHEET, rendered=anywhere, empty=True)}
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
     TRACKER = model_files(settings.annotate.model, BASE, "annotate.model")
     CLASSIFIER = video_model_files(settings.gradients, BASE)
@@ -52,56 +53,6 @@ COMMAND = shlex.join(
 wildcard_constraints:
     video=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     window=r"\d\d\d\d+",
-
-
-@cache
-def cut():
-    """The windows of each readable video. Waits until videos are cut; windows reach rules as values, not as a file."""
-    return read_windows(checkpoints.windows.get().output.windows)
-
-
-@cache
-def planned():
-    """The same, and waits for the plan, too, so that jobs know what to ask for.
-
-    A dry run shows them with what they would ask for now, even where the plan is to be made anew.
-    """
-    windows = cut()
-    if not (workflow.dryrun and Path(REQUESTS).exists()):
-        checkpoints.plan.get()
-    return windows
-
-
-def window_of(wildcards):
-    """The window of a job, as plain values."""
-    return asdict(planned()[wildcards.video][int(wildcards.window)])
-
-
-def wait_for_plan(wildcards):
-    """An input without files that waits for the plan; params that read it do not wait by themselves."""
-    return planned() and []
-
-
-def all_windows_of(wildcards):
-    """All windows of a job's video, as plain values."""
-    return [asdict(window) for window in planned()[wildcards.video]]
-
-
-def windows_of(video, pattern):
-    """The files `pattern` of all windows of a video."""
-    windows = planned()[video]
-    return [f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}") for window in windows]
-
-
-def backward_windows_of(wildcards):
-    """The backward passes of all windows of a job's video, where there are any."""
-    both = settings.annotate.direction == "both"
-    return windows_of(wildcards.video, "annotate/{video}/window-{window}.backward.parquet") if both else []
-
-
-def per_video(pattern):
-    """An input function: the files `pattern` of every readable video."""
-    return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in planned()]
 
 
 def species_names():

@@ -3,8 +3,8 @@
 
 checkpoint windows:
     input:
-        summaries=expand(f"{OUT}/probe/{{video}}.json", video=VIDEOS),
-        indexes=expand(f"{OUT}/probe/{{video}}.index.parquet", video=VIDEOS),
+        summaries=probed("probe/{video}.json"),
+        indexes=probed("probe/{video}.index.parquet"),
     output:
         windows=f"{OUT}/plan/windows.tsv",
         videos=f"{OUT}/plan/videos.tsv",
@@ -33,7 +33,7 @@ checkpoint windows:
 checkpoint plan:
     input:
         windows=f"{OUT}/plan/windows.tsv",
-        forecasts=[],
+        forecasts=FORECASTS,
     output:
         jobs=REQUESTS,
     log:
@@ -48,7 +48,8 @@ checkpoint plan:
     params:
         steps=steps,
         classes=[asdict(each) for each in CLASSES],
-        terms={"margin": settings.memory.margin, "gpu_limit_mb": round(1024 * settings.device.gpu_memory_gb) or None},
+        terms=TERMS,
+        here=HERE,
         history=settings.memory.history,
         frame_interval=settings.frame_interval,
         code=digest("longtake.requests"),

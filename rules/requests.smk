@@ -8,7 +8,13 @@ from longtake.memory.request import Requests, resources
 from longtake.sheets import most_at_once
 
 REQUESTS = f"{OUT}/plan/jobs.tsv"
-BOTH_WAYS = settings.annotate.direction == "both"
+# Made by the steps that use a model: what their jobs will take.
+FORECASTS = [f"{OUT}/plan/annotate.forecast.tsv", f"{OUT}/plan/gradients.forecast.tsv"]
+RULES = ["annotate_window", "gradients_window"]
+if settings.annotate.direction == "both":
+    RULES.insert(1, "annotate_window_backward")
+# By name, how many objects they show; they stand for the videos of a sheet without one.
+TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
 
 
 def gpu_classes():
@@ -28,6 +34,15 @@ except LongtakeError as error:
     raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
 
+# Whether jobs run on this machine, and not on nodes of a cluster.
+HERE = not settings.cluster and ANY not in CLASSES and not shutil.which("sbatch")
+TERMS = {
+    "margin": settings.memory.margin,
+    "gpu_limit_mb": round(1024 * settings.device.gpu_memory_gb) or None,
+    "no_gpu": "device.force_cpu is set" if settings.device.force_cpu else "there is no GPU",
+}
+
+
 # Read again when the plan was made anew while the run goes on.
 @cache
 def _requests_in(path, modified):
@@ -39,8 +54,7 @@ def _requests_in(path, modified):
 def _resources_of(rule, video, window, attempt):
     modified = os.stat(REQUESTS).st_mtime_ns if os.path.exists(REQUESTS) else None
     request = _requests_in(REQUESTS, modified).get(rule, video, int(window))
-    limit_mb = round(1024 * settings.device.gpu_memory_gb)
-    return resources(request, CLASSES, attempt, limit_mb or None)
+    return resources(request, CLASSES, attempt, TERMS["gpu_limit_mb"])
 
 
 def asked(rule, **otherwise):
@@ -71,14 +85,22 @@ WATCH = {
 
 def steps(wildcards):
     """What the plan is for: the rules of each step, its videos, and how many objects each has at most at a time."""
-    rules = ["annotate_window", "annotate_window_backward"] if BOTH_WAYS else ["annotate_window"]
     return {
-        "annotate": {"rules": rules, "videos": list(cut()), "objects": {video: objects_of(video) for video in cut()}},
-        "gradients": {"rules": ["gradients_window"], "videos": list(drawn()), "objects": {}},
+        "annotate": {"rules": RULES[:-1], "videos": list(cut()), "objects": objects_at_once(wildcards)},
+        "gradients": {"rules": RULES[-1:], "videos": list(drawn()), "objects": {}},
     }
 
 
-def objects_of(video):
-    """How many objects of a video are tracked at a time, at most; 0 where none is prompted."""
-    last = cut()[video][-1]
-    return most_at_once(PROMPTS[video], fps=(last.stop - 1) / last.stop_s if last.stop_s else 1.0)
+def objects_at_once(wildcards):
+    """How many objects of each video are tracked at a time, at most; 0 where none is prompted."""
+    if not VIDEOS:
+        return TYPICAL
+    last = {video: windows[-1] for video, windows in cut().items()}
+    rates = {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
+    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates.items()}
+
+
+def shapes(videos):
+    """An input function: what the probe found of `videos()`; of typical ones where the sheet is empty."""
+    typical = [f"{OUT}/plan/typical/{name}.json" for name in TYPICAL]
+    return lambda wildcards: [f"{OUT}/probe/{video}.json" for video in videos()] if VIDEOS else typical

@@ -86,7 +86,12 @@ class Prompt:
         return self.mask if "." in self.mask else ""
 
 
-def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
+def no_video(path: str | Path) -> str:
+    """Return what is said of a sheet without a row."""
+    return f"{path} holds no video. Add a row: an id, a tab, and the path of the file."
+
+
+def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False) -> list[Video]:
     """Read videos.tsv.
 
     Parameters
@@ -95,6 +100,8 @@ def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
         The sheet.
     rendered
         Whether the workflow makes the files itself, so that they may be missing now.
+    empty
+        Whether a sheet without a row will do.
 
     Raises
     ------
@@ -103,8 +110,8 @@ def read_videos(path: str | Path, rendered: bool = False) -> list[Video]:
         some disks), ids whose files would share names, an address instead of a path, or a file that does not exist.
     """
     videos = [Video(**row) for row in _rows(Path(path), "videos.schema.yaml")]
-    if not videos:
-        raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
+    if not videos and not empty:
+        raise SheetError(no_video(path))
     _unique(path, "video", ((video.row, video.video.lower()) for video in videos))
     _refuse_shared_names(path, videos)
     for video in videos:

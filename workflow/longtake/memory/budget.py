@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 GIB, MIB = 2**30, 2**20
+FREE_NOW = "what other processes leave free now"
 CONTEXT = 500 * MIB
 """What the driver takes of a GPU for each process, kernels loaded: some 300 to 600 MiB by model and version."""
 # Kernels say "no limit" by a number near 2**63, rounded down to a page.
@@ -188,7 +189,7 @@ def _physical(root: Path) -> Iterator[Limit]:
     for line in _lines(root / "proc/meminfo"):
         name, _, value = line.partition(":")
         if name in ("MemTotal", "MemAvailable"):
-            source = "the machine's memory" if name == "MemTotal" else "what other processes leave free now"
+            source = "the machine's memory" if name == "MemTotal" else FREE_NOW
             yield Limit(_number(value.split()[0]) * 1024, source)
     if not (root / "proc/meminfo").exists():
         yield Limit(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "the machine's memory")

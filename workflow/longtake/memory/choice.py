@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from longtake.memory.classes import GpuClass
-from longtake.memory.forecast import Forecast
+from longtake.memory.forecast import MIB, Forecast
+from longtake.memory.history import Measured
 from longtake.memory.request import UNKNOWN_MB, UNKNOWN_MINUTES
 
 OVERHEAD_MB = 700
@@ -16,24 +17,6 @@ MEASURED_MARGIN = 1.05
 """Jobs of one key were alike to the byte in what they computed, and differed by this much in what they took."""
 START_MINUTES, SLOWER = 5, 3
 """Minutes until a job computes, and how much slower than expected a node may be before its job is ended."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What earlier jobs of one key used at most.
-
-    Attributes
-    ----------
-    jobs : how many
-    host_mb : peak resident MiB of the process that computed
-    gpu_mb : peak MiB that PyTorch reserved of the GPU, the driver's context not included
-    seconds_per_frame : of the slowest; None where it is not known
-    """
-
-    jobs: int
-    host_mb: float
-    gpu_mb: float
-    seconds_per_frame: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,22 +39,18 @@ class Terms:
 
 @dataclass(frozen=True)
 class Need:
-    """What one way of running takes, margin included, in MiB; and by what earlier jobs were measured, if any."""
+    """What one way of running takes, margin included, in MiB; and what earlier such jobs used (`jobs` 0: none did).
+
+    `measured_gpu_mb` counts the driver's context, as the forecast does.
+    """
 
     forecast: Forecast
     host_mb: int
     gpu_mb: int
-    measured: Measured | None
-
-    @property
-    def measured_host_mb(self) -> int | None:
-        """MiB that the computing process took at most in earlier jobs."""
-        return None if self.measured is None else math.ceil(self.measured.host_mb)
-
-    @property
-    def measured_gpu_mb(self) -> int | None:
-        """MiB of the GPU that earlier jobs took at most, the driver's context included."""
-        return _measured_gpu(self.forecast, self.measured)
+    jobs: int = 0
+    measured_host_mb: int | None = None
+    measured_gpu_mb: int | None = None
+    seconds_per_frame: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,20 +64,34 @@ class Choice:
 
 
 def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> Need:
-    """Return what to ask for: what was measured of such jobs, a little more; else the forecast times `margin`."""
-    measured = history.get(forecast.key) if forecast.key else None
-    if measured is None:
-        return Need(forecast, math.ceil(forecast.host_mb * margin), math.ceil(forecast.gpu_mb * margin), None)
-    host, gpu = math.ceil(measured.host_mb * MEASURED_MARGIN), forecast.gpu_mb
-    if gpu:
-        gpu = math.ceil((_measured_gpu(forecast, measured) or 0) * MEASURED_MARGIN)
-    return Need(forecast, host, gpu, measured)
+    """Return what to ask for: what was measured of such jobs, a little more; else the forecast times `margin`.
+
+    In any case more than such a job once ran out of memory with.
+    """
+    known = history.get(forecast.key, Measured()) if forecast.key else Measured()
+    host, gpu = forecast.host_mb * margin, forecast.gpu_mb * margin
+    measured_host = measured_gpu = None
+    if known.jobs:
+        measured_host = math.ceil(known.host_mb)
+        host = known.host_mb * MEASURED_MARGIN
+    if known.jobs and forecast.gpu:
+        measured_gpu = math.ceil(known.gpu_mb + _context_mb(forecast))
+        gpu = (known.gpu_mb + _context_mb(forecast)) * MEASURED_MARGIN
+    if known.short_gpu_mb:
+        gpu = max(gpu, (known.short_gpu_mb + _context_mb(forecast)) * margin)
+    return Need(
+        forecast,
+        math.ceil(max(host, known.short_host_mb * margin)),
+        math.ceil(gpu),
+        known.jobs,
+        measured_host,
+        measured_gpu,
+        forecast.seconds_per_frame if known.seconds_per_frame is None else known.seconds_per_frame,
+    )
 
 
-def _measured_gpu(forecast: Forecast, measured: Measured | None) -> int | None:
-    if measured is None or not forecast.gpu:
-        return None
-    return math.ceil(measured.gpu_mb + forecast.gpu.get("context", 0) / 2**20)
+def _context_mb(forecast: Forecast) -> float:
+    return forecast.gpu.get("context", 0) / MIB
 
 
 def choose(
@@ -144,22 +137,20 @@ def usable_mb(gpu_class: GpuClass, terms: Terms) -> int | None:
 
 def minutes(choice: Choice, frames: int) -> int:
     """Return how long a job of so many frames may take; what it asks for without a forecast, where nobody timed it."""
-    timed = None
-    if choice.need is not None:
-        measured = choice.need.measured
-        timed = measured.seconds_per_frame if measured is not None else None
-        timed = choice.need.forecast.seconds_per_frame if timed is None else timed
-    return UNKNOWN_MINUTES if timed is None else START_MINUTES + math.ceil(timed * frames * SLOWER / 60)
+    pace = choice.need.seconds_per_frame if choice.need is not None else None
+    return UNKNOWN_MINUTES if pace is None else START_MINUTES + math.ceil(pace * frames * SLOWER / 60)
 
 
 def _on_the_cpu(needs: Sequence[Need], terms: Terms) -> Choice:
     limit = terms.host_limit_mb
     for wanted in needs:
-        if limit is None or _asked(wanted) <= limit:
-            smaller = "" if wanted is needs[0] else f"; {needs[0].forecast.way} needs {_asked(needs[0])} of {limit} MiB"
+        if limit is None or asked_mb(wanted) <= limit:
+            smaller = (
+                "" if wanted is needs[0] else f"; {needs[0].forecast.way} needs {asked_mb(needs[0])} of {limit} MiB"
+            )
             return _chosen(wanted, None, f"{terms.no_gpu}{smaller}")
     least = needs[-1]
-    why = f"{terms.no_gpu}, and this machine has {limit} of {_asked(least)} MiB: the job will step down the ladder"
+    why = f"{terms.no_gpu}, and this machine has {limit} of {asked_mb(least)} MiB: the job will step down the ladder"
     return _chosen(least, None, why)
 
 
@@ -172,10 +163,11 @@ def _fits(wanted: Need, first: Need, chosen: GpuClass, room: int | None, classes
 
 
 def _chosen(wanted: Need, gpu_class: GpuClass | None, why: str) -> Choice:
-    if wanted.measured is not None:
-        why = f"{why}; as {wanted.measured.jobs} earlier jobs used"
-    return Choice(wanted, gpu_class, _asked(wanted), why)
+    if wanted.jobs:
+        why = f"{why}; as {wanted.jobs} earlier jobs used"
+    return Choice(wanted, gpu_class, asked_mb(wanted), why)
 
 
-def _asked(wanted: Need) -> int:
+def asked_mb(wanted: Need) -> int:
+    """Return what is asked of the host, in MiB: what the computing process takes, and those beside it."""
     return -(-(wanted.host_mb + OVERHEAD_MB) // 100) * 100

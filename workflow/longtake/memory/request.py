@@ -14,6 +14,8 @@ from typing import Any
 from longtake.errors import SchemaError
 from longtake.memory.classes import GpuClass
 
+CPU = "CPU"
+"""The class of a job without a GPU."""
 UNKNOWN_MB, UNKNOWN_MINUTES = 4000, 120
 """What a job asks for where nobody could tell what it needs."""
 
@@ -140,7 +142,7 @@ def resources(
         "mem_mb": (request.mem_mb if request else UNKNOWN_MB) * attempt,
         "runtime": (request.runtime if request else UNKNOWN_MINUTES) * attempt,
         **(chosen.resources() if chosen else {}),
-        "gpu_class": chosen.name if chosen else None,
+        "gpu_class": chosen.name if chosen else CPU,
         "gpu_limit_mb": _limit(chosen, gpu_limit_mb),
         "rung": attempt - 1,
     }

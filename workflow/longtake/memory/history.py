@@ -1,0 +1,98 @@
+"""What earlier jobs used, by the key of their forecast: it says more of the next such job than any forecast.
+
+Read from the records that jobs leave (``logs/{rule}/{unit}.json``), of this run and of any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+AS_ASKED = "as asked"
+"""The rung of a job that runs as its forecast supposes; other rungs are other ways, with needs of their own."""
+GPU_ALLOCATOR = "the GPU's allocator"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What earlier jobs of one key used at most.
+
+    Attributes
+    ----------
+    jobs : how many finished
+    host_mb : peak resident MiB of the process that computed; 0 without one that finished
+    gpu_mb : peak MiB that PyTorch reserved of the GPU, the driver's context not included; as `host_mb`
+    short_host_mb, short_gpu_mb : peak MiB with which such a job ran out of memory; 0 if none did
+    seconds_per_frame : of the slowest; None where nobody knows
+    """
+
+    jobs: int = 0
+    host_mb: float = 0.0
+    gpu_mb: float = 0.0
+    short_host_mb: float = 0.0
+    short_gpu_mb: float = 0.0
+    seconds_per_frame: float | None = None
+
+
+def read_history(results: Iterable[str | Path], rules: Iterable[str]) -> dict[str, Measured]:
+    """Gather what the jobs of `rules` used in the runs whose output folders are `results`, by key.
+
+    A record that is torn, of another version, or of a job whose forecast nobody made says nothing. Memory: one record,
+    and what is returned.
+    """
+    found: dict[str, Measured] = {}
+    folders = list(map(Path, results))
+    for rule in rules:
+        for folder in folders:
+            for record in _records(folder / "logs" / rule):
+                for key, attempt in _attempts(record):
+                    found[key] = _with(found.get(key, Measured()), attempt, record)
+    return found
+
+
+def _records(folder: Path) -> Iterator[Mapping[str, Any]]:
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the attempts that ran as forecast, each with the forecast's key."""
+    asked, attempts = record.get("asked"), record.get("attempts")
+    key = asked.get("forecast") if isinstance(asked, dict) else None
+    if not isinstance(key, str) or not isinstance(attempts, list):
+        return
+    for attempt in attempts:
+        if isinstance(attempt, dict) and attempt.get("rung") == AS_ASKED:
+            yield key, attempt
+
+
+def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]) -> Measured:
+    host, gpu = _number(attempt.get("rss_mb")), _number(attempt.get("gpu_reserved_mb"))
+    if attempt.get("status") == "out of memory":
+        if attempt.get("reason") == GPU_ALLOCATOR:
+            return replace(known, short_gpu_mb=max(known.short_gpu_mb, gpu))
+        return replace(known, short_host_mb=max(known.short_host_mb, host))
+    if attempt.get("status") != "ok":
+        return known
+    frames = _number(record["asked"].get("frames"))
+    pace = _number(attempt.get("wall_s")) / frames if frames else None
+    slowest = max((each for each in (pace, known.seconds_per_frame) if each is not None), default=None)
+    return replace(
+        known,
+        jobs=known.jobs + 1,
+        host_mb=max(known.host_mb, host),
+        gpu_mb=max(known.gpu_mb, gpu),
+        seconds_per_frame=slowest,
+    )
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0

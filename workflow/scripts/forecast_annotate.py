@@ -1,0 +1,14 @@
+from longtake.annotate.forecast import forecast_annotate
+from longtake.job import job
+
+with job(snakemake) as it:
+    facts = forecast_annotate(
+        summaries=it.input.summaries,
+        objects=it.params.objects,
+        model_dir=it.params.model,
+        options=it.params.options,
+        force_cpu=it.params.force_cpu,
+        out=it.output.forecast,
+        threads=it.threads,
+    )
+    it.record(**facts)

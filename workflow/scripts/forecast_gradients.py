@@ -1,0 +1,13 @@
+from longtake.config import GradientOptions
+from longtake.gradients.forecast import forecast_gradients
+from longtake.job import job
+
+with job(snakemake) as it:
+    it.run(
+        forecast_gradients,
+        summaries=it.input.summaries,
+        options=GradientOptions(**it.params.options),
+        force_cpu=it.params.force_cpu,
+        out=it.output.forecast,
+        threads=it.threads,
+    )

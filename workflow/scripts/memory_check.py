@@ -1,0 +1,19 @@
+import sys
+from pathlib import Path
+
+from longtake.job import job
+from longtake.memory.choice import Terms
+from longtake.memory.classes import GpuClass
+from longtake.requests import check_memory
+
+with job(snakemake) as it:
+    text = check_memory(
+        it.input.forecasts,
+        classes=[GpuClass(**each) for each in it.params.classes],
+        terms=Terms(**it.params.terms),
+        gpus=it.params.gpus,
+        rules=it.params.rules,
+        runs=[Path(it.output.table).parents[1], *filter(None, [it.params.history])],
+        out=it.output.table,
+    )
+    sys.stdout.write(text)
