@@ -8,7 +8,9 @@ rule report:
         rules.export.input,
     output:
         page=f"{OUT}/report.html",
-        memory=f"{OUT}/reports/memory.tsv",
+        jobs=f"{OUT}/reports/memory.tsv",
+        stages=f"{OUT}/reports/memory_stages.tsv",
+        figure=f"{OUT}/figures/memory.png",
     log:
         f"{OUT}/logs/report/report.log",
     benchmark:

@@ -5,12 +5,14 @@ from longtake.report.memory import write_memory
 from longtake.report.page import write_report
 
 with job(snakemake) as it:
+    results = Path(it.params.results)
     facts = write_report(
-        results=Path(it.params.results),
+        results=results,
         out=Path(it.output.page),
         species=it.params.species,
         settings=it.params.settings,
         pages={species: Path(page) for species, page in it.params.pages.items()},
         command=it.params.command,
     )
-    it.record(**facts, jobs=write_memory(Path(it.params.results), Path(it.output.memory)))
+    out = {f"{name}_out": Path(it.output[name]) for name in ("jobs", "stages", "figure")}
+    it.record(**facts, jobs=write_memory(results, **out))

@@ -1,7 +1,7 @@
 """Figures: tables in, ``matplotlib.figure.Figure`` out; no files, no pyplot, one style."""
 
 from longtake.figures.gradients import correlation, heatmap
-from longtake.figures.memory import memory_curves
+from longtake.figures.memory import memory_curves, memory_figure
 from longtake.figures.overviews import filmstrip, overview
 from longtake.figures.species import species_comparison, species_page
 from longtake.figures.style import looks
@@ -15,6 +15,7 @@ __all__ = [
     "heatmap",
     "looks",
     "memory_curves",
+    "memory_figure",
     "overview",
     "species_comparison",
     "species_page",

@@ -11,6 +11,7 @@ from typing import Any
 from longtake import __version__
 from longtake.report import sections
 from longtake.report.markup import Markup, element
+from longtake.report.memory import memory_section, summarise
 from longtake.report.prompts import prompts_section
 from longtake.report.records import Run, Trouble, read_run, troubles
 from longtake.store.atomic import atomic_path
@@ -52,7 +53,7 @@ def write_report(
     pages
         Species -> the PNG of its page.
     command
-        How the run was started, without its profile; profile and targets are appended to it.
+        How the run was started, without its targets; where it names no profile, one is appended.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def _page(
     yield from sections.videos(run, species)
     yield prompts_section(run)
     yield from sections.species_section(run, species, pages)
-    yield sections.memory(run.records)
+    yield memory_section(summarise(run.results))
     yield sections.provenance(settings, versions(), run)
     yield "</main></body></html>\n"
 

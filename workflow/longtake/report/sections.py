@@ -15,7 +15,7 @@ from longtake.figures.style import clock
 from longtake.figures.timelines import NO_OBJECTS
 from longtake.report.markup import Markup, definitions, details, element, number, picture, status, table
 from longtake.report.prompts import prompts_tile, video_prompts
-from longtake.report.records import Record, Run, Trouble, prompts_of, window_states
+from longtake.report.records import Run, Trouble, prompts_of, window_states
 from longtake.statistics import tables
 from longtake.store.tables import read_table
 from longtake.verdicts import UNDECIDED
@@ -228,64 +228,6 @@ def _tests(rows: Sequence[Row]) -> Markup:
         "Measure", "Species", "Difference", "Hedges' g", "Cliff's δ", "p", "p (Holm)", "Videos", "Method or reason",
     )  # fmt: skip
     return table(head, body, numeric=range(2, 8), empty="There are fewer than two species to compare.")
-
-
-def memory(records: Sequence[Record]) -> Markup:
-    """Memory requested and measured, for every rule and every job."""
-    rules: dict[str, list[Record]] = {}
-    for record in records:
-        rules.setdefault(record.rule, []).append(record)
-    body = [
-        (
-            name, len(group), sum(r.status != "ok" for r in group), _top(group, "rss_mb"),
-            _top(group, "requested_mem_mb"), _bar(group), _top(group, "gpu_allocated_mb"),
-            _top(group, "gpu_reserved_mb"), number(sum(r.wall_s or 0.0 for r in group)),
-            number(sum(r.cpu_s or 0.0 for r in group)),
-        )
-        for name, group in rules.items()
-    ]  # fmt: skip
-    head = (
-        "Step", "Jobs", "failed", "Peak RSS (MiB)", "Requested (MB)", "Share used", "GPU allocated (MiB)",
-        "GPU reserved (MiB)", "Wall (s)", "CPU (s)",
-    )  # fmt: skip
-    largest = sorted(records, key=lambda r: -(r.rss_mb or 0.0))
-    jobs = [
-        (
-            r.rule, r.unit, status(r.status), number(r.rss_mb), number(r.requested_mem_mb),
-            number(r.gpu_allocated_mb), number(r.wall_s), str(r.facts.get("device", "")), r.host,
-        )
-        for r in largest[:MOST_ROWS]
-    ]  # fmt: skip
-    job_head = (
-        "Step", "Unit", "Status", "Peak RSS (MiB)", "Requested (MB)", "GPU allocated (MiB)", "Wall (s)", "Device",
-        "Machine",
-    )  # fmt: skip
-    return _section(
-        "memory",
-        "Memory and time",
-        element(
-            "p",
-            "Peaks over the jobs of a step, as each job measured itself; times are sums over its jobs.",
-            class_="quiet",
-        ),
-        table(head, body, numeric=(1, 2, 3, 4, 6, 7, 8, 9), empty="No job has left a record."),
-        details(f"{min(len(records), MOST_ROWS)} jobs, largest first", table(job_head, jobs, numeric=(3, 4, 5, 6))),
-    )
-
-
-def _top(group: Sequence[Record], name: str) -> str:
-    values = [value for record in group if (value := getattr(record, name)) is not None]
-    return number(round(max(values))) if values else "–"
-
-
-def _bar(group: Sequence[Record]) -> Markup:
-    shares = [r.rss_mb / r.requested_mem_mb for r in group if r.rss_mb and r.requested_mem_mb]
-    if not shares:
-        return Markup("–")
-    share = max(shares)
-    fill = element("i", style=f"width:{min(100, round(100 * share))}%")
-    bar = element("span", fill, class_="bar")
-    return element("span", bar, f"{round(100 * share)} %", class_="share")
 
 
 def provenance(settings: Mapping[str, Any], versions: Mapping[str, str], run: Run) -> Markup:
