@@ -60,7 +60,9 @@ def records(results: Path) -> Iterator[Record]:
     Memory: one record, and the names of one rule's files, about a hundred bytes each.
     """
     for rule in sorted((results / "logs").glob("*/")):
-        for name in sorted(name for name in os.listdir(rule) if name.endswith(".json")):
+        with os.scandir(rule) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+        for name in names:
             try:
                 data = json.loads((rule / name).read_text(encoding="utf-8"))
             except (OSError, ValueError):
