@@ -266,7 +266,7 @@ def budget(part: float) -> Callable[..., tuple[Any, dict[str, Any]]]:
             rehearse(whole, frames[:1], score, Way())  # loads what torch needs for it: code, and no tensors
         with Measured() as planning:
             with held(whole):
-                limit = int(part * rehearse(whole, frames, score, Way()))
+                limit = int(part * rehearse(whole, frames, score, Way()).peak)
             try:
                 way = plan(whole, frames, score, budget=limit)
             except BudgetError as error:

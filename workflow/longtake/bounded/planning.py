@@ -5,9 +5,9 @@ rehearsal costs is Python's time for each operation, some tenths of a millisecon
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -39,29 +39,44 @@ def plan(model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, 
     """
     least, smallest = Way(), None
     with frozen(subject_of(model).module):
-        for way, peak in ways(model, frames, scalar, wrt=wrt, budget=budget):
-            logger.debug("%s would take %d bytes of %d", way.name, peak, budget)
-            if peak <= budget:
-                return replace(way, predicted_bytes=peak)
-            if smallest is None or peak < smallest:
-                least, smallest = way, peak
+        for found in ways(model, frames, scalar, wrt=wrt, budget=budget):
+            logger.debug("%s would take %d bytes of %d", found.way.name, found.peak, budget)
+            if found.peak <= budget:
+                return found.way
+            if smallest is None or found.peak < smallest:
+                least, smallest = found.way, found.peak
     raise BudgetError(
         f"the gradient cannot be had within {budget} bytes: the smallest peak is {smallest} bytes, by {least.name}. "
         "Give it that much, or use fewer or smaller frames."
     )
 
 
-def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str | None = None) -> int:
-    """Peak bytes of living tensors that this way will have; the model must be frozen."""
-    with rehearsal(model, frames) as (double, fake), LiveBytes() as live:
+@dataclass(frozen=True)
+class Rehearsed:
+    """A way, and what it was found to take: most bytes of living tensors at a time, and every allocation in order
+    (`longtake.memory.heap`)."""
+
+    way: Way
+    peak: int
+    events: Sequence[tuple[int, int]]
+
+    @classmethod
+    def of(cls, way: Way, live: LiveBytes) -> Self:
+        """The way, with the peak in it as well."""
+        return cls(replace(way, predicted_bytes=live.peak), live.peak, live.events or ())
+
+
+def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str | None = None) -> Rehearsed:
+    """Go through this way with fake tensors; the model must be frozen."""
+    with rehearsal(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
         run(subject_of(double), fake, _rehearsable(scalar), way, wrt=wrt)
-    return live.peak
+    return Rehearsed.of(way, live)
 
 
 def ways(
     model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int | None = None, split: bool = True
-) -> Iterator[tuple[Way, int]]:
-    """Ways and their peaks, cheapest first. Made one by one, because the next costs another rehearsal.
+) -> Iterator[Rehearsed]:
+    """Ways, cheapest first. Made one by one, because the next costs another rehearsal.
 
     Parameters
     ----------
@@ -71,23 +86,22 @@ def ways(
     The model must be frozen.
     """
 
-    def rehearsed(way: Way) -> tuple[Way, int]:
-        return way, rehearse(model, frames, scalar, way, wrt=wrt)
+    def rehearsed(way: Way) -> Rehearsed:
+        return rehearse(model, frames, scalar, way, wrt=wrt)
 
     yield rehearsed(Way())
-    subject = subject_of(model)
     if split and wrt is None and splits(model, frames):
         yield from (rehearsed(Way(chunk_size=chunk)) for chunk in halves(len(frames)))
     usages = usage(model, frames, wrt=wrt)
-    cuts = proved_cuts(subject.module, usages, limit=budget)
+    cuts = proved_cuts(subject_of(model).module, usages, limit=budget)
     for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
         if found:
             best = min(found, key=lambda choice: choice.stay + choice.insides)
-            way, peak = rehearsed(Way(blocks=best.blocks))
-            fewer = best.blocks if budget is None else relaxed(best.blocks, usages, budget - peak)
+            whole = rehearsed(Way(blocks=best.blocks))
+            fewer = best.blocks if budget is None else relaxed(best.blocks, usages, budget - whole.peak)
             if fewer != best.blocks:
                 yield rehearsed(Way(blocks=fewer))
-            yield way, peak
+            yield whole
     for choice in choices(usages, cuts=cuts, without=wrt):
         yield rehearsed(Way(blocks=choice.blocks, spill=True))
     # All that autograd saves: nothing is recomputed, but a clip's worth of memory is written and read.
@@ -108,7 +122,7 @@ def usage(model: Any, frames: Tensor, *, wrt: str | None = None) -> dict[str, Us
             return saved_by_module(twin.module, lambda: twin.forward(leaf), leaf)
 
 
-def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None = None) -> Iterator[tuple[Way, int]]:
+def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None = None) -> Iterator[Rehearsed]:
     """The same for who takes the gradient chunk by chunk and keeps none of it, of a model with `encode` and `head`.
 
     All frames at once need no second pass. The peaks hold a chunk's frames and its gradient, not the clip's.
@@ -119,10 +133,10 @@ def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None =
     """
     most = min(most or len(frames), len(frames))
     if most == len(frames):
-        yield Way(), rehearse(model, frames, scalar, Way())
+        yield rehearse(model, frames, scalar, Way())
     for chunk in [most, *halves(most)]:
         if chunk < len(frames):
-            yield Way(chunk_size=chunk), rehearse_chunks(model, frames, scalar, chunk)
+            yield rehearse_chunks(model, frames, scalar, chunk)
 
 
 def halves(n_frames: int) -> Iterator[int]:
@@ -132,20 +146,20 @@ def halves(n_frames: int) -> Iterator[int]:
         yield n_frames
 
 
-def rehearse_chunks(model: Any, frames: Tensor, scalar: Scalar, chunk_size: int) -> int:
-    """Peak bytes of living tensors of both passes of `longtake.bounded.split`, when no chunk is kept.
+def rehearse_chunks(model: Any, frames: Tensor, scalar: Scalar, chunk_size: int) -> Rehearsed:
+    """Go through both passes of `longtake.bounded.split` with fake tensors, keeping no chunk.
 
     Chunks of equal length need the same: of the first pass the first and the last two are rehearsed, of the second the
     first one.
     """
-    with rehearsal(model, frames) as (double, fake), LiveBytes() as live:
+    with rehearsal(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
         subject = subject_of(double)
         if subject.encode is None or subject.head is None:
             raise ModelError(f"{type(model).__name__} has no encode and head")
         stack, abridged = _Made(fake), _Abridged(subject.encode, len(chunk_bounds(len(frames), chunk_size)))
         first = head_pass(abridged, subject.head, stack, _rehearsable(scalar), chunk_size, module=subject.module)
         next(gradient_chunks(subject.encode, stack, first, chunk_size, module=subject.module))
-    return live.peak
+    return Rehearsed.of(Way(chunk_size=chunk_size), live)
 
 
 @dataclass(frozen=True)

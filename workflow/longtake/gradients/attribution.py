@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from torch import Tensor
 from longtake.bounded import gradient
 from longtake.bounded.guard import frozen
 from longtake.bounded.live import LiveBytes
-from longtake.bounded.planning import chunk_ways, splits, ways
+from longtake.bounded.planning import Rehearsed, chunk_ways, splits, ways
 from longtake.bounded.run import Way
-from longtake.bounded.split import GradientChunk, gradient_chunks, head_pass
+from longtake.bounded.split import FrameStack, GradientChunk, gradient_chunks, head_pass
 from longtake.errors import BudgetError, ModelError
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
 from longtake.memory.budget import GIB, gpu_budget, host_budget
@@ -195,37 +195,39 @@ def planned(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Gra
     if grant.nbytes is None:
         size = min(grant.chunk_size or len(frames), len(frames))
         return Way(chunk_size=size) if grant.splits and size < len(frames) else Way()
-    least, smallest = Way(), None
+    least: Rehearsed | None = None
     try:
-        # A copy of the score: it must not choose a class by a rehearsal's numbers.
-        for way, peak in ways_for(adapter, frames, FixedTarget(score.wanted, score.class_names), grant):
-            if smallest is None or peak < smallest:
-                least, smallest = replace(way, predicted_bytes=peak), peak
-            if peak <= grant.nbytes:
-                return least
+        # Another score: it must not choose a class by a rehearsal's numbers.
+        for found in ways_for(adapter, frames, FixedTarget(score.wanted, score.class_names), grant):
+            if found.peak <= grant.nbytes:
+                return found.way
+            if least is None or found.peak < least.peak:
+                least = found
     except ModelError as error:
-        least = Way(chunk_size=min(UNPLANNED, len(frames))) if grant.splits else Way()
-        logger.warning("%s It is tried with %s.", error, least.name)
-        return least
+        way = Way(chunk_size=min(UNPLANNED, len(frames))) if grant.splits else Way()
+        logger.warning("%s It is tried with %s.", error, way.name)
+        return way
+    if least is None:
+        return Way()
     if grant.firm:
         raise BudgetError(
-            f"the gradient cannot be had within {grant.nbytes} bytes: the smallest peak is {smallest} bytes, by "
-            f"{least.name}. Set gradients.memory_gb to that much or more, or use fewer or smaller frames."
+            f"the gradient cannot be had within {grant.nbytes} bytes: the smallest peak is {least.peak} bytes, by "
+            f"{least.way.name}. Set gradients.memory_gb to that much or more, or use fewer or smaller frames."
         )
-    logger.warning("%d bytes are granted, but the gradient takes %s at least: that is tried", grant.nbytes, smallest)
-    return least
+    logger.warning("%d bytes are granted, but the gradient takes %d at least: that is tried", grant.nbytes, least.peak)
+    return least.way
 
 
-def ways_for(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Grant) -> Iterator[tuple[Way, int]]:
-    """Ways to the gradient of one clip, fastest first, with their rehearsed peaks in bytes; made one by one."""
-    size = tuple(frames[:1].shape[1:])
+def ways_for(adapter: Adapter, frames: FrameStack, score: FixedTarget, grant: Grant) -> Iterator[Rehearsed]:
+    """Ways to the gradient of one clip, fastest first; rehearsed one by one."""
+    first = frames[:1]
     # Never written: a rehearsal asks for no more than its shape.
-    clip = torch.empty((len(frames), *size), device=frames.device)
+    clip = first.new_empty((len(frames), *first.shape[1:]))
     with frozen(adapter.module):
         if grant.splits:
             yield from chunk_ways(adapter, clip, score, most=grant.chunk_size)
         found = ways(adapter, clip, score, budget=grant.nbytes, split=False)
-        yield from (pair for pair in found if not (grant.splits and pair[0] == Way()))
+        yield from (each for each in found if each.way.name != "plain" or not grant.splits)
 
 
 def _differentiated(
