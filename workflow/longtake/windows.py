@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -119,10 +119,15 @@ def read_windows(path: str | Path) -> dict[str, list[Window]]:
 
     Uses the standard library only, since the Snakefile reads it in every job.
     """
-    kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Window)}
     found: dict[str, list[Window]] = {}
     with Path(path).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            window = Window(**{name: kind(row[name]) for name, kind in kinds.items()})
+        for window in parse_windows(file):
             found.setdefault(window.video, []).append(window)
     return found
+
+
+def parse_windows(lines: Iterable[str]) -> Iterator[Window]:
+    """Yield the windows that the lines of a table tell of, the first of which names its columns."""
+    kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Window)}
+    for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+        yield Window(**{name: kind(row[name]) for name, kind in kinds.items()})

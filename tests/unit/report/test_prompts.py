@@ -7,6 +7,7 @@ from typing import Any
 
 from longtake.report.prompts import prompts_section, prompts_tile, video_prompts
 from longtake.report.records import prompts_of, read_run
+from longtake.report.survey import survey
 
 LOST = {"lost": True, "status": "ok"}
 
@@ -24,7 +25,8 @@ def test_the_worst_come_first_with_video_object_and_time(run: Any) -> None:
     ])  # fmt: skip
     run.prompts("late", [{"row": 6, "object": "gone", "iou": 0.0, "previous_iou": 0.4, **LOST}])
     read = read_run(run.results)
-    section = prompts_section(read)
+    found = survey(read).prompts
+    section = prompts_section(found)
     assert "5 prompts, 3 lost, 1 not used; median IoU with what was drawn 0.30." in section
     rows = cells(section)
     assert [(row[0], row[1]) for row in rows] == [
@@ -33,21 +35,21 @@ def test_the_worst_come_first_with_video_object_and_time(run: Any) -> None:
     assert "1:15" in rows[1][3]
     assert rows[0][9] == "0.4"
     assert "another was closer" in rows[3][-1]
-    assert prompts_tile(read) == ("Prompts", "5", "3 lost")
+    assert prompts_tile(found) == ("Prompts", "5", "3 lost")
     assert [row[0] for row in cells(video_prompts(prompts_of(read, "good")))] == ["poor", "click", "never", "kept"]
 
 
 def test_no_more_than_twenty_and_the_rest_is_counted(run: Any) -> None:
     run.prompts("good", [{"row": row, "iou": row / 100, **LOST} for row in range(30)])
-    section = prompts_section(read_run(run.results))
+    section = prompts_section(survey(read_run(run.results)).prompts)
     assert len(cells(section)) == 20
     assert "10 more" in section
     assert "detections/{video}.prompts.parquet" in section
 
 
 def test_names_from_strangers_and_no_prompts_at_all(run: Any) -> None:
-    assert "No prompt was followed yet" in prompts_section(read_run(run.results))
+    assert "No prompt was followed yet" in prompts_section(survey(read_run(run.results)).prompts)
     run.prompts("good", [{"label": "<b>x</b>", **LOST}])
-    assert "<b>" not in prompts_section(read_run(run.results))
+    assert "<b>" not in prompts_section(survey(read_run(run.results)).prompts)
     run.prompts("good", [{"iou": 0.8}])
-    assert "None is lost." in prompts_section(read_run(run.results))
+    assert "None is lost." in prompts_section(survey(read_run(run.results)).prompts)

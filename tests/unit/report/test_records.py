@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
-from longtake.report.records import prompts_of, read_run, troubles, window_states
+from longtake.report.records import Run, Trouble, prompts_of, read_run, window_states
+from longtake.report.survey import survey
 from longtake.store.schemas import CLIPS
 from longtake.store.tables import write_table
+
+
+def troubles(run: Run) -> list[Trouble]:
+    return survey(run).troubles
 
 
 def states(run: Any, video: str) -> list[tuple[str, str]]:
@@ -93,9 +98,9 @@ def test_prompts_that_could_not_act(run: Any) -> None:
 
 @pytest.mark.parametrize("torn", ["", "{", "[1]", '{"status": "ok"}'])
 def test_torn_records_are_passed_over(run: Any, torn: str) -> None:
-    n = len(read_run(run.results).records)
+    n = len(list(read_run(run.results).records))
     (run.results / "logs/annotate_window/torn.json").write_text(torn)
-    assert len(read_run(run.results).records) == n
+    assert len(list(read_run(run.results).records)) == n
 
 
 def test_what_ran_on_a_cluster_is_redone_on_the_cluster(run: Any) -> None:

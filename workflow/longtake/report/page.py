@@ -13,7 +13,8 @@ from longtake.report import sections
 from longtake.report.markup import Markup, element
 from longtake.report.memory import memory_section, summarise
 from longtake.report.prompts import prompts_section
-from longtake.report.records import Run, Trouble, read_run, troubles
+from longtake.report.records import Run, read_run
+from longtake.report.survey import Survey, survey
 from longtake.store.atomic import atomic_path
 
 # The page shows names and reasons from strangers: even if an escape were forgotten, no script may run.
@@ -39,8 +40,10 @@ def write_report(
 ) -> dict[str, Any]:
     """Write the report of a run as one self-contained HTML file.
 
-    Reads what is there and says what is not, so it can be written at any time, also after a failure. Memory: one
-    picture and the run's small tables; the page is written piece by piece.
+    Reads what is there and says what is not, so it can be written at any time, also after a failure. The page is
+    written piece by piece.
+
+    Memory: one video's small tables and one picture; some 300 bytes a video, 8 a prompt, and the rows that are shown.
 
     Parameters
     ----------
@@ -61,16 +64,16 @@ def write_report(
         JSON-able: videos, windows, units that need a look, bytes.
     """
     run = read_run(results, command)
-    found = troubles(run)
+    found = survey(run)
     with atomic_path(out) as temporary:
         with temporary.open("w", encoding="utf-8") as file:
             for piece in _page(run, found, species, settings or {}, pages=pages or {}, title=title):
                 file.write(piece)
         size = temporary.stat().st_size
     return {
-        "videos": len(run.videos),
-        "windows": sum(len(windows) for windows in run.plan.values()),
-        "to_look_at": len(found),
+        "videos": found.n_videos,
+        "windows": found.windows.total(),
+        "to_look_at": found.n_troubles,
         "bytes": size,
     }
 
@@ -88,7 +91,7 @@ def versions() -> dict[str, str]:
 
 def _page(
     run: Run,
-    found: Sequence[Trouble],
+    found: Survey,
     species: Sequence[str],
     settings: Mapping[str, Any],
     *,
@@ -100,14 +103,14 @@ def _page(
     yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield element("title", title) + f"<style>{style}</style></head><body>"
-    yield element("header", element("h1", title), _links(), sections.summary(run, found, species))
+    yield element("header", element("h1", title), _links(), sections.summary(found, species))
     yield "<main>"
     yield sections.attention(found, run.command)
-    yield from sections.videos(run, species)
-    yield prompts_section(run)
+    yield from sections.videos(run, found, species)
+    yield prompts_section(found.prompts)
     yield from sections.species_section(run, species, pages)
     yield memory_section(summarise(run.results))
-    yield sections.provenance(settings, versions(), run)
+    yield sections.provenance(settings, versions(), run, found.hosts)
     yield "</main></body></html>\n"
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from longtake.errors import SchemaError
 from longtake.figures import WindowState, band
 from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table, scan_batches
-from longtake.windows import Window, read_windows
+from longtake.windows import Window, parse_windows
 
 # Rule -> the file that asks Snakemake for this unit alone.
 _TARGETS = {
@@ -44,18 +46,12 @@ _TARGETS = {
 
 @dataclass(frozen=True)
 class Record:
-    """The record of one job: rule, unit, how it ended and what it used (MiB, s)."""
+    """The record of one job: rule, unit, how it ended, where, and what it found."""
 
     rule: str
     wildcards: Mapping[str, str]
     status: str
     reason: str
-    rss_mb: float | None
-    requested_mem_mb: float | None
-    gpu_allocated_mb: float
-    gpu_reserved_mb: float
-    wall_s: float | None
-    cpu_s: float | None
     host: str
     slurm_job: str
     facts: Mapping[str, Any]
@@ -68,23 +64,24 @@ class Record:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that did not end as ``ok``, and the command that redoes just that."""
+    """Something that did not end as ``ok``, the command that redoes just that, and the video that it is about."""
 
     what: str
     status: str
     reason: str
     command: str
+    video: str = ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder as the report sees it."""
+    """A run's folder as the report sees it; videos, windows and records are read as often as they are asked for."""
 
     results: Path
     command: str
-    videos: Sequence[Mapping[str, str]]
+    videos: Iterable[Mapping[str, str]]
     plan: Mapping[str, Sequence[Window]]
-    records: Sequence[Record]
+    records: Iterable[Record]
 
     def target(self, rule: str, wildcards: Mapping[str, str]) -> str | None:
         """The file that stands for a unit, as Snakemake knows it; None for a rule without one."""
@@ -106,64 +103,105 @@ def _names(pattern: str) -> list[str]:
     return [part.split("}")[0] for part in pattern.split("{")[1:]]
 
 
+class Table:
+    """The rows of a tab-separated table, read anew each time; none where it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        if self._path.is_file():
+            with self._path.open(encoding="utf-8", newline="") as file:
+                yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+class Plan(Mapping[str, Sequence[Window]]):
+    """The windows of each video, read when asked for; holds where in the table each video's lines are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._header = ""
+        self._lines: dict[str, list[int]] = {}
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            self._header = file.readline().decode("utf-8")
+            place = file.tell()
+            for line in file:
+                video = line.split(b"\t", 1)[0].decode("utf-8")
+                self._lines.setdefault(video, [place, place])[1] = place + len(line)
+                place += len(line)
+
+    def __getitem__(self, video: str) -> list[Window]:
+        start, stop = self._lines[video]
+        with self._path.open("rb") as file:
+            file.seek(start)
+            lines = file.read(stop - start).decode("utf-8").splitlines()
+        return [window for window in parse_windows(chain([self._header], lines)) if window.video == video]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+class Records:
+    """The records of all jobs, by rule and unit, read anew each time; what is no record, or torn, says nothing.
+
+    Memory: the names of the files of one rule.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+
+    def __iter__(self) -> Iterator[Record]:
+        for rule in sorted(self._logs.glob("*/")):
+            with os.scandir(rule) as entries:
+                names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+            for name in names:
+                record = read_record(rule / name)
+                if record is not None:
+                    yield record
+
+
 def read_run(results: Path, command: str = "snakemake") -> Run:
-    """Read the plan and the records of a run; memory follows the number of jobs.
+    """Read where the plan and the records of a run are; memory follows the number of videos, some 300 bytes each.
 
     `command` is how the run was started; where it names no profile, that is told by where its jobs ran.
     """
-    videos_file, windows_file = results / "plan" / "videos.tsv", results / "plan" / "windows.tsv"
-    videos: list[dict[str, str]] = []
-    if videos_file.is_file():
-        with videos_file.open(encoding="utf-8", newline="") as file:
-            videos = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    plan = read_windows(windows_file) if windows_file.is_file() else {}
-    records = sorted(_records(results / "logs"), key=_order)
+    records = Records(results / "logs")
     if "--profile" not in command:
         command += f" --profile profiles/{'slurm' if any(record.slurm_job for record in records) else 'laptop'}"
-    return Run(results, command, videos, plan, records)
+    return Run(
+        results, command, Table(results / "plan" / "videos.tsv"), Plan(results / "plan" / "windows.tsv"), records
+    )
 
 
-def _order(record: Record) -> tuple[str, tuple[str, ...]]:
-    return record.rule, tuple(record.wildcards.values())
-
-
-def _records(logs: Path) -> Iterator[Record]:
-    for path in sorted(logs.glob("*/*.json")):
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # a record that is being written, or was torn, says nothing
-        if isinstance(data, dict) and "rule" in data:
-            yield Record(
-                rule=str(data["rule"]),
-                wildcards={str(k): str(v) for k, v in dict(data.get("wildcards") or {}).items()},
-                status=str(data.get("status", "")),
-                reason=str(data.get("reason", "")),
-                rss_mb=_number(data.get("rss_mb")),
-                requested_mem_mb=_number(data.get("requested_mem_mb")),
-                gpu_allocated_mb=_number(data.get("gpu_allocated_mb")) or 0.0,
-                gpu_reserved_mb=_number(data.get("gpu_reserved_mb")) or 0.0,
-                wall_s=_number(data.get("wall_s")),
-                cpu_s=_number(data.get("cpu_s")),
-                host=str(data.get("host", "")),
-                slurm_job=str(data.get("slurm_job") or ""),
-                facts=dict(data.get("facts") or {}),
-            )
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def read_record(path: Path) -> Record | None:
+    """Read a job's record; None where there is none, or it is being written, or was torn."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(data, dict) or "rule" not in data:
+        return None
+    return Record(
+        rule=str(data["rule"]),
+        wildcards={str(k): str(v) for k, v in dict(data.get("wildcards") or {}).items()},
+        status=str(data.get("status", "")),
+        reason=str(data.get("reason", "")),
+        host=str(data.get("host", "")),
+        slurm_job=str(data.get("slurm_job") or ""),
+        facts=dict(data.get("facts") or {}),
+    )
 
 
 def window_states(run: Run, video: str) -> list[WindowState]:
     """What became of each planned window: by its job's record, else by the rows of its output, else missing."""
-    windows = run.plan.get(video, ())
-    told = {
-        int(record.wildcards["window"]): record
-        for record in run.records
-        if record.rule == "annotate_window" and record.wildcards.get("video") == video
-    }
-    return band(windows, {w.window: _window_status(run, w, told.get(w.window)) for w in windows})
+    windows, logs = run.plan.get(video, ()), run.results / "logs" / "annotate_window"
+    told = {w.window: read_record(logs / f"{video}.{w.window:04d}.json") for w in windows}
+    return band(windows, {w.window: _window_status(run, w, told[w.window]) for w in windows})
 
 
 def _window_status(run: Run, window: Window, record: Record | None) -> tuple[str, str]:
@@ -199,40 +237,42 @@ def told_by_rows(detections: Path) -> dict[int, tuple[str, str]]:
     return {window: ("approximate", ", ".join(sorted(odd))) for window, odd in reasons.items()}
 
 
-def troubles(run: Run) -> list[Trouble]:
-    """Everything unreadable, failed, missing or approximate, worst first."""
-    found: list[Trouble] = []
-    for row in run.videos:
-        if row.get("status") != "ok":
-            command = run.redo("probe_video", {"video": row.get("video", "")}, force=True)
-            found.append(Trouble(f"video {row.get('video', '')}", "unreadable", row.get("reason", ""), command))
-    for record in run.records:
-        if record.status != "ok" and record.rule != "annotate_window":
-            command = run.redo(record.rule, record.wildcards, force=False)
-            found.append(Trouble(f"{record.rule}, {record.unit}", "failed", record.reason, command))
-    for video in run.plan:
-        for state in window_states(run, video):
-            if state.status != "ok":
-                unit = {"video": video, "window": f"{state.window:04d}"}
-                command = run.redo("annotate_window", unit, force=state.status == "approximate")
-                found.append(Trouble(f"{video}, window {state.window}", state.status, state.reason, command))
-    found += _clip_troubles(run) + _prompt_troubles(run)
-    rank = {"unreadable": 0, "failed": 1, "missing": 2, "approximate": 3}
-    return sorted(found, key=lambda trouble: rank.get(trouble.status, 4))
+def job_troubles(run: Run, record: Record) -> Iterator[Trouble]:
+    """Yield what a job's record tells of: that it failed, or clips did; windows are judged by `window_troubles`."""
+    video = record.wildcards.get("video", "")
+    if record.status != "ok" and record.rule != "annotate_window":
+        command = run.redo(record.rule, record.wildcards, force=False)
+        yield Trouble(f"{record.rule}, {record.unit}", "failed", record.reason, command, video)
+    odd = record.facts.get("failed") or record.facts.get("approximate")
+    if record.rule == "gradients_window" and record.status == "ok" and odd:
+        for (status, reason), number in sorted(_clip_reasons(run, record).items()):
+            command = run.redo(record.rule, record.wildcards, force=True)
+            yield Trouble(f"{number} clip{'' if number == 1 else 's'}, {record.unit}", status, reason, command, video)
 
 
-def _clip_troubles(run: Run) -> list[Trouble]:
-    found = []
-    for record in run.records:
-        if record.rule == "gradients_window" and record.status == "ok":
-            reasons = (
-                _clip_reasons(run, record) if record.facts.get("failed") or record.facts.get("approximate") else {}
-            )
-            for (status, reason), number in sorted(reasons.items()):
-                command = run.redo(record.rule, record.wildcards, force=True)
-                what = f"{number} clip{'' if number == 1 else 's'}, {record.unit}"
-                found.append(Trouble(what, status, reason, command))
-    return found
+def video_trouble(run: Run, row: Mapping[str, str]) -> Iterator[Trouble]:
+    """Yield that a video could not be read, if so."""
+    if row.get("status") != "ok":
+        video = row.get("video", "")
+        command = run.redo("probe_video", {"video": video}, force=True)
+        yield Trouble(f"video {video}", "unreadable", row.get("reason", ""), command, video)
+
+
+def window_troubles(run: Run, video: str, states: Iterable[WindowState]) -> Iterator[Trouble]:
+    """Yield the windows of a video that did not end as ok."""
+    for state in states:
+        if state.status != "ok":
+            unit = {"video": video, "window": f"{state.window:04d}"}
+            command = run.redo("annotate_window", unit, force=state.status == "approximate")
+            yield Trouble(f"{video}, window {state.window}", state.status, state.reason, command, video)
+
+
+def prompt_troubles(run: Run, video: str, prompts: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
+    """Yield the prompts of a video that were not used."""
+    for row in prompts:
+        if row["status"] == "failed":
+            what = f"{video}, prompt of {row['object']} at frame {row['frame']}"
+            yield Trouble(what, "failed", row["reason"], run.command, video)
 
 
 def _clip_reasons(run: Run, record: Record) -> Counter[tuple[str, str]]:
@@ -252,12 +292,3 @@ def prompts_of(run: Run, video: str) -> list[dict[str, Any]]:
         return read_table(run.results / "detections" / f"{video}.prompts.parquet", PROMPTS).to_pylist()
     except SchemaError:
         return []
-
-
-def _prompt_troubles(run: Run) -> list[Trouble]:
-    return [
-        Trouble(f"{video}, prompt of {row['object']} at frame {row['frame']}", "failed", row["reason"], run.command)
-        for video in run.plan
-        for row in prompts_of(run, video)
-        if row["status"] == "failed"
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from longtake.figures.style import clock
 from longtake.figures.timelines import NO_OBJECTS
 from longtake.report.markup import Markup, definitions, details, element, number, picture, status, table
 from longtake.report.prompts import prompts_tile, video_prompts
-from longtake.report.records import Run, Trouble, prompts_of, window_states
+from longtake.report.records import Run, prompts_of, window_states
+from longtake.report.survey import Survey
 from longtake.statistics import tables
 from longtake.store.tables import read_table
 from longtake.verdicts import UNDECIDED
 
 Row = Mapping[str, Any]
 MOST_ROWS = 400
+MOST_VIDEOS = 50
 
 
 def rows_of(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
@@ -32,23 +34,16 @@ def rows_of(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         return []
 
 
-def summary(run: Run, found: Sequence[Trouble], species: Sequence[str]) -> Markup:
+def summary(found: Survey, species: Sequence[str]) -> Markup:
     """Counts of everything, so that the first glance tells whether to worry."""
-    states = [state.status for video in run.plan for state in window_states(run, video)]
-    readable = sum(row.get("status") == "ok" for row in run.videos)
-    clips: dict[str, int] = {}
-    for record in run.records:
-        for name in ("ok", "approximate", "failed"):
-            if record.rule == "gradients_window":
-                clips[name] = clips.get(name, 0) + int(record.facts.get(name) or 0)
-    seconds = sum(float(row.get("duration_s") or 0) for row in run.videos)
+    clips = ", ".join(f"{n} {name}" for name, n in found.clips.items() if n)
     tiles = [
-        ("Videos", str(len(run.videos)), f"{readable} readable, {clock(seconds)} in all"),
-        ("Windows", str(len(states)), _counts(states)),
-        ("Clips", str(sum(clips.values())), ", ".join(f"{n} {name}" for name, n in clips.items() if n)),
-        prompts_tile(run),
+        ("Videos", str(found.n_videos), f"{found.readable} readable, {clock(found.seconds)} in all"),
+        ("Windows", str(found.windows.total()), _counts(found.windows)),
+        ("Clips", str(found.clips.total()), clips),
+        prompts_tile(found.prompts),
         ("Species", str(len(species)), ", ".join(species[:6]) + (" …" if len(species) > 6 else "")),
-        ("To look at", str(len(found)), "unreadable, failed, missing or approximate"),
+        ("To look at", str(found.n_troubles), "unreadable, failed, missing or approximate"),
     ]
     return element(
         "div",
@@ -60,24 +55,25 @@ def summary(run: Run, found: Sequence[Trouble], species: Sequence[str]) -> Marku
     )
 
 
-def _counts(states: Sequence[str]) -> str:
-    names = [name for name in ("ok", "approximate", "failed", "missing") if name in states]
-    return ", ".join(f"{states.count(name)} {name}" for name in names)
+def _counts(states: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{states[name]} {name}" for name in ("ok", "approximate", "failed", "missing") if states.get(name)
+    )
 
 
-def attention(found: Sequence[Trouble], command: str) -> Markup:
+def attention(found: Survey, command: str) -> Markup:
     """What was approximate, failed or unreadable, why, and the command that redoes just that."""
     rows = [
         (status(item.status), item.what, item.reason or "no reason was recorded", element("code", item.command))
-        for item in found[:MOST_ROWS]
+        for item in found.troubles
     ]
     words = "Everything that was planned has run, and every unit ended as ok."
     parts = [table(("Status", "Unit", "Reason", "Redo just this"), rows, empty=words)]
     if rows:
         after = "Each command redoes one unit, when its cause is gone; what follows from it is made by "
         parts.append(element("p", after, element("code", command), ".", class_="quiet"))
-    if len(found) > MOST_ROWS:
-        parts.append(element("p", f"{len(found) - MOST_ROWS} more are left out here.", class_="quiet"))
+    if found.n_troubles > len(rows):
+        parts.append(element("p", f"{found.n_troubles - len(rows)} more are left out here.", class_="quiet"))
     return _section("attention", "What needs a look", *parts)
 
 
@@ -85,17 +81,46 @@ def _section(anchor: str, heading: str, *inside: Any) -> Markup:
     return element("section", element("h2", heading), *inside, id=anchor)
 
 
-def videos(run: Run, species: Sequence[str]) -> Iterator[Markup]:
-    """Every video: its facts, timeline, stills, heatmap, windows, objects and prompts."""
+def videos(run: Run, found: Survey, species: Sequence[str]) -> Iterator[Markup]:
+    """Every video: its facts, timeline, stills, heatmap, windows, objects and prompts; of many, `MOST_VIDEOS`."""
     yield Markup('<section id="videos"><h2>Videos</h2>')
-    if not run.videos:
+    if not found.videos:
         yield element("p", "No video was planned yet.", class_="quiet")
-    for row in run.videos:
-        yield element("h3", row.get("video", ""))
-        yield definitions(_facts(row))
-        if row.get("status") == "ok":
-            yield from _video(run, row.get("video", ""), species)
+    shown = found.videos[:MOST_VIDEOS]
+    if found.n_videos > len(shown):
+        words = (
+            f"{len(shown)} of {found.n_videos} videos are shown: those that need a look, worst first, and then the "
+            "first ones of the sheet. The others are listed below; figures of each lie in figures/{video}."
+        )
+        yield element("p", words, class_="quiet")
+    else:
+        shown = sorted(shown, key=lambda glance: glance.place)
+    for glance in shown:
+        yield element("h3", glance.row.get("video", ""))
+        yield definitions(_facts(glance.row))
+        if glance.row.get("status") == "ok":
+            yield from _video(run, glance.row.get("video", ""), species)
+    yield _others(found)
     yield Markup("</section>")
+
+
+def _others(found: Survey) -> Markup:
+    """The videos that have no pictures here, as a table."""
+    rows = [
+        (
+            glance.row.get("video", ""), status(glance.row.get("status", "")),
+            clock(float(glance.row.get("duration_s") or 0)), _counts(glance.windows), glance.prompts,
+            glance.lost,
+        )
+        for glance in found.videos[MOST_VIDEOS:]
+    ]  # fmt: skip
+    if not rows:
+        return Markup("")
+    words = f"{len(rows)} other videos"
+    if found.n_videos > len(found.videos):
+        words += f" ({found.n_videos - len(found.videos)} more stand in plan/videos.tsv)"
+    head = ("Video", "Status", "Length", "Windows", "Prompts", "lost")
+    return details(words, table(head, rows, numeric=(2, 4, 5)))
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, Any]:
@@ -230,10 +255,9 @@ def _tests(rows: Sequence[Row]) -> Markup:
     return table(head, body, numeric=range(2, 8), empty="There are fewer than two species to compare.")
 
 
-def provenance(settings: Mapping[str, Any], versions: Mapping[str, str], run: Run) -> Markup:
+def provenance(settings: Mapping[str, Any], versions: Mapping[str, str], run: Run, hosts: Collection[str]) -> Markup:
     """Settings, versions and machines: what one needs to run it again."""
-    hosts = sorted({record.host for record in run.records if record.host})
-    facts = {**versions, "machines": ", ".join(hosts) or "–", "folder": str(run.results)}
+    facts = {**versions, "machines": ", ".join(sorted(hosts)) or "–", "folder": str(run.results)}
     return _section(
         "provenance",
         "How it was made",
