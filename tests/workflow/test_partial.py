@@ -58,7 +58,7 @@ def species_of(project, video):
 
 
 def test_the_status_of_every_window_with_why_and_the_command(torn):
-    torn.run("annotate", fails=True)
+    torn.run("results/annotate/pond-a/window-0001.parquet", fails=True)
     said = torn.run("status")
     rows = rows_of(torn.out / "reports/status.tsv")
     assert {row["status"] for row in rows if row["video"] == "broken"} == {"unreadable"}

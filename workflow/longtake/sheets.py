@@ -119,6 +119,11 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
             raise SheetError(
                 f"{path}, row {video.row}: {video.path!r} is an address; only local files are read. Copy it first."
             )
+        if "{" in video.path or "}" in video.path:
+            raise SheetError(
+                f"{path}, row {video.row}: the path {video.path!r} holds a brace, which Snakemake takes for a wildcard. "
+                "Rename the file, or link to it by another name."
+            )
         if not rendered and not Path(video.path).exists():
             raise SheetError(
                 f"{path}, row {video.row}: the file or folder {video.path!r} of video {video.video!r} does not exist "
