@@ -87,6 +87,7 @@ rule study_figures:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         species=SPECIES,
+        seed=settings.seed,
         code=digest("longtake.report.draw"),
     message:
         "Draw the species and the correlation of importance and motion"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from PIL import Image
 
 from longtake import masks
+from longtake.figures import heatmap
 from longtake.media import index_video, save_index, write_video
-from longtake.report import draw
+from longtake.report import clips
+from longtake.report.clips import study_clips, video_curves
 from longtake.report.draw import draw_study, draw_video
 from longtake.report.stills import draw_stills
 from longtake.statistics import species_statistics, video_statistics
@@ -95,22 +98,50 @@ def test_figures_of_a_study(folder: Path) -> None:
     assert pages["perch"].is_file()
 
 
-def test_of_many_clips_every_nth_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def gradients(tmp_path: Path) -> dict[str, list[Path]]:
+    """Two videos of five clips of three frames each."""
     paths: dict[str, list[Path]] = {"clips": [], "curves": []}
     for video in ("v", "w"):
-        clips, curves = [], []
+        rows, curves = [], []
         for number in range(5):
             key = {"video": video, "window": 0, "object": "a", "label": "carp", "clip": number}
-            clips.append(key | {"status": "ok"})
+            rows.append(key | {"status": "ok", "pearson": number / 10})
             zero = dict.fromkeys(("magnitude", "l2_norm", "max_pool", "weighted_magnitude", "time_s"), 0.0)
             curves += [key | zero | {"offset": t, "frame": t} for t in range(3)]
-        for kind, rows, schema in (("clips", clips, CLIPS), ("curves", curves, CURVES)):
+        for kind, table, schema in (("clips", rows, CLIPS), ("curves", curves, CURVES)):
             paths[kind].append(tmp_path / f"{video}.{kind}")
-            write_table(paths[kind][-1], rows, schema)
-    for most, step in ((10, 1), (4, 3)):
-        monkeypatch.setattr(draw, "MOST_CLIPS", most)
-        some_curves, some_clips, found = draw._every_nth(paths["curves"], paths["clips"])
-        names = [(row["video"], row["clip"]) for row in some_clips]
-        assert found == step
-        assert names == [(v, k) for v in "vw" for k in range(5)][::step]
-        assert [(row["video"], row["clip"]) for row in some_curves[::3]] == names
+            write_table(paths[kind][-1], table, schema)
+    return paths
+
+
+@pytest.mark.parametrize("most", [10, 4, 1])
+def test_of_many_clips_some_are_drawn(
+    gradients: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(clips, "MOST_CLIPS", most)
+    some = study_clips(gradients["clips"], seed=7)
+    names = [(row["video"], row["clip"]) for row in some.clips]
+    assert len(set(names)) == len(names) == most
+    assert some.total == 10
+    assert [(row["video"], row["clip"]) for row in some.curves(gradients["curves"])][::3] == names
+    # The mean of a video is that of all of its clips, however many are drawn.
+    assert some.means == {"carp": [pytest.approx(0.2)] * 2}
+
+
+def test_each_clip_is_as_likely_to_be_drawn(gradients: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips, "MOST_CLIPS", 3)
+    counts = Counter(
+        (row["video"], row["clip"]) for seed in range(300) for row in study_clips(gradients["clips"], seed).clips
+    )
+    assert len(counts) == 10
+    # 300 draws with a chance of 0.3 each: 90, and a standard deviation of 8.
+    assert all(55 < count < 125 for count in counts.values())
+
+
+def test_a_heatmap_reads_the_clips_that_it_shows(gradients: dict[str, list[Path]]) -> None:
+    rows, total = video_curves(gradients["curves"][0], 2)
+    assert total == 5
+    assert [(row["clip"], row["offset"]) for row in rows] == [(clip, t) for clip in (0, 4) for t in range(3)]
+    title = heatmap("v", rows, total=total).get_suptitle()
+    assert title == "Temporal importance: v (2 of 5 clips)"

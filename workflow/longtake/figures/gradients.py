@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,13 +18,20 @@ from longtake.figures import style
 from longtake.figures.style import INK, MUTED, Look, shorten
 
 Rows = Sequence[Mapping[str, Any]]
+ClipKey: TypeAlias = tuple[str, str, str, int, int]
+"""Label, object, video, window and clip."""
+CURVE_COLUMNS = (
+    "video", "window", "object", "label", "clip", "offset", "time_s", "magnitude", "motion_object", "motion_region",
+    "motion_frame",
+)  # fmt: skip
+"""What these figures read of ``CURVES``."""
 MOST_ROWS = 200
 MOST_LABELS = 36
 MOST_POINTS = 6000
 
 
 @style.styled
-def heatmap(words: str, curves: Rows, *, why_empty: str = "no clip was analysed") -> Figure:
+def heatmap(words: str, curves: Rows, *, total: int = 0, why_empty: str = "no clip was analysed") -> Figure:
     """Temporal importance of every clip, and the motion in it below, frame by frame.
 
     Importance is divided by the clip's own mean, and all clips share one colour scale: nothing is stretched
@@ -34,16 +43,17 @@ def heatmap(words: str, curves: Rows, *, why_empty: str = "no clip was analysed"
         What the clips are of, for the title.
     curves
         Rows of ``CURVES``.
+    total
+        How many clips there are, where `curves` are those of some.
     """
     heading = f"Temporal importance: {shorten(words, 70)}"
     clips = _clips(curves)
     if not clips:
         return style.nothing(heading, why_empty)
-    keys = sorted(clips, key=lambda key: (key[0], key[1], _first(clips[key]), key))
-    if len(keys) > MOST_ROWS:
-        picked = np.linspace(0, len(keys) - 1, MOST_ROWS).round().astype(int)
-        heading += f" ({MOST_ROWS} of {len(keys)} clips)"
-        keys = [keys[i] for i in picked]
+    total = max(total, len(clips))
+    keys = order_of_clips({key: _first(rows) for key, rows in clips.items()}, MOST_ROWS)
+    if len(keys) < total:
+        heading += f" ({len(keys)} of {total} clips)"
     importance = np.array(_ragged([relative(_column(clips[key], "magnitude")) for key in keys]))
     motion = np.array(_ragged([motion_of(clips[key]) for key in keys]))
     row_inches = 0.2 if len(keys) <= MOST_LABELS else 0.05
@@ -61,11 +71,23 @@ def heatmap(words: str, curves: Rows, *, why_empty: str = "no clip was analysed"
     return made
 
 
-def _clips(curves: Rows) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
-    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+def clip_key(row: Mapping[str, Any]) -> ClipKey:
+    """What tells the clip of a row of ``CURVES`` from all others, in the order in which a heatmap shows them."""
+    return row["label"] or "", row["object"], row["video"], row["window"], row["clip"]
+
+
+def order_of_clips(first: Mapping[ClipKey, float], most: int) -> list[ClipKey]:
+    """Sort clips by label, object and when they begin (`first`, in seconds); of more than `most`, take them evenly."""
+    keys = sorted(first, key=lambda key: (key[0], key[1], first[key], key))
+    if len(keys) <= most:
+        return keys
+    return [keys[i] for i in np.linspace(0, len(keys) - 1, most).round().astype(int)]
+
+
+def _clips(curves: Iterable[Mapping[str, Any]]) -> dict[ClipKey, list[Mapping[str, Any]]]:
+    found: dict[ClipKey, list[Mapping[str, Any]]] = {}
     for row in curves:
-        key = (row["label"] or "", row["object"], row["video"], row["window"], row["clip"])
-        found.setdefault(key, []).append(row)
+        found.setdefault(clip_key(row), []).append(row)
     for rows in found.values():
         rows.sort(key=lambda row: row["offset"])
     return found
@@ -131,11 +153,12 @@ def _panel(
 @style.styled
 def correlation(
     words: str,
-    curves: Rows,
+    curves: Iterable[Mapping[str, Any]],
     clips: Rows,
     known: Mapping[str, Look],
     *,
     species: Rows = (),
+    means: Mapping[str, Sequence[float]] | None = None,
     why_empty: str = "no clip was analysed",
 ) -> Figure:
     """Importance against motion of every frame, and how strongly they go together per clip, video and
@@ -144,43 +167,62 @@ def correlation(
     Parameters
     ----------
     curves, clips
-        Rows of ``CURVES`` and ``CLIPS``.
+        Rows of ``CURVES`` and ``CLIPS``; curves one clip after the other, of which one is held at a time.
     known
         The looks of the study's species.
     species
         Rows of ``SPECIES``; those of measure ``pearson`` give each species' mean and interval.
+    means
+        Species -> the mean r of each video, where `clips` are only some of them.
     """
     heading = f"Importance against motion: {shorten(words, 70)}"
     used = [row for row in clips if row["status"] != "failed"]
     if not used:
         return style.nothing(heading, why_empty)
-    names = sorted({row["label"] for row in used})
+    means = _means(used) if means is None else means
+    names = sorted({row["label"] for row in used} | set(means))
     made = style.figure(max(4.2, 1.6 + 0.62 * len(names)))
     style.title(made, heading)
     left, right = made.subplots(1, 2, width_ratios=[1.0, 1.15])
     _scatter(left, curves, known)
-    _strips(right, names, used, known, {row["species"]: row for row in species if row["measure"] == "pearson"})
+    summary = {row["species"]: row for row in species if row["measure"] == "pearson"}
+    _strips(right, names, used, known, means=means, summary=summary)
     made.legend(handles=style.species_handles(names, known), loc="outside lower left", ncols=4)
     return made
 
 
-def _scatter(axes: Axes, curves: Rows, known: Mapping[str, Look]) -> None:
+def _means(clips: Rows) -> dict[str, list[float]]:
+    """Mean r of each video, by label."""
+    videos: dict[tuple[str, str], list[float]] = {}
+    for row in clips:
+        if _finite(row["pearson"]):
+            videos.setdefault((row["label"], row["video"]), []).append(row["pearson"])
+    means: dict[str, list[float]] = {}
+    for (label, _), values in videos.items():
+        means.setdefault(label, []).append(float(np.mean(values)))
+    return means
+
+
+def _scatter(axes: Axes, curves: Iterable[Mapping[str, Any]], known: Mapping[str, Look]) -> None:
     """Each clip by its own means, since neither gradients nor pixels per frame are comparable between
     clips."""
     points: dict[str, list[NDArray[np.float64]]] = {}
-    for key, rows in _clips(curves).items():
+    for key, group in groupby(curves, key=clip_key):
+        rows = sorted(group, key=itemgetter("offset"))
         pair = np.stack([relative(motion_of(rows)), relative(_column(rows, "magnitude"))])
         points.setdefault(key[0], []).append(pair[:, np.isfinite(pair).all(axis=0)])
     total = sum(pair.shape[1] for pairs in points.values() for pair in pairs)
     thin = max(1, math.ceil(total / MOST_POINTS))
+    drawn = 0
     for name in sorted(points):
         look = style.look_of(name, known)
         x, y = np.concatenate(points[name], axis=1)[:, ::thin]
+        drawn += x.size
         axes.plot(
             x, y, linestyle="none", marker=look.marker, markersize=3.5, color=look.color, alpha=0.45,
             markeredgewidth=0.0, rasterized=True,
         )  # fmt: skip
-    axes.set_title("Every frame" if thin == 1 else f"Every {thin}th frame")
+    axes.set_title("Every frame" if thin == 1 else f"{drawn} of {total} frames, one of every {thin}")
     axes.set_xlabel("Motion / clip mean")
     axes.set_ylabel("Importance / clip mean")
     axes.set_xlim(left=0.0)
@@ -189,8 +231,9 @@ def _scatter(axes: Axes, curves: Rows, known: Mapping[str, Look]) -> None:
 
 
 def _strips(
-    axes: Axes, names: Sequence[str], clips: Rows, known: Mapping[str, Look], summary: Mapping[str, Mapping[str, Any]]
-) -> None:
+    axes: Axes, names: Sequence[str], clips: Rows, known: Mapping[str, Look], *, means: Mapping[str, Sequence[float]],
+    summary: Mapping[str, Mapping[str, Any]],
+) -> None:  # fmt: skip
     for at, name in enumerate(names):
         look = style.look_of(name, known)
         mine = [row for row in clips if row["label"] == name and _finite(row["pearson"])]
@@ -200,13 +243,10 @@ def _strips(
             r, at + 0.1 + spread, linestyle="none", marker=look.marker, markersize=4, color=look.color, alpha=0.45,
             markeredgewidth=0.0,
         )  # fmt: skip
-        videos: dict[str, list[float]] = {}
-        for row in mine:
-            videos.setdefault(row["video"], []).append(row["pearson"])
-        means = [float(np.mean(values)) for values in videos.values()]
+        of_videos = means.get(name, [])
         axes.plot(
-            means, [at + 0.1] * len(means), linestyle="none", marker=look.marker, markersize=8, color=look.color,
-            markeredgecolor=INK, markeredgewidth=0.8,
+            of_videos, [at + 0.1] * len(of_videos), linestyle="none", marker=look.marker, markersize=8,
+            color=look.color, markeredgecolor=INK, markeredgewidth=0.8,
         )  # fmt: skip
         interval(axes, summary.get(name), at - 0.3)
     for level in (-0.7, -0.3, 0.3, 0.7):

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from longtake.figures import style
+from longtake.figures.perturbations import NAMES as DISTURBED
 from longtake.figures.perturbations import agreement_panel, kept_panel, verdict_words
 from longtake.figures.style import GRID, INK, MUTED, Look, shorten
 from longtake.verdicts import CLASSES
@@ -24,6 +25,12 @@ STRIPS = (
     ("area_px", "Size", "mask area (px²)"),
     ("speed_bl_s", "Speed", "body lengths/s"),
 )
+PAGE_COLUMNS = (
+    "video", "species", *(measure for measure, _, _ in STRIPS), "pearson", "spearman",
+    *(f"kept_{kind}" for kind, _ in DISTURBED if kind != "short"), *(f"agrees_{kind}" for kind, _ in DISTURBED),
+    *(f"{unit}_{status}" for unit in ("n", "clips") for status in ("ok", "approximate", "failed")),
+)  # fmt: skip
+"""What a species' page reads of ``VIDEO_SPECIES``."""
 COMPARED = (
     ("presence", "Presence (share of frames)"),
     ("max_count", "Most at once (MaxN, objects)"),

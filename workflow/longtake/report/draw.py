@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from longtake.figures import band, correlation, heatmap, looks, species_comparison, species_page, timeline
+from longtake.figures.gradients import MOST_ROWS
+from longtake.figures.species import PAGE_COLUMNS
+from longtake.report.clips import Rows, study_clips, video_curves
 from longtake.report.records import told_by_rows
 from longtake.statistics import tables
 from longtake.store.atomic import atomic_path
-from longtake.store.schemas import CLIPS, CURVES
-from longtake.store.tables import read_table
+from longtake.store.tables import scan_batches
 from longtake.windows import Window
 
 DPI = 144
-MOST_CLIPS = 3000
-Rows = list[dict[str, Any]]
 
 
 def draw_video(
@@ -46,14 +46,15 @@ def draw_video(
         The folder that ``video_statistics`` wrote.
     species
         All species of the study, so that each looks the same in every figure.
+
+    Memory: the visits of the video, the rows of the clips that a heatmap shows, and a key for each other clip.
     """
     known = looks(species)
     states = band(windows, told_by_rows(detections))
-    visits = _rows(statistics / "visits.parquet", tables.VISITS)
-    prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS)
-    save(timeline(video, states, visits, prompts, known), timeline_out)
+    save(timeline(video, states, *seen(statistics), known), timeline_out)
     why = "no clip was analysed" if curves else "the video was not drawn for gradients (gradients.max_videos)"
-    save(heatmap(video, _rows(curves, CURVES) if curves else [], why_empty=why), heatmap_out)
+    rows, total = video_curves(curves, MOST_ROWS) if curves else ([], 0)
+    save(heatmap(video, rows, total=total, why_empty=why), heatmap_out)
     return {"windows": {state.window: state.status for state in states}}
 
 
@@ -66,6 +67,7 @@ def draw_study(
     correlation_out: Path,
     comparison_out: Path,
     pages: Mapping[str, Path],
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Draw what is about all videos: correlation of importance and motion, species side by side, species pages.
@@ -78,40 +80,35 @@ def draw_study(
         The merged gradient tables of each video, in one order.
     pages
         Where the page of each species goes.
+    seed
+        Of the draw of clips, where there are more than a figure shows.
 
-    Memory: the tables of one video, and `MOST_CLIPS` clips; of more, every n-th is drawn, and the title says so.
+    Memory: the clips of one video, `MOST_CLIPS` clips of all, which the title tells, and the rows of one species.
     """
     known = looks(species)
     summary = _rows(statistics / "species.parquet", tables.SPECIES)
-    videos = _rows(statistics / "videos.parquet", tables.VIDEO_SPECIES)
     verdicts = _rows(statistics / "verdicts.parquet", tables.VERDICTS)
     bands = _rows(statistics / "curves.parquet", tables.SPECIES_CURVES)
-    some_curves, some_clips, step = _every_nth(curves, clips)
-    words = "all videos" if step == 1 else f"all videos, one clip of every {step}"
-    save(correlation(words, some_curves, some_clips, known, species=summary), correlation_out)
+    some = study_clips(clips, seed)
+    words = (
+        "all videos" if len(some.clips) == some.total else f"all videos, {len(some.clips)} of {some.total} clips drawn"
+    )
+    made = correlation(words, some.curves(curves), some.clips, known, species=summary, means=some.means)
+    save(made, correlation_out)
     save(species_comparison(summary, known), comparison_out)
     for done, (name, path) in enumerate(pages.items(), start=1):
+        videos = _rows(statistics / "videos.parquet", tables.VIDEO_SPECIES, PAGE_COLUMNS, species=name)
         save(species_page(name, videos, summary, bands, known, verdicts=verdicts), path)
         if progress is not None:
             progress(done, len(pages))
-    return {"clips": len(some_clips)}
+    return {"clips": some.total, "clips_drawn": len(some.clips)}
 
 
-def _every_nth(curves: Sequence[Path], clips: Sequence[Path]) -> tuple[Rows, Rows, int]:
-    """Rows of CURVES and CLIPS of at most `MOST_CLIPS` clips, evenly over all videos, and how many one stands for."""
-    total = sum(pq.read_metadata(path).num_rows for path in clips)
-    step = max(1, -(-total // MOST_CLIPS))
-    some_curves: Rows = []
-    some_clips: Rows = []
-    seen = 0
-    for curve_path, clip_path in zip(curves, clips, strict=True):
-        rows = _rows(clip_path, CLIPS)
-        kept = [row for number, row in enumerate(rows, start=seen) if number % step == 0]
-        names = {(row["window"], row["object"], row["clip"]) for row in kept}
-        some_clips += kept
-        some_curves += [r for r in _rows(curve_path, CURVES) if (r["window"], r["object"], r["clip"]) in names]
-        seen += len(rows)
-    return some_curves, some_clips, step
+def seen(statistics: Path) -> tuple[Rows, Rows]:
+    """Read what a timeline shows of a video's statistics: rows of ``VISITS`` and ``PROMPTS``, in part."""
+    visits = _rows(statistics / "visits.parquet", tables.VISITS, ("object", "species", "start_s", "stop_s"))
+    prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS, ("object", "species", "time_s"))
+    return visits, prompts
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -120,5 +117,10 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
 
 
-def _rows(path: Path, schema: pa.Schema) -> Rows:
-    return read_table(path, schema).to_pylist()
+def _rows(path: Path, schema: pa.Schema, columns: Sequence[str] = (), species: str | None = None) -> Rows:
+    """Rows of a small table; the columns named, and those of one species, a batch at a time."""
+    found: Rows = []
+    for batch in scan_batches(path, schema, 4096, columns or None):
+        kept = batch if species is None else batch.filter(pc.equal(batch.column("species"), species))
+        found += kept.to_pylist()
+    return found

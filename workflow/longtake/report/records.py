@@ -229,7 +229,7 @@ def told_by_rows(detections: Path) -> dict[int, tuple[str, str]]:
     Memory: one batch of the table.
     """
     reasons: dict[int, set[str]] = {}
-    for batch in scan_batches(detections, DETECTIONS):
+    for batch in scan_batches(detections, DETECTIONS, columns=("window", "status")):
         pairs = pa.table({"window": batch.column("window"), "status": batch.column("status")})
         for row in pairs.group_by(["window", "status"]).aggregate([]).to_pylist():
             if row["status"] != "ok":

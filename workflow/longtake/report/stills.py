@@ -8,10 +8,8 @@ from typing import Any
 
 from longtake.export import overlay_stills
 from longtake.figures import band, filmstrip, looks, overview
-from longtake.report.draw import save
+from longtake.report.draw import save, seen
 from longtake.report.records import told_by_rows
-from longtake.statistics import tables
-from longtake.store.tables import read_table
 from longtake.windows import Window
 
 
@@ -45,8 +43,7 @@ def draw_stills(
     )  # fmt: skip
     save(filmstrip(f"Annotated frames of {video}", stills), stills_out)
     if overview_out is not None:
-        visits = read_table(statistics / "visits.parquet", tables.VISITS).to_pylist()
-        prompts = read_table(statistics / "prompts.parquet", tables.PROMPTS).to_pylist()
+        visits, prompts = seen(statistics)
         states = band(windows, told_by_rows(detections))
         made = overview(video, stills, states, visits=visits, prompts=prompts, known=looks(species))
         save(made, overview_out)
