@@ -10,7 +10,7 @@ import pytest
 
 from longtake.memory import cleaning
 from longtake.memory import ledger as ledger_module
-from longtake.memory.ledger import Ledger, Terms, droppable, enter_activations, holds, is_counted, look, stage, step
+from longtake.memory.ledger import Ledger, Terms, counted_step, droppable, holds, is_counted, look, stage, step
 
 MIB = 2**20
 ROOT = Path(__file__).parents[3]
@@ -86,15 +86,20 @@ def test_steps_are_counted_by_a_sample_that_thins_out():
 
 
 def test_a_gpu_counts_for_itself_so_no_step_is_counted():
-    with Ledger() as kept, step(lambda: pytest.fail("counted"), gpu=True):
-        pass
-    assert (kept.steps, kept.counted) == (1, 0)
+    with Ledger() as kept:
+        with step(lambda: pytest.fail("counted"), gpu=True):
+            pass
+        counted_step(3, gpu=True)
+        assert (kept.steps, kept.counted) == (2, 0)
+        counted_step(3 * MIB)
+    assert (kept.steps, kept.counted) == (3, 1)
+    assert kept.facts()["stages"]["start"]["host"]["activations"] == 3.0
 
 
 def test_nothing_is_counted_where_nobody_keeps_a_ledger():
     with stage("track"), holds("state", pytest.fail), droppable("frames", pytest.fail), step(pytest.fail):
         look()
-        enter_activations(3)
+        counted_step(3)
 
 
 def test_lines_come_while_it_runs_and_say_who_holds_most(caplog):

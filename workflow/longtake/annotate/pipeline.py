@@ -21,10 +21,22 @@ DEPTH = 2
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int = DEPTH) -> Generator[Item]:
+@dataclass
+class Room:
+    """How many items may wait, the one being drawn included; it may be made narrower while they do."""
+
+    depth: int = DEPTH
+
+    def narrow(self) -> int:
+        """Let one item wait at a time from now on, and return how many fewer those are."""
+        fewer, self.depth = self.depth - 1, 1
+        return fewer
+
+
+def ahead(items: Iterable[Item], depth: int = DEPTH, *, room: Room | None = None) -> Generator[Item]:
     """Yield `items`, which a thread draws before they are asked for.
 
-    Memory: at most `depth` items wait, the one being drawn included.
+    Memory: at most `depth` items wait, the one being drawn included; with a `room`, as many as that says at the time.
 
     Raises
     ------
@@ -32,11 +44,13 @@ def ahead(items: Iterable[Item], depth: int = DEPTH) -> Generator[Item]:
         What drawing an item raised, in that item's place.
     """
     source = iter(items)
+    room = room or Room(depth)
     with ThreadPoolExecutor(1, "longtake-ahead") as thread:
-        waiting = deque(thread.submit(next, source, _END) for _ in range(depth))
+        waiting = deque(thread.submit(next, source, _END) for _ in range(room.depth))
         try:
             while (item := waiting.popleft().result()) is not _END:
-                waiting.append(thread.submit(next, source, _END))
+                while len(waiting) < room.depth:
+                    waiting.append(thread.submit(next, source, _END))
                 yield item  # type: ignore[misc]  # _END alone is no item
                 del item  # or it would be kept while the next one is waited for
         finally:

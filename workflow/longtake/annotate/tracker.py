@@ -24,6 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from longtake.annotate.geometry import Preprocessing
 from longtake.errors import ModelError
+from longtake.memory.ledger import stage
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Tracker:
         return torch.device("cpu") if self.state_on_host else self.device
 
 
+@stage("load")
 def load_tracker(
     folder: str | os.PathLike[str],
     device: str | torch.device = "cpu",

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from longtake.annotate.accounts import accounted
 from longtake.annotate.checks import CHAIN, OVERLAP
 from longtake.annotate.geometry import model_frame, model_prompt
 from longtake.annotate.handover import load_state, save_state
-from longtake.annotate.passes import BACKWARD, FORWARD, Row, read_in_order, write_in_time
+from longtake.annotate.passes import BACKWARD, BLOCK_BYTES, FORWARD, Row, read_in_order, write_in_time
 from longtake.annotate.pipeline import Stopwatch, ahead, behind
 from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
-from longtake.annotate.rows import Tracked, detection_rows, prompt_facts, prompt_record
-from longtake.annotate.seeding import TERMS, Terms, gone, seed
+from longtake.annotate.rows import Tracked, detection_rows, prompt_record
+from longtake.annotate.seeding import TERMS, gone, seed
 from longtake.annotate.session import BoundedSession, Prediction, track
-from longtake.annotate.tracker import Tracker, load_tracker
+from longtake.annotate.task import Tally, Task, grid_frames, identity, metadata, record
+from longtake.annotate.tracker import load_tracker
+from longtake.bounded.live import LiveBytes
 from longtake.errors import StateError
-from longtake.media import Frame, VideoIndex, load_index
+from longtake.media import Frame, load_index
+from longtake.memory.ledger import stage, step
 from longtake.sheets import SEEDED, Prompt
 from longtake.windows import Window
 
@@ -29,50 +33,6 @@ Location = str | Path
 Progress = Callable[[int, int], None] | None
 AUTO, NEVER, ALWAYS = "auto", "never", "always"
 _NO_PIXELS = np.empty((0, 0, 3), dtype=np.uint8)
-
-
-@dataclass
-class _Tally:
-    """What a window adds up while it runs; no entry grows with the number of frames."""
-
-    frames: int = 0
-    rows: int = 0
-    visible: int = 0
-    tainted: int = 0
-    objects: dict[str, None] = field(default_factory=dict)
-    prompts: list[Row] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """The fixed facts of a window job; frames are numbered on the grid of the whole video.
-
-    `grid` are the frames that it processes, ascending.
-    """
-
-    index: VideoIndex
-    window: Window
-    frame_interval: int
-    continuity: str
-    direction: str
-    grid: range
-    decoded_size: tuple[int, int]
-    tracker: Tracker
-    schedule: Schedule
-    seeding: Terms | None
-    species: str
-    precision: str
-    approximate: str
-    tally: _Tally
-
-    @property
-    def backward(self) -> bool:
-        return self.direction == BACKWARD
-
-    @property
-    def order(self) -> range:
-        """The grid in the order of the pass; its `stop` is the frame with which the pass would go on."""
-        return self.grid[::-1] if self.backward else self.grid
 
 
 def annotate_window(
@@ -165,12 +125,11 @@ def annotate_window(
         memory_batch=memory_batch,
         state_on_host=state_on_host,
     )
-    frames = window.covered(frame_interval) if continuity == OVERLAP else window.frames(frame_interval)
-    grid = range(frames.start // frame_interval, frames.start // frame_interval + len(frames))
-    placed = place_prompts(prompts, index, frame_interval)
-    if continuity == OVERLAP:
-        placed = [each for each in placed if each.grid_frame in grid]
-    job = _Job(
+    grid = _grid(window, continuity, frame_interval)
+    acting = [each for each in place_prompts(prompts, index, frame_interval) if _acts(each, grid, continuity)]
+    terms = replace(TERMS, predicted_iou=seed_predicted_iou, stability=seed_stability)
+    searched = dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP))
+    job = Task(
         index=index,
         window=window,
         frame_interval=frame_interval,
@@ -179,35 +138,45 @@ def annotate_window(
         grid=grid,
         decoded_size=(max(1, round(index.width * scale)), max(1, round(index.height * scale))),
         tracker=tracker,
-        schedule=Schedule(placed, index, frame_interval, reverse=direction == BACKWARD),
-        seeding=replace(TERMS, predicted_iou=seed_predicted_iou, stability=seed_stability)
-        if direction == FORWARD
-        and (dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP)))
-        else None,
+        schedule=Schedule(acting, index, frame_interval, reverse=direction == BACKWARD),
+        seeding=terms if searched and direction == FORWARD else None,
         species=species or "unlabelled",
         precision=precision,
         approximate=approximate,
-        tally=_Tally(),
+        tally=Tally(),
     )
-    warn(job.schedule.placed, job.grid)
     session = _begin(job, state_in)
-    if approximate and not session.approximate:
-        session.approximate = f"window {window.window} ({approximate})"
+    spent = _follow(job, session, detections_out, progress)
+    return record(job, session, _hand_over(job, session, state_out)) | spent
+
+
+@stage("track")
+def _follow(job: Task, session: BoundedSession, out: Location, progress: Progress) -> dict[str, float]:
+    """Track through the window and write its table; how long that took."""
     watch = Stopwatch()
-    write_in_time(detections_out, _drawn(job, session, watch, progress), _metadata(job), backward=job.backward)
-    spent = watch.facts()
-    session.end(job.schedule.ended(session.obj_ids, job.order.stop))
-    state_bytes = _hand_over(job, session, state_out) if state_out is not None else 0
-    return _record(job, session, state_bytes) | spent
+    decoded = 3 * job.decoded_size[0] * job.decoded_size[1]
+    ahead_of_time = BLOCK_BYTES if job.backward else 0
+    with accounted(job.tracker, session, job.room, decoded + ahead_of_time):
+        write_in_time(out, _drawn(job, session, watch, progress), metadata(job), backward=job.backward)
+    return watch.facts()
 
 
-def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
+@stage("load")
+def _begin(job: Task, state_in: Location | None) -> BoundedSession:
+    warn(job.schedule.placed, job.grid)
+    session = _taken_over(job, state_in)
+    if job.approximate and not session.approximate:
+        session.approximate = f"window {job.window.window} ({job.approximate})"
+    return session
+
+
+def _taken_over(job: Task, state_in: Location | None) -> BoundedSession:
     first = job.order[0]
     if state_in is not None:
         _refuse_state(job, state_in)
         history = job.schedule.digest(first)
         return load_state(
-            state_in, job.tracker, identity=_identity(job), history=history, next_frame=first, reverse=job.backward
+            state_in, job.tracker, identity=identity(job), history=history, next_frame=first, reverse=job.backward
         )
     earlier = [each for each in job.schedule.placed if each.grid_frame not in job.grid]
     earlier = [each for each in earlier if (each.grid_frame > first) == job.backward]
@@ -217,17 +186,21 @@ def _begin(job: _Job, state_in: Location | None) -> BoundedSession:
             f"window {job.window.window} of {name!r} has no state from the window before, but object "
             f"{prompt.object!r} was prompted earlier (row {prompt.row}) and would be lost; give state_in."
         )
-    return BoundedSession(job.tracker, _grid_frames(job))
+    return BoundedSession(job.tracker, grid_frames(job))
 
 
-def _hand_over(job: _Job, session: BoundedSession, state_out: Location) -> int:
-    _refuse_state(job, state_out)
+@stage("hand over")
+def _hand_over(job: Task, session: BoundedSession, state_out: Location | None) -> int:
     following = job.order.stop
+    session.end(job.schedule.ended(session.obj_ids, following))
+    if state_out is None:
+        return 0
+    _refuse_state(job, state_out)
     history = job.schedule.digest(following)
     return save_state(
         state_out,
         session,
-        identity=_identity(job),
+        identity=identity(job),
         history=history,
         next_frame=following,
         reverse=job.backward,
@@ -235,28 +208,22 @@ def _hand_over(job: _Job, session: BoundedSession, state_out: Location) -> int:
     )
 
 
-def _refuse_state(job: _Job, path: Location) -> None:
+def _refuse_state(job: Task, path: Location) -> None:
     if job.continuity == OVERLAP:
         raise StateError(f"{path}: windows of continuity {OVERLAP!r} are independent; give no file for a state.")
 
 
-def _identity(job: _Job) -> dict[str, str]:
-    width, height = job.decoded_size
-    return {
-        "video": job.index.digest,
-        "model": job.tracker.digest,
-        "precision": job.precision,
-        "max_conditioning_frames": str(job.tracker.max_conditioning_frames),
-        "frame_interval": str(job.frame_interval),
-        "decoded size (video_scale_factor)": f"{width} x {height}",
-    }
+def _acts(placed: Placed, grid: range, continuity: str) -> bool:
+    """Whether a prompt can act on a window at all: in a chain all do, by what earlier windows hand on."""
+    return continuity != OVERLAP or placed.grid_frame in grid
 
 
-def _grid_frames(job: _Job) -> int:
-    return -(-job.index.n_frames // job.frame_interval)
+def _grid(window: Window, continuity: str, frame_interval: int) -> range:
+    frames = window.covered(frame_interval) if continuity == OVERLAP else window.frames(frame_interval)
+    return range(frames.start // frame_interval, frames.start // frame_interval + len(frames))
 
 
-def _drawn(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[list[Row]]:
+def _drawn(job: Task, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[list[Row]]:
     """Yield the rows of each frame in the order of the pass, and add them up."""
     draw = partial(
         detection_rows,
@@ -280,15 +247,15 @@ def _drawn(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progr
         yield rows
 
 
-def _tracked(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[Tracked]:
+def _tracked(job: Task, session: BoundedSession, watch: Stopwatch, progress: Progress) -> Iterator[Tracked]:
     """Track frame by frame; frames on which no object is tracked are neither decoded nor seen by the model."""
     found = job.seeding is not None or any(SEEDED.fullmatch(name) for name in session.obj_ids)
     wanted = [at for at in job.order if found or job.schedule.busy(at)]
-    for done, (at, frame, pixels) in enumerate(ahead(_frames(job, wanted)), start=1):
+    for done, (at, frame, pixels) in enumerate(ahead(_frames(job, wanted), room=job.room), start=1):
         over = job.schedule.ended(session.obj_ids, at)
         session.end(over | gone(job.tracker, session) if found else over)
         fresh = job.schedule.starting(at)
-        with watch.model():
+        with watch.model(), step(LiveBytes, gpu=job.tracker.device.type == "cuda"):
             predictions, begun = _advance(job, session, at, pixels, fresh)
         labels = {name: job.species if SEEDED.fullmatch(name) else job.schedule.label(name) for name in predictions}
         yield Tracked(
@@ -299,7 +266,7 @@ def _tracked(job: _Job, session: BoundedSession, watch: Stopwatch, progress: Pro
 
 
 def _advance(
-    job: _Job, session: BoundedSession, at: int, pixels: torch.Tensor, fresh: Mapping[str, Placed]
+    job: Task, session: BoundedSession, at: int, pixels: torch.Tensor, fresh: Mapping[str, Placed]
 ) -> tuple[dict[str, Prediction], set[str]]:
     """Take the session on by a frame: what it says of each object, and which ones it found there by itself."""
     width, height, side = job.index.width, job.index.height, job.tracker.preprocessing.image_size
@@ -312,72 +279,10 @@ def _advance(
     return tracked | seeds, set(seeds)
 
 
-def _frames(job: _Job, wanted: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor]]:
+def _frames(job: Task, wanted: Sequence[int]) -> Iterator[tuple[int, Frame, torch.Tensor]]:
     """Yield grid frames as the model takes them; the pixels stay behind."""
     sources = sorted(at * job.frame_interval for at in wanted)
     read = read_in_order(job.index, sources, size=job.decoded_size, backward=job.backward)
     for at, frame in zip(wanted, read, strict=True):
         pixels = model_frame(frame.pixels, job.tracker.preprocessing).to(job.tracker.device)
         yield at, replace(frame, pixels=_NO_PIXELS), pixels
-
-
-def _metadata(job: _Job) -> dict[str, str]:
-    """What `longtake.annotate.merge` needs to see that no window is missing."""
-    emitted = job.window.frames(job.frame_interval)
-    return {
-        "longtake.video": job.window.video,
-        "longtake.window": str(job.window.window),
-        "longtake.continuity": job.continuity,
-        "longtake.direction": job.direction,
-        "longtake.frame_interval": str(job.frame_interval),
-        "longtake.grid_start": str(job.grid.start),
-        "longtake.grid_stop": str(job.grid.stop),
-        "longtake.emit_start": str(emitted.start // job.frame_interval),
-        "longtake.emit_stop": str(emitted.start // job.frame_interval + len(emitted)),
-        "longtake.grid_frames": str(_grid_frames(job)),
-        "longtake.model": job.tracker.digest,
-        "longtake.source": job.index.digest,
-    }
-
-
-def _record(job: _Job, session: BoundedSession, state_bytes: int) -> Row:
-    tally = job.tally
-    unused = [
-        prompt_facts(each, each.grid_frame * job.frame_interval) | {"status": "failed", "reason": each.reason}
-        for each in job.schedule.placed
-        if each.reason and each.grid_frame in job.grid
-    ]
-    reasons = [job.approximate] if job.approximate else []
-    if session.approximate and not job.approximate:
-        reasons.append(f"it goes on from {session.approximate}")
-    reasons += [f"{tally.tainted} frames lie behind a decoding error"] if tally.tainted else []
-    if session.shortened:
-        reasons.append(
-            f"of more prompted frames only max_conditioning_frames = {job.tracker.max_conditioning_frames} are read "
-            f"for {', '.join(map(repr, session.shortened))}"
-        )
-    return {
-        "video": job.window.video,
-        "window": job.window.window,
-        "continuity": job.continuity,
-        "direction": job.direction,
-        "status": "approximate" if reasons else "ok",
-        "reason": "; ".join(reasons),
-        "grid_frames": len(job.grid),
-        "tracked_frames": tally.frames,
-        "tainted_frames": tally.tainted,
-        "rows": tally.rows,
-        "visible_rows": tally.visible,
-        "objects": list(tally.objects),
-        "objects_handed_over": list(session.obj_ids),
-        "conditioning_frames": session.conditioning_frames(),
-        "conditioning_frames_hidden_for": list(session.shortened),
-        "session_bytes": session.live_bytes(),
-        "state_bytes": state_bytes,
-        "prompts": tally.prompts + unused,
-        "decoded_size": list(job.decoded_size),
-        "image_size": job.tracker.preprocessing.image_size,
-        "model": job.tracker.digest,
-        "device": str(job.tracker.device),
-        "precision": job.tracker.precision,
-    }

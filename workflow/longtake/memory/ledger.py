@@ -334,11 +334,15 @@ def step(counter: Callable[[], Counter], *, gpu: bool = False) -> Iterator[None]
     kept.look()
 
 
-def enter_activations(nbytes: int | None) -> None:
-    """Enter the peak of tensors that the work has counted by itself; None where it has not."""
+def counted_step(nbytes: int, *, gpu: bool = False) -> None:
+    """Enter a step of the work that has counted by itself the `nbytes` of tensors that it made."""
     kept = _KEPT.get()
-    if kept is not None and nbytes is not None:
+    if kept is None:
+        return
+    kept.steps += 1
+    if not gpu:
         kept.activations(nbytes)
+    kept.look()
 
 
 def _in_mb(held: Mapping[str, int]) -> dict[str, float]:

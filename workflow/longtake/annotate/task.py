@@ -1,0 +1,141 @@
+"""The fixed facts of a window job, what it adds up while it runs, and what it says of itself in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from longtake.annotate.passes import BACKWARD, Row
+from longtake.annotate.pipeline import Room
+from longtake.annotate.prompts import Schedule
+from longtake.annotate.rows import prompt_facts
+from longtake.annotate.seeding import Terms
+from longtake.annotate.session import BoundedSession
+from longtake.annotate.tracker import Tracker
+from longtake.media import VideoIndex
+from longtake.windows import Window
+
+
+@dataclass
+class Tally:
+    """What a window adds up while it runs; no entry grows with the number of frames."""
+
+    frames: int = 0
+    rows: int = 0
+    visible: int = 0
+    tainted: int = 0
+    objects: dict[str, None] = field(default_factory=dict)
+    prompts: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The fixed facts of a window job; frames are numbered on the grid of the whole video.
+
+    `grid` are the frames that it processes, ascending; `room` is how many may wait for the model.
+    """
+
+    index: VideoIndex
+    window: Window
+    frame_interval: int
+    continuity: str
+    direction: str
+    grid: range
+    decoded_size: tuple[int, int]
+    tracker: Tracker
+    schedule: Schedule
+    seeding: Terms | None
+    species: str
+    precision: str
+    approximate: str
+    tally: Tally
+    room: Room = field(default_factory=Room)
+
+    @property
+    def backward(self) -> bool:
+        return self.direction == BACKWARD
+
+    @property
+    def order(self) -> range:
+        """The grid in the order of the pass; its `stop` is the frame with which the pass would go on."""
+        return self.grid[::-1] if self.backward else self.grid
+
+
+def identity(task: Task) -> dict[str, str]:
+    """What the states of one chain of windows must have in common."""
+    width, height = task.decoded_size
+    return {
+        "video": task.index.digest,
+        "model": task.tracker.digest,
+        "precision": task.precision,
+        "max_conditioning_frames": str(task.tracker.max_conditioning_frames),
+        "frame_interval": str(task.frame_interval),
+        "decoded size (video_scale_factor)": f"{width} x {height}",
+    }
+
+
+def grid_frames(task: Task) -> int:
+    """Count the grid frames of the whole video."""
+    return -(-task.index.n_frames // task.frame_interval)
+
+
+def metadata(task: Task) -> dict[str, str]:
+    """What `longtake.annotate.merge` needs to see that no window is missing."""
+    emitted = task.window.frames(task.frame_interval)
+    return {
+        "longtake.video": task.window.video,
+        "longtake.window": str(task.window.window),
+        "longtake.continuity": task.continuity,
+        "longtake.direction": task.direction,
+        "longtake.frame_interval": str(task.frame_interval),
+        "longtake.grid_start": str(task.grid.start),
+        "longtake.grid_stop": str(task.grid.stop),
+        "longtake.emit_start": str(emitted.start // task.frame_interval),
+        "longtake.emit_stop": str(emitted.start // task.frame_interval + len(emitted)),
+        "longtake.grid_frames": str(grid_frames(task)),
+        "longtake.model": task.tracker.digest,
+        "longtake.source": task.index.digest,
+    }
+
+
+def record(task: Task, session: BoundedSession, state_bytes: int) -> Row:
+    """Return the job's record: see `longtake.annotate.window.annotate_window`."""
+    tally = task.tally
+    unused = [
+        prompt_facts(each, each.grid_frame * task.frame_interval) | {"status": "failed", "reason": each.reason}
+        for each in task.schedule.placed
+        if each.reason and each.grid_frame in task.grid
+    ]
+    reasons = [task.approximate] if task.approximate else []
+    if session.approximate and not task.approximate:
+        reasons.append(f"it goes on from {session.approximate}")
+    reasons += [f"{tally.tainted} frames lie behind a decoding error"] if tally.tainted else []
+    if session.shortened:
+        reasons.append(
+            f"of more prompted frames only max_conditioning_frames = {task.tracker.max_conditioning_frames} are read "
+            f"for {', '.join(map(repr, session.shortened))}"
+        )
+    return {
+        "video": task.window.video,
+        "window": task.window.window,
+        "continuity": task.continuity,
+        "direction": task.direction,
+        "status": "approximate" if reasons else "ok",
+        "reason": "; ".join(reasons),
+        "grid_frames": len(task.grid),
+        "tracked_frames": tally.frames,
+        "tainted_frames": tally.tainted,
+        "rows": tally.rows,
+        "visible_rows": tally.visible,
+        "objects": list(tally.objects),
+        "objects_handed_over": list(session.obj_ids),
+        "conditioning_frames": session.conditioning_frames(),
+        "conditioning_frames_hidden_for": list(session.shortened),
+        "session_bytes": session.live_bytes(),
+        "state_bytes": state_bytes,
+        "prompts": tally.prompts + unused,
+        "decoded_size": list(task.decoded_size),
+        "image_size": task.tracker.preprocessing.image_size,
+        "model": task.tracker.digest,
+        "device": str(task.tracker.device),
+        "precision": task.tracker.precision,
+    }
