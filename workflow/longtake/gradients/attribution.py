@@ -19,6 +19,7 @@ from longtake.bounded.split import FrameStack, GradientChunk, gradient_chunks, h
 from longtake.errors import BudgetError, ModelError
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
 from longtake.memory.budget import GIB, gpu_budget, host_budget
+from longtake.memory.ledger import counted_step, stage
 from longtake.models import Adapter, SplitAdapter
 from longtake.models.targets import FixedTarget, class_scores, predicted_class
 
@@ -124,6 +125,7 @@ def granted(
     return Grant(max(0, int(part * SHARE * free)), firm=False, chunk_size=chunk_size)
 
 
+@stage("gradient")
 def attribute_clip(
     adapter: Adapter,
     pixels: np.ndarray,
@@ -176,6 +178,7 @@ def attribute_clip(
             live.peak,
         )
     grant.measured[shape] = max(live.peak, grant.measured.get(shape, 0))
+    counted_step(live.peak, gpu=frames.device.type == "cuda")
     chosen = score.chosen
     answer = class_scores(scores, chosen).double().cpu().numpy()
     return ClipAttribution(answer, chosen.class_index, chosen.instance, predicted_class(scores), importance, maps)

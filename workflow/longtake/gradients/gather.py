@@ -16,6 +16,7 @@ from longtake.gradients.clips import Clip, ObjectTrack, Region, crop, crop_mask
 from longtake.gradients.motion import mean_over_mask, mean_over_region, motion_field
 from longtake.media import Frame, VideoIndex, read_frames
 from longtake.media.flow import METHODS, Method
+from longtake.memory.ledger import holds, look
 
 
 @dataclass
@@ -68,25 +69,27 @@ def gather_clips(
     stride = waiting[0].stride if waiting else 1
     opened: list[GatheredClip] = []
     recent: dict[int, np.ndarray] = {}
-    for done, (number, frame, reason) in enumerate(_each_frame(index, wanted), start=1):
-        while waiting and waiting[0].frames[0] == number:
-            opened.append(_open(waiting.pop(0), input_size))
-        due = [entry for entry in opened if number in _rest(entry)]
-        if frame is None:
-            for entry in due:
-                opened.remove(entry)
-                yield replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
-        else:
-            recent = {at: pixels for at, pixels in recent.items() if at >= number - stride}
-            previous = recent.get(number - stride)
-            _add(due, frame, previous, tracks, partial(motion_field, width=flow_width, method=flow))
-            recent[number] = frame.pixels
-            for entry in due:
-                if len(entry.time_s) == len(entry.clip.frames):
+    with holds("frames", lambda: sum(each.nbytes for each in (*(entry.pixels for entry in opened), *recent.values()))):
+        for done, (number, frame, reason) in enumerate(_each_frame(index, wanted), start=1):
+            while waiting and waiting[0].frames[0] == number:
+                opened.append(_open(waiting.pop(0), input_size))
+            due = [entry for entry in opened if number in _rest(entry)]
+            if frame is None:
+                for entry in due:
                     opened.remove(entry)
-                    yield _closed(entry)
-        if progress is not None:
-            progress(done, len(wanted))
+                    yield replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
+            else:
+                recent = {at: pixels for at, pixels in recent.items() if at >= number - stride}
+                previous = recent.get(number - stride)
+                _add(due, frame, previous, tracks, partial(motion_field, width=flow_width, method=flow))
+                recent[number] = frame.pixels
+                look()
+                for entry in due:
+                    if len(entry.time_s) == len(entry.clip.frames):
+                        opened.remove(entry)
+                        yield _closed(entry)
+            if progress is not None:
+                progress(done, len(wanted))
 
 
 def _each_frame(index: VideoIndex, wanted: list[int]) -> Iterator[tuple[int, Frame | None, str | None]]:

@@ -6,8 +6,10 @@ import numpy as np
 from longtake.gradients.clips import Region
 from longtake.media import flow_magnitude
 from longtake.media.flow import METHODS, Method
+from longtake.memory.ledger import stage
 
 
+@stage("flow")
 def motion_field(previous: np.ndarray, current: np.ndarray, width: int, method: Method = METHODS["dis"]) -> np.ndarray:
     """Length of the motion from `previous` to `current`: (h, w) float32, source pixels per frame step.
 

@@ -298,6 +298,13 @@ def holds(owner: str, nbytes: int | Callable[[], int], *, gpu: bool = False) -> 
         kept.remove(holding)
 
 
+def owns(owner: str, nbytes: int | Callable[[], int], *, gpu: bool = False) -> None:
+    """Say that `owner` holds `nbytes` from now on; a callable is asked."""
+    kept = _KEPT.get()
+    if kept is not None:
+        kept.add(owner, nbytes, gpu=gpu)
+
+
 @contextmanager
 def droppable(what: str, drop: Callable[[], int]) -> Iterator[None]:
     """Say that the work can let go of `what` during the body by calling `drop`, which returns its bytes.

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from longtake.errors import ModelError, nearest
+from longtake.memory.ledger import stage
 from longtake.models.adapter import Adapter
 from longtake.models.classifier import (
     MODEL_TYPE,
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 CONFIG = "config.json"
 
 
+@stage("load")
 def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu") -> Adapter:
     """Load a model by what the configuration says.
 
