@@ -34,6 +34,7 @@ import torch
 from longtake.errors import BudgetError, LongtakeError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
 from longtake.gradients.relation import pearson
+from longtake.memory.child import out_of_memory
 from longtake.models import Adapter
 from longtake.verdicts import band, kept
 
@@ -173,6 +174,8 @@ def _short_row(
         except (torch.OutOfMemoryError, BudgetError):
             raise
         except (LongtakeError, RuntimeError, ValueError, IndexError) as error:
+            if out_of_memory(error):
+                raise
             # Whether a model takes another length is its own affair, and told by its own kind of error.
             return row | {"status": "failed", "reason": f"the model does not take {length} frames: {error}"}
     importance = joined(windows, [magnitudes(answer) for answer in answers])

@@ -17,12 +17,15 @@ from longtake.gradients.attribution import ClipAttribution, Grant, attribute_cli
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
+from longtake.gradients.lossy import in_bfloat16
 from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
 from longtake.media import VideoIndex, load_index
 from longtake.media.flow import flow_method
 from longtake.memory.ladder import AS_ASKED, Rung, on_the_cpu
+from longtake.memory.ledger import owns, stage
 from longtake.models import Adapter, load_model
+from longtake.models.rounded import rounded
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
@@ -36,6 +39,7 @@ PathLike = str | Path
 WHOLE_FRAME, UNLABELLED = "frame", "unlabelled"
 
 
+@stage("gather")
 def analyse_window(
     *,
     video_path: PathLike,
@@ -53,6 +57,7 @@ def analyse_window(
     device: str = "cpu",
     part: float = 1.0,
     requested_mb: float | None = None,
+    approximate: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Ask the model about the clips of a window and write curves, clips, gradient maps and perturbations.
@@ -68,6 +73,7 @@ def analyse_window(
         (first, last, stride), `video` and `window`
     part : of what one clip's gradient may take, what it shall take
     requested_mb : what was asked for this job of the host's memory, in MiB
+    approximate : why the model is to compute in bfloat16, and how far off that is; every clip is then approximate
     progress : called with frames read and frames to read
 
     Returns
@@ -83,6 +89,7 @@ def analyse_window(
     ConfigError : the target index is no class of the model.
     """
     adapter = load_model(options.model, device)
+    adapter = rounded(adapter) if approximate else adapter
     _check_model(adapter, options)
     grant = granted(options.memory_gb, device, part=part, chunk_size=options.chunk_size, requested_mb=requested_mb)
     index = load_index(index_path, video_path)
@@ -95,10 +102,12 @@ def analyse_window(
     clips = [clip for clip in clips if labels is None or clip.label in labels]
     usable = [clip for clip in clips if clip.status != "failed"]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
+    usable = [_approximated(clip, approximate) for clip in usable] if approximate else usable
     rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
     curves: list[dict[str, Any]] = []
     disturbed: list[dict[str, Any]] = []
     maps: dict[str, np.ndarray] = {}
+    _account(adapter, device, maps)
     geometry: dict[str, dict[str, Any]] = {}
     by_name = {track.object: track for track in tracks}
     gathered = gather_clips(
@@ -120,9 +129,19 @@ def analyse_window(
             maps[name], geometry[name] = result.packed
     write_table(curves_out, sorted(curves, key=_order), CURVES)
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
+    if approximate:
+        told = {"status": "approximate", "reason": approximate}
+        disturbed = [row | told if row["status"] == "ok" else row for row in disturbed]
     write_table(perturbations_out, sorted(disturbed, key=_order), PERTURBATIONS)
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
     return {"objects": len(tracks)} | _by_status(rows) | grant.record()
+
+
+def _account(adapter: Adapter, device: str, maps: Mapping[str, np.ndarray]) -> None:
+    """Tell the ledger of the model, and of the maps that wait to be written."""
+    weights = {id(each): each.nbytes for each in (*adapter.module.parameters(), *adapter.module.buffers())}
+    owns("parameters", sum(weights.values()), gpu=device.startswith("cuda"))
+    owns("frames", lambda: sum(each.nbytes for each in maps.values()))
 
 
 def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> GradientOptions:
@@ -145,7 +164,12 @@ def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
     options: GradientOptions = arguments["options"]
     half = Rung("half the memory", {"part": 0.5})
     least = {"part": 0.125, "options": replace(options, chunk_size=1)}
-    return [AS_ASKED, half, Rung("one frame at a time, an eighth of the memory", least), *on_the_cpu(arguments)]
+    exact = [AS_ASKED, half, Rung("one frame at a time, an eighth of the memory", least), *on_the_cpu(arguments)]
+    return exact + in_bfloat16(arguments)
+
+
+def _approximated(clip: Clip, reason: str) -> Clip:
+    return replace(clip, status="approximate", reason="; ".join(filter(None, [clip.reason, reason])))
 
 
 def _by_status(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import logging
 import multiprocessing
 import os
@@ -260,6 +261,8 @@ class _Forward(logging.Handler):
 
 def _live(pipe: Connection, work: Callable[..., Any], arguments: dict[str, Any], setting: _Setting) -> None:
     """Do the work: this is the child."""
+    # What the collector looks at it writes to, and what is written to is no longer shared with the parent.
+    gc.freeze()
     _bind_to(setting.parent)
     tempfile.tempdir = str(setting.scratch)
     signal.signal(signal.SIGTERM, _leave_now)
