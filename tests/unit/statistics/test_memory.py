@@ -1,16 +1,20 @@
-"""Ten times the frames cost some twenty bytes for each more detection, and nothing else."""
+"""Ten times the frames cost three bytes for each more frame, and nothing for its detections."""
 
 from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from longtake import masks
+from longtake.statistics import spool
 from longtake.statistics.plan import Processed
-from longtake.statistics.tracks import read_tracks
+from longtake.statistics.spool import Spool
+from longtake.statistics.tracks import VISIT, read_tracks
 from longtake.store.schemas import DETECTIONS
 from longtake.windows import Window
 
@@ -36,17 +40,21 @@ def batches(n_rows: int) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(arrays, schema=DETECTIONS)
 
 
-def peak(n_rows: int) -> int:
+def peak(n_rows: int, folder: Path) -> int:
     windows = (Window("v", 0, 0, n_rows, 0, n_rows, 0.0, n_rows / 10),)
     tracemalloc.start()
-    scene = read_tracks(batches(n_rows), Processed("v", windows, 1, {}))
-    _, highest = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert scene.tracks["a"].n_visible == n_rows
+    with Spool(np.float32, folder) as values, Spool(VISIT, folder) as visits:
+        scene = read_tracks(batches(n_rows), Processed("v", windows, 1, {}), values, visits)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert scene.tracks["a"].n_visible == n_rows
+        assert values.count(("a", "area")) == n_rows
     return highest
 
 
-def test_memory_per_detection() -> None:
+def test_memory_per_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "HELD_BYTES", 2**16)
+    monkeypatch.setattr(spool, "_WAITING_BYTES", 2**14)
     few, many = 4 * ROWS, 40 * ROWS
-    peak(ROWS)
-    assert peak(many) - peak(few) < 24 * (many - few)
+    peak(ROWS, tmp_path)
+    assert peak(many, tmp_path) - peak(few, tmp_path) < 4 * (many - few)

@@ -13,6 +13,7 @@ from longtake import masks
 from longtake.errors import SchemaError
 from longtake.statistics import tracks, video_statistics
 from longtake.statistics.moments import area_and_centroid
+from longtake.statistics.spool import Spool
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, scan_batches, write_table
 
@@ -81,7 +82,7 @@ def test_visits_and_prompts(pond: dict[str, Path]) -> None:
 @pytest.mark.parametrize("rows", [1, 3, 7])
 def test_batches_change_nothing(pond: dict[str, Path], monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     whole = analyse(pond)
-    monkeypatch.setattr("longtake.statistics.video.scan_batches", lambda p, s: scan_batches(p, s, rows))
+    monkeypatch.setattr("longtake.statistics.video.scan_batches", lambda p, s, *_: scan_batches(p, s, rows))
     assert analyse(pond) == whole
 
 
@@ -192,5 +193,6 @@ def test_clips_are_averaged_within_the_video(pond: dict[str, Path], write_clips:
 
 def test_the_plan_must_reach_the_detections(pond: dict[str, Path]) -> None:
     plan = tracks.Processed("pond", (), 10, {})
+    spools = Spool(np.float32), Spool(tracks.VISIT)
     with pytest.raises(SchemaError, match="different runs"):
-        tracks.read_tracks(scan_batches(pond["detections"], DETECTIONS), plan)
+        tracks.read_tracks(scan_batches(pond["detections"], DETECTIONS), plan, *spools)

@@ -1,11 +1,11 @@
 """Temporal importance and motion of one video: clips averaged within the video, curve by curve.
 
-Memory follows the number of clips
-and species, never the number of frames.
+Memory: a few numbers per clip, 24 bytes per frame of a clip, and the curves of one window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from longtake.statistics.tables import CLIP_COLUMNS, MEASURES
 from longtake.statistics.tracks import UNLABELLED
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
-from longtake.store.tables import read_table
+from longtake.store.tables import scan_batches, scan_groups
 from longtake.verdicts import Span, dependency_class, verdict
 
 USED = ("ok", "approximate")
@@ -34,7 +34,7 @@ def clip_means(path: Path) -> dict[str, dict[str, Any]]:
     Only clips of status ok or approximate have numbers; a number that is not finite (the correlation with a
     motion that never changes) is left out of the mean.
     """
-    clips = species_of(_read(path, CLIPS))
+    clips = species_of(_read(path, CLIPS, ("label", "status", *CLIP_COLUMNS.values())))
     used = pl.col("status").is_in(USED)
     means = clips.group_by("species").agg(
         *(_mean(column, used).alias(name) for name, column in CLIP_COLUMNS.items()),
@@ -53,7 +53,8 @@ def perturbation_means(path: Path) -> dict[str, dict[str, Any]]:
     Over the draws and clips of a video, ratios have their median (one frame that hardly counted makes a ratio of any
     size), everything else its mean. Perturbations that failed have no number.
     """
-    rows = used_clips(species_of(_read(path, PERTURBATIONS)))
+    columns = ("label", "status", "perturbation", "ratio", *_OF_PERTURBATIONS.values())
+    rows = used_clips(species_of(_read(path, PERTURBATIONS, columns)))
     found: dict[str, dict[str, Any]] = {}
     grouped = rows.group_by("species", "perturbation").agg(
         _finite("ratio").median().alias("ratio"),
@@ -78,23 +79,34 @@ def curve_means(curves: Path, clips: Path, video: str) -> list[dict[str, Any]]:
     animal's if it is known on every frame of the clip, else the crop's, else the frame's: one series for one clip,
     since a mix of them would show steps where nothing moved differently.
     """
-    status = _read(clips, CLIPS).select("window", "object", "clip", "status")
-    rows = species_of(_read(curves, CURVES))
     key = ["window", "object", "clip"]
+    status = _read(clips, CLIPS, (*key, "status")).filter(pl.col("status").is_in(USED))
     mean = pl.col("magnitude").mean().over(key)
-    shaped = (
-        rows.join(status.filter(pl.col("status").is_in(USED)), on=key, how="semi")
+    columns = (*key, "label", "offset", "magnitude", "motion_object", "motion_region", "motion_frame")
+    parts = [
+        species_of(pl.DataFrame(window))
+        .join(status, on=key, how="semi")
         .with_columns(importance=pl.when(mean > 0).then(pl.col("magnitude") / mean))
         .with_columns(motion=_motion(key))
+        .select(pl.col("species").cast(pl.Categorical), "offset", "importance", "motion")
+        for window in scan_groups(curves, CURVES, "window", columns)
+    ]
+    if not parts:
+        return []
+    shaped = (
+        pl.concat(parts)
         .group_by("species", "offset")
         .agg(pl.col("importance").mean(), pl.col("motion").mean(), pl.len().alias("n_clips"))
+        .with_columns(pl.col("species").cast(pl.String))
         .sort("species", "offset")
     )
     return [{"video": video, **row} for row in shaped.iter_rows(named=True)]
 
 
-def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
-    return pl.DataFrame(read_table(path, schema))
+def _read(path: Path, schema: pa.Schema, columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of a table as a whole."""
+    kept = pa.schema([schema.field(name) for name in columns])
+    return pl.DataFrame(pa.Table.from_batches(scan_batches(path, schema, columns=columns), schema=kept))
 
 
 def species_of(frame: pl.DataFrame) -> pl.DataFrame:

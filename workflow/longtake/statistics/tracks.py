@@ -1,12 +1,12 @@
 """What a table of detections says about each object, read once and in order, a batch of rows at a time.
 
-Holds one batch, 16 bytes per visible detection (for the medians) and 3 bytes per source frame and species:
-tens of megabytes for a video of hours at every frame, and no mask at all.
+Holds one batch, an open visit of each object, and 3 bytes per source frame and species; numbers per detection (for
+the medians) and per visit go to a `Spool`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from longtake.errors import SchemaError
 from longtake.statistics.moments import area_and_centroid
 from longtake.statistics.plan import Processed
+from longtake.statistics.spool import Spool
 
 UNLABELLED = "unlabelled"
 
@@ -47,6 +48,15 @@ class Rows:
         return Rows(**{n: np.concatenate([getattr(other, n), column]) for n, column in vars(self).items()})
 
 
+VISIT = np.dtype(
+    [
+        ("first_frame", "i8"), ("last_frame", "i8"), ("start_s", "f8"), ("stop_s", "f8"), ("duration_s", "f8"),
+        ("n_frames", "i8"), ("entry_seen", "?"), ("exit_seen", "?"),
+    ]
+)  # fmt: skip
+MEASURED = ("area", "diagonal", "speed", "body_speed")
+
+
 @dataclass
 class Visit:
     """An unbroken run of processed frames on which the object is visible."""
@@ -63,29 +73,37 @@ class Visit:
 
 @dataclass
 class Track:
-    """What has been read of one object so far."""
+    """What has been read of one object so far; sums are over the visits that have ended."""
 
     object: str
     species: str
     last: Rows | None = None
-    visits: list[Visit] = field(default_factory=list)
+    visit: Visit | None = None
     prompts: list[tuple[int, float]] = field(default_factory=list)
-    areas: list[NDArray[np.float32]] = field(default_factory=list)
-    diagonals: list[NDArray[np.float32]] = field(default_factory=list)
-    speeds: list[NDArray[np.float32]] = field(default_factory=list)
-    body_speeds: list[NDArray[np.float32]] = field(default_factory=list)
     n_visible: int = 0
+    n_visits: int = 0
+    dwell_s: float = 0.0
+    longest_s: float | None = None
+    entries: int = 0
+    exits: int = 0
+    first_s: float | None = None
+    last_s: float | None = None
 
 
 @dataclass
 class Scene:
-    """What has been read of one video: its tracks, and visible objects per source frame and species."""
+    """What has been read of one video: its tracks, and visible objects per source frame and species.
+
+    `values` has the finite numbers of (object, one of `MEASURED`) as float32, `visits` those of each object as `VISIT`.
+    """
 
     processed: Processed
     tracks: dict[str, Track]
     counts: dict[str, NDArray[np.int16]]
     frames: NDArray[np.bool_]
     window_status: dict[str, dict[int, str]]
+    values: Spool
+    visits: Spool
 
     @property
     def n_frames(self) -> int:
@@ -96,7 +114,7 @@ class Scene:
 _RANK = {"ok": 0, "approximate": 1, "failed": 2}
 
 
-def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed) -> Scene:
+def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed, values: Spool, visits: Spool) -> Scene:
     """Read a video's detections into tracks.
 
     Parameters
@@ -104,6 +122,8 @@ def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed) -> Scene:
     batches
         The table DETECTIONS of one video; the frames of each object ascend. Rows of status ``failed`` count
         as not processed.
+    values, visits
+        Empty, of float32 and of `VISIT`.
 
     Raises
     ------
@@ -113,12 +133,12 @@ def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed) -> Scene:
     frames = np.zeros(plan.n_source_frames, dtype=bool)
     for grid in plan.frames():
         frames[grid.start : grid.stop : grid.step] = True
-    scene = Scene(plan, {}, {}, frames, {})
+    scene = Scene(plan, {}, {}, frames, {}, values, visits)
     for batch in batches:
         if batch.num_rows:
             _add_batch(scene, batch)
     for track in scene.tracks.values():
-        _close(track, plan.step_s)
+        _close(scene, track)
     return scene
 
 
@@ -206,14 +226,19 @@ def _add_rows(scene: Scene, track: Track, new: Rows) -> None:
         )
     near = gap <= plan.frame_interval
     seen = new.visible
-    track.areas.append(new.area[seen].astype(np.float32))
-    track.diagonals.append(new.diagonal[seen].astype(np.float32))
+    _keep(scene, track, area=new.area[seen], diagonal=new.diagonal[seen])
     track.n_visible += int(np.count_nonzero(seen))
-    _add_speeds(track, rows, near)
-    _add_visits(track, rows, near, carried, plan.step_s)
+    _add_speeds(scene, track, rows, near)
+    _add_visits(scene, track, rows, near, carried)
 
 
-def _add_speeds(track: Track, rows: Rows, near: NDArray[np.bool_]) -> None:
+def _keep(scene: Scene, track: Track, **values: Reals) -> None:
+    for name, numbers in values.items():
+        rounded = numbers.astype(np.float32)
+        scene.values.add((track.object, name), rounded[np.isfinite(rounded)])
+
+
+def _add_speeds(scene: Scene, track: Track, rows: Rows, near: NDArray[np.bool_]) -> None:
     """Centroid displacement per second between consecutive processed frames on which the object is
     visible."""
     step = np.flatnonzero(near & rows.visible[1:] & rows.visible[:-1])
@@ -222,24 +247,36 @@ def _add_speeds(track: Track, rows: Rows, near: NDArray[np.bool_]) -> None:
     length = (rows.diagonal[step + 1] + rows.diagonal[step]) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         speed = distance / seconds
-        track.speeds.append(speed.astype(np.float32))
-        track.body_speeds.append((speed / length).astype(np.float32))
+        _keep(scene, track, speed=speed, body_speed=speed / length)
 
 
-def _add_visits(track: Track, rows: Rows, near: NDArray[np.bool_], carried: bool, step_s: float) -> None:
+def _add_visits(scene: Scene, track: Track, rows: Rows, near: NDArray[np.bool_], carried: bool) -> None:
+    step_s = scene.processed.step_s
     for i in range(1 if carried else 0, rows.frame.size):
         joined = i > 0 and bool(near[i - 1])
         before = i > 0 and bool(rows.visible[i - 1])
-        if before:
-            _extend(
-                track.visits[-1],
-                rows,
-                i - 1,
-                float(rows.time_s[i] - rows.time_s[i - 1]) if joined else step_s,
-            )
-            track.visits[-1].exit_seen = joined and not bool(rows.visible[i])
+        if before and track.visit is not None:
+            _extend(track.visit, rows, i - 1, float(rows.time_s[i] - rows.time_s[i - 1]) if joined else step_s)
+            track.visit.exit_seen = joined and not bool(rows.visible[i])
         if rows.visible[i] and not (before and joined):
-            track.visits.append(Visit(int(rows.frame[i]), float(rows.time_s[i]), joined and not before))
+            _end(scene, track)
+            track.visit = Visit(int(rows.frame[i]), float(rows.time_s[i]), joined and not before)
+
+
+def _end(scene: Scene, track: Track) -> None:
+    """Sum up the track's visit, which will not be extended any more."""
+    visit = track.visit
+    if visit is None:
+        return
+    track.n_visits += 1
+    track.dwell_s += visit.duration_s
+    track.longest_s = max(visit.duration_s, track.longest_s or 0.0)
+    track.entries += visit.entry_seen
+    track.exits += visit.exit_seen
+    track.first_s = visit.start_s if track.first_s is None else track.first_s
+    track.last_s = visit.stop_s
+    row = np.array([tuple(getattr(visit, name) for name in VISIT.names or ())], VISIT)
+    scene.visits.add(track.object, row)
 
 
 def _extend(visit: Visit, rows: Rows, i: int, seconds: float) -> None:
@@ -250,12 +287,7 @@ def _extend(visit: Visit, rows: Rows, i: int, seconds: float) -> None:
     visit.n_frames += 1
 
 
-def _close(track: Track, step_s: float) -> None:
-    if track.last is not None and track.last.visible[-1]:
-        _extend(track.visits[-1], track.last, -1, step_s)
-
-
-def joined(chunks: Iterable[NDArray[np.float32]]) -> Reals:
-    """Concatenate the finite values of chunks as (n,) float64."""
-    parts: Iterator[NDArray[np.float32]] = (chunk[np.isfinite(chunk)] for chunk in chunks)
-    return np.concatenate([np.empty(0, np.float32), *parts]).astype(np.float64)
+def _close(scene: Scene, track: Track) -> None:
+    if track.last is not None and track.last.visible[-1] and track.visit is not None:
+        _extend(track.visit, track.last, -1, scene.processed.step_s)
+    _end(scene, track)

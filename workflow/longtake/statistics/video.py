@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from longtake.statistics import tables
 from longtake.statistics.plan import Processed, processed
+from longtake.statistics.spool import Spool, mean, median
 from longtake.statistics.temporal import clip_means, curve_means, perturbation_means
-from longtake.statistics.tracks import Scene, Track, joined, read_tracks
+from longtake.statistics.tracks import MEASURED, VISIT, Scene, Track, read_tracks
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
 from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
+# Names of columns of DETECTIONS; the others are not read.
+_READ = tuple(
+    "video frame time_s object label x_min y_min x_max y_max mask height visible prompted window status".split()
+)
 
 
 def video_statistics(
@@ -35,8 +41,8 @@ def video_statistics(
     """Reduce one video's tables to the small ones that species statistics and figures read.
 
     Writes ``objects``, ``visits``, ``prompts``, ``species`` and ``curves`` to the folder `out`, each as
-    Parquet and CSV. Memory is bounded by one batch of detections and a few bytes per visible detection (see
-    ``read_tracks``).
+    Parquet and CSV. Memory: one batch of detections, what ``read_tracks`` keeps of each object and frame, and what
+    ``curve_means`` keeps of each clip; nothing per detection.
 
     Parameters
     ----------
@@ -50,17 +56,19 @@ def video_statistics(
         Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed.
     """
     plan = processed(video, windows, frame_interval, window_status)
-    scene = read_tracks(scan_batches(detections, DETECTIONS), plan)
-    objects = [_object_row(scene, track) for track in _ordered(scene)]
     means = clip_means(clips) if clips else {}
     for name, more in (perturbation_means(perturbations) if perturbations else {}).items():
         means[name] = means.get(name, {}) | more
+    shapes = curve_means(curves, clips, video) if curves and clips else []
+    out.mkdir(parents=True, exist_ok=True)
+    with Spool(np.float32, out) as values, Spool(VISIT, out) as visits:
+        scene = read_tracks(scan_batches(detections, DETECTIONS, 8192, _READ), plan, values, visits)
+        objects = [_object_row(scene, track) for track in _ordered(scene)]
+        tables.write_tables(out / "visits.parquet", _visit_tables(scene), tables.VISITS)
     species = [_species_row(scene, name, objects, means.get(name, {})) for name in _names(scene, means)]
     tables.write_rows(out / "objects.parquet", objects, tables.OBJECTS)
-    tables.write_rows(out / "visits.parquet", _visit_rows(scene), tables.VISITS)
     tables.write_rows(out / "prompts.parquet", _prompt_rows(scene), tables.PROMPTS)
     tables.write_rows(out / "species.parquet", species, tables.VIDEO_SPECIES)
-    shapes = curve_means(curves, clips, video) if curves and clips else []
     tables.write_rows(out / "curves.parquet", shapes, tables.VIDEO_CURVES)
     logger.info("%s: %d objects of %d species on %d frames", video, len(objects), len(species), scene.n_frames)
 
@@ -74,10 +82,10 @@ def _names(scene: Scene, means: Mapping[str, Any]) -> list[str]:
 
 
 def _object_row(scene: Scene, track: Track) -> dict[str, Any]:
-    visits = track.visits
-    durations = [visit.duration_s for visit in visits]
-    areas, diagonals = joined(track.areas), joined(track.diagonals)
-    speeds, body = joined(track.speeds), joined(track.body_speeds)
+    def of(name: str) -> tuple[float | None, float | None]:
+        return mean(scene.values, (track.object, name)), median(scene.values, (track.object, name))
+
+    (area, area_median), (_, diagonal), (speed, speed_median), (body, body_median) = (of(name) for name in MEASURED)
     return {
         "video": scene.processed.video,
         "object": track.object,
@@ -85,45 +93,39 @@ def _object_row(scene: Scene, track: Track) -> dict[str, Any]:
         "n_frames": scene.n_frames,
         "n_visible": track.n_visible,
         "presence": track.n_visible / scene.n_frames if scene.n_frames else 0.0,
-        "first_s": visits[0].start_s if visits else None,
-        "last_s": visits[-1].stop_s if visits else None,
-        "dwell_s": sum(durations),
-        "visit_s": sum(durations) / len(durations) if visits else None,
-        "visit_max_s": max(durations, default=None),
-        "n_visits": len(visits),
-        "entries": sum(visit.entry_seen for visit in visits),
-        "exits": sum(visit.exit_seen for visit in visits),
-        "area_px": _mean(areas),
-        "area_median_px": _median(areas),
-        "box_diagonal_px": _median(diagonals),
-        "n_steps": int(speeds.size),
-        "speed_px_s": _mean(speeds),
-        "speed_median_px_s": _median(speeds),
-        "speed_bl_s": _mean(body),
-        "speed_median_bl_s": _median(body),
+        "first_s": track.first_s,
+        "last_s": track.last_s,
+        "dwell_s": track.dwell_s,
+        "visit_s": track.dwell_s / track.n_visits if track.n_visits else None,
+        "visit_max_s": track.longest_s,
+        "n_visits": track.n_visits,
+        "entries": track.entries,
+        "exits": track.exits,
+        "area_px": area,
+        "area_median_px": area_median,
+        "box_diagonal_px": diagonal,
+        "n_steps": scene.values.count((track.object, "speed")),
+        "speed_px_s": speed,
+        "speed_median_px_s": speed_median,
+        "speed_bl_s": body,
+        "speed_median_bl_s": body_median,
     }
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if values.size else None
-
-
-def _median(values: np.ndarray) -> float | None:
-    return float(np.median(values)) if values.size else None
-
-
-def _visit_rows(scene: Scene) -> list[dict[str, Any]]:
-    return [
-        {
-            "video": scene.processed.video,
-            "object": track.object,
-            "species": track.species,
-            "visit": number,
-            **vars(visit),
-        }
-        for track in _ordered(scene)
-        for number, visit in enumerate(track.visits)
-    ]
+def _visit_tables(scene: Scene) -> Iterator[pa.Table]:
+    """Rows of ``VISITS``, object by object."""
+    yield tables.VISITS.empty_table()
+    for track in _ordered(scene):
+        number = 0
+        for rows in scene.visits.chunks(track.object):
+            n = len(rows)
+            named: dict[str, Any] = {"video": [scene.processed.video] * n, "object": [track.object] * n}
+            named |= {"species": [track.species] * n, "visit": np.arange(number, number + n)}
+            columns = named | {name: rows[name] for name in VISIT.names or ()}
+            yield pa.table({field.name: pa.array(columns[field.name], field.type) for field in tables.VISITS}).cast(
+                tables.VISITS
+            )
+            number += n
 
 
 def _prompt_rows(scene: Scene) -> list[dict[str, Any]]:

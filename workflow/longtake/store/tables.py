@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -62,6 +63,35 @@ def scan_batches(
     """
     with pq.ParquetFile(_checked(path, schema)) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns or schema.names))
+
+
+def scan_groups(
+    path: str | os.PathLike[str], schema: pa.Schema, column: str, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield the rows of each value of `column` as one table, in file order; memory holds one, and one batch.
+
+    Raises
+    ------
+    SchemaError
+        The rows of a value do not follow each other.
+    """
+    held: list[pa.RecordBatch] = []
+    seen: set[Any] = set()
+    now: Any = None
+    for batch in scan_batches(path, schema, 8192, columns):
+        values = batch.column(column).to_pylist()
+        cuts = [0, *(at for at in range(1, len(values)) if values[at] != values[at - 1]), len(values)]
+        for start, stop in pairwise(cuts if values else []):
+            if values[start] != now or not seen:
+                if held:
+                    yield pa.Table.from_batches(held)
+                held, now = [], values[start]
+                if now in seen:
+                    raise SchemaError(f"{path}: the rows of {column} {now!r} do not follow each other; merge it anew.")
+                seen.add(now)
+            held.append(batch.slice(start, stop - start))
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def scan_frames(path: str | os.PathLike[str], schema: pa.Schema, start: int, stop: int) -> Iterator[pa.RecordBatch]:
