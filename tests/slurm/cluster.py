@@ -35,17 +35,27 @@ SYSTEM_TABLES = [
 
 @dataclass(frozen=True)
 class Node:
-    """A node as the scheduler sees it."""
+    """A node as the scheduler sees it: its GPUs, the GB of each, and the partition of its kind."""
 
     name: str
     gpus: int = 0
     gpu_model: str = ""
-    features: str = "cpu"
+    gpu_gb: int = 0
+    partition: str = ""
+
+    @property
+    def counted(self):
+        """What may be asked of it: whole GPUs, eighths of them, or their memory, which is a number and no device."""
+        if not self.gpus:
+            return {}
+        return {f"gpu:{self.gpu_model}": self.gpus, "shard": 8 * self.gpus, "vram": f"{self.gpu_gb * self.gpus}G"}
 
 
+# One that asks for GPUs finds every way of asking here that config/clusters shows.
 NODES = (
-    Node("small", gpus=2, gpu_model="t4", features="gpu_mem_16gb"),
-    Node("large", gpus=1, gpu_model="a100", features="gpu_mem_40gb"),
+    Node("small-1", gpus=2, gpu_model="t4", gpu_gb=16, partition="gpu-small"),
+    Node("small-2", gpus=2, gpu_model="t4", gpu_gb=16, partition="gpu-small"),
+    Node("large", gpus=1, gpu_model="a100", gpu_gb=40, partition="gpu-large"),
     Node("plain"),
 )
 
@@ -76,6 +86,9 @@ class Cluster:
         """Comment -> fields of the last job with that comment, which says the rule and the window."""
         return {record["Comment"]: record for record in self.submissions()}
 
+    def wait_for(self, condition, complaint, seconds=120):
+        wait_until(condition, complaint, self.path, seconds)
+
     def working(self, comment, before, log, seconds=240):
         """A job that is not in `before` and has begun to write its log, so that there is something to lose."""
         end = time.monotonic() + seconds
@@ -86,6 +99,18 @@ class Cluster:
                 return job
             time.sleep(0.3)
         raise TimeoutError(comment)
+
+    @staticmethod
+    def megabytes(number):
+        """Memory as SLURM writes it: in the largest unit of which it is a whole number."""
+        number = int(number)
+        return f"{number // 1024}G" if number % 1024 == 0 else f"{number}M"
+
+    @staticmethod
+    def megabytes_of(job):
+        """What a job asked for, as a number."""
+        number, unit = float(job["MinMemoryNode"][:-1]), job["MinMemoryNode"][-1]
+        return round(number * {"M": 1, "G": 1024}[unit])
 
     def nodes(self):
         lines = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
@@ -209,6 +234,9 @@ def write_files(path, nodes):
             device = path / f"gpu-{node.name}-{number}"
             os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
             devices.append(f"NodeName={node.name} Name=gpu Type={node.gpu_model} File={device}")
+        if node.gpus:
+            devices.append(f"NodeName={node.name} Name=shard Count={node.counted['shard']}")
+            devices.append(f"NodeName={node.name} Name=vram Count={node.counted['vram']} Flags=CountOnly")
     (path / "accounts").mkdir()
     (path / "gres.conf").write_text("\n".join([*devices, ""]))
     ports = Ports.free(path, nodes)
@@ -281,12 +309,17 @@ def slurm_conf(path, nodes, ports):
         "MpiDefault=none",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_CPU_Memory",
-        "GresTypes=gpu",
+        "GresTypes=gpu,shard,vram",
         "SlurmdParameters=config_overrides",
-        "ReturnToService=2",
+        # An administrator who sets a node down must resume it; by itself it comes back only if it was not heard of.
+        "ReturnToService=1",
         "AccountingStorageType=accounting_storage/slurmdbd",
         "AccountingStorageHost=127.0.0.1",
         f"AccountingStoragePort={ports.accounts}",
+        # What sacct can tell later: the rule and the window, and the GPUs.
+        "AccountingStoreFlags=job_comment",
+        "AccountingStorageTRES="
+        + ",".join(sorted({"gres/gpu", *(f"gres/gpu:{node.gpu_model}" for node in nodes if node.gpus)})),
         # What authenticates towards slurmdbd: its own entry, although it is the socket of AuthInfo again.
         f"AccountingStoragePass={path}/munge.socket",
         # Resident memory is looked at every second; a job with more than it asked for is killed.
@@ -299,13 +332,15 @@ def slurm_conf(path, nodes, ports):
         "SchedulerParameters=sched_interval=1,batch_sched_delay=0",
     ]
     for node, port in zip(nodes, ports.nodes, strict=True):
-        gres = f"Gres=gpu:{node.gpu_model}:{node.gpus}" if node.gpus else ""
+        gres = ",".join(f"{name}:{count}" for name, count in node.counted.items())
         lines.append(
             f"NodeName={node.name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=64000"
-            f" Feature={node.features} {gres}"
+            + (f" Feature=gpu_mem_{node.gpu_gb}gb Gres={gres}" if gres else "")
         )
+    for partition in sorted({node.partition for node in nodes if node.partition}):
+        inside = ",".join(node.name for node in nodes if node.partition == partition)
+        lines.append(f"PartitionName={partition} Nodes={inside} MaxTime=1-0 State=UP")
     lines.append("PartitionName=batch Nodes=ALL Default=YES MaxTime=1-0 State=UP")
-    lines.append(f"PartitionName=gpu Nodes={','.join(node.name for node in nodes if node.gpus)} MaxTime=1-0 State=UP")
     return "\n".join([*lines, ""])
 
 
@@ -323,8 +358,10 @@ def main():
         sys.stdout.write(
             "Ready. In another terminal, from the checkout:\n\n"
             f"  export SLURM_CONF={cluster.path}/slurm.conf PATH={cluster.path}/bin:$PATH\n"
-            "  .venv/bin/snakemake --profile profiles/slurm --configfile config/demo/config.yaml\n"
-            "  sinfo; squeue; sacct --format=jobid,comment%60,state,reqmem,maxrss\n\n"
+            "  sinfo -o '%P %G %f %m'\n"
+            "  .venv/bin/snakemake --profile profiles/slurm --configfile config/demo/config.yaml \\\n"
+            "      --config cluster=config/clusters/by-model.yaml 'device={force_cpu: false}'\n"
+            "  squeue -o '%i %T %M %m %b %k'; sacct -X --format=JobID,Comment%50,State,ReqMem,Timelimit,ReqTRES%45\n\n"
             "Ctrl-C here ends it, and removes the folder.\n"
         )
         sys.stdout.flush()

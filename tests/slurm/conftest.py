@@ -1,4 +1,4 @@
-"""A SLURM for the tests, and the small project taken through it once."""
+"""A SLURM for the tests, and the small project taken through it once. Skipped where none can be started."""
 
 import importlib.util
 import os
@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 REQUIRED = os.environ.get("LONGTAKE_REQUIRE_SLURM") == "1"
+LAST_TWO_OF_A = tuple(
+    f"{where}{number}{ending}"
+    for number in ("0001", "0002")
+    for where, ending in (("annotate/pond-a/window-", "*"), ("logs/annotate_window/pond-a.", ".*"))
+)
 # What a test changes of the profile: it asks every 2 s instead of every 20, and a failed job is not tried again.
 FOR_TESTS = (
     "--profile=profiles/slurm",
@@ -32,14 +37,10 @@ def load(name):
 cluster_of = load("cluster")
 
 
-def pytest_collection_modifyitems(config, items):
-    asked_for = REQUIRED or "slurm" in (config.getoption("markexpr") or "")
-    skip = pytest.mark.skip(reason="starts a SLURM as root: run `make test-slurm`, or pytest -m slurm")
+def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/slurm" in str(item.path):
             item.add_marker(pytest.mark.slurm)
-            if not asked_for:
-                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
@@ -59,24 +60,49 @@ def window():
 
 @pytest.fixture(scope="session")
 def on(cluster):
-    """Turn a project into one whose `run` and `jobs` go through the cluster."""
+    """Turn a project into one whose `run` and `jobs` go through the cluster, where GPUs are asked for."""
 
-    def turned(project):
-        return replace(project, options=FOR_TESTS, variables=tuple(cluster.environment.items()))
+    def turned(project, *options):
+        config = project.path / "config/config.yaml"
+        config.write_text(config.read_text().replace("force_cpu: true", "force_cpu: false"))
+        return replace(project, options=(*FOR_TESTS, *options), variables=tuple(cluster.environment.items()))
 
     return turned
 
 
 @pytest.fixture(scope="session")
-def locally(fresh, tmp_path_factory):
-    """The project after `annotate` on this machine."""
-    project = fresh.copy(tmp_path_factory.mktemp("locally") / "checkout")
-    project.run("annotate")
+def through_slurm(on, fresh, tmp_path_factory):
+    """The project after `species` through the cluster, its jobs asking for kinds of GPU."""
+    project = on(fresh.copy(tmp_path_factory.mktemp("slurm") / "checkout"))
+    with (project.path / "config/config.yaml").open("a") as config:
+        config.write("cluster: config/clusters/by-model.yaml\n")
+    project.run("species")
     return project
 
 
-@pytest.fixture(scope="session")
-def through_slurm(fresh, on, tmp_path_factory):
-    """The project after `annotate` through the cluster, and what Snakemake said."""
-    project = on(fresh.copy(tmp_path_factory.mktemp("slurm") / "checkout"))
-    return project, project.run("annotate")
+@pytest.fixture
+def project(through_slurm, tmp_path):
+    """That project, to change."""
+    return through_slurm.copy(tmp_path / "checkout")
+
+
+@pytest.fixture
+def begin(project, cluster, window, tmp_path):
+    """Start a driver that is to do the two last windows of pond-a again, and `also`, and wait for its first to work.
+
+    Returns the driver, the job, and the file of what the driver says.
+    """
+    drivers = []
+
+    def started(*also):
+        project.forget(*LAST_TWO_OF_A, "detections/pond-a*", *also)
+        before, said = cluster.jobs(), tmp_path / f"driver-{len(drivers)}.log"
+        drivers.append(project.start("annotate", said=said))
+        job = cluster.working(window("pond-a", 1), before, project.out / "logs/annotate_window/pond-a.0001.log")
+        return drivers[-1], job, said
+
+    yield started
+    for driver in drivers:
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait()

@@ -1,57 +1,128 @@
 """What goes wrong on disks: nothing is lost, the failed unit alone is redone, and the bytes are the same."""
 
 import os
+import re
+import shlex
 import subprocess
+import time
 
 import pytest
 
+BEFORE, ANNOTATED = ["probe", "plan"], ["annotate", "detections"]
+# What is to be done again: the two last windows of pond-a and the last of pond-b, and what follows.
+PART_OF_ALL = (
+    *(f"annotate/pond-a/window-{number}*" for number in ("0001", "0002")),
+    "annotate/pond-b/window-0001*",
+    "detections/*",
+    "logs/annotate_window/*",
+)
 
-@pytest.fixture(scope="module")
-def annotated(fresh, tmp_path_factory):
-    """The project after `annotate`."""
-    project = fresh.copy(tmp_path_factory.mktemp("annotated") / "checkout")
-    project.run("annotate")
-    return project
+
+def said_how_to_redo(said, video, number):
+    """Whether the end of what a driver said names a window, its log, and a command that asks for it alone."""
+    found = re.search(rf"^Failed: annotate_window {video} {number:04d}\n  its log: (.*)\n.*alone: (.*)$", said, re.M)
+    log, command = found.groups()
+    assert log == f"results/logs/annotate_window/{video}.{number:04d}.log"
+    words = shlex.split(command)
+    assert words[0].endswith("snakemake")
+    return words[-2:] == ["--", f"results/annotate/{video}/window-{number:04d}.parquet"]
 
 
-def test_a_damaged_state_is_refused_by_name_and_remade(annotated, tmp_path):
-    project = annotated.copy(tmp_path / "checkout")
+def sizes(folder):
+    return [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_damaged_state_is_refused_by_name_and_remade(project, finished):
     state = project.out / "annotate/pond-a/window-0000.state.safetensors"
     looked_at = state.stat()
     state.write_bytes(state.read_bytes()[:-100])
     os.utime(state, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
-    for name in ("annotate/pond-a/window-0001.parquet", "detections/pond-a.parquet"):
-        (project.out / name).unlink()
+    project.forget("annotate/pond-a/window-0001.parquet", "detections/pond-a.parquet")
     said = project.run("annotate", fails=True)
     assert "annotate_window pond-a 0001 failed" in said
     assert "window-0000.state.safetensors is no whole state file" in said
     assert "delete it and rerun the window that wrote it" in said
-    assert "logs/annotate_window/pond-a.0001.log" in said
+    assert said_how_to_redo(said, "pond-a", 1)
 
     state.unlink()
     jobs = project.jobs("annotate")
     assert (jobs["annotate_window"], jobs["merge_detections"]) == (3, 1), "pond-a alone, from the damage on"
     project.run("annotate")
-    assert project.digests() == annotated.digests()
+    assert project.digests() == finished.digests()
+
+
+def test_a_video_that_goes_bad_after_the_plan_fails_alone(project, finished):
+    project.forget(*PART_OF_ALL)
+    media = project.path / "media/pond-b.mp4"
+    good, looked_at = media.read_bytes(), media.stat()
+    media.write_bytes(good[:-1000])
+    os.utime(media, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
+    said = project.run("annotate", fails=True)
+    assert "media/pond-b.mp4" in said
+    assert said_how_to_redo(said, "pond-b", 1)
+    assert (project.out / "detections/pond-a.parquet").exists(), "the other video goes on"
+
+    media.write_bytes(good)
+    os.utime(media, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
+    assert project.jobs("annotate") == {"annotate_window": 1, "merge_detections": 1, "annotate": 1}
+    project.run("annotate")
+    assert project.digests() == finished.digests()
+
+
+def test_a_video_that_vanishes_stops_the_run_by_name_until_the_sheet_is_right(project, finished):
+    project.forget(*PART_OF_ALL)
+    media, kept = project.path / "media/pond-b.mp4", project.digests("annotate")
+    snakefile = project.path / "Snakefile"
+    text = snakefile.read_text()
+    # After the driver has looked for every video, and before its first job.
+    snakefile.write_text(text + f"\n\nonstart:\n    Path({str(media)!r}).rename({str(media)!r} + '.gone')\n")
+    said = project.run("annotate", fails=True)
+    assert "media/pond-b.mp4 (missing locally" in said
+    assert kept.items() <= project.digests("annotate").items()
+
+    snakefile.write_text(text)
+    said = project.run("annotate", fails=True)
+    assert "the file or folder 'media/pond-b.mp4' of video 'pond-b' does not exist" in said
+    assert "Correct the path, or remove the row" in said
+    media.with_name("pond-b.mp4.gone").rename(media)
+    assert project.jobs("annotate")["annotate_window"] in (2, 3), "pond-a's may have been in work"
+    project.run("annotate")
+    assert project.digests() == finished.digests()
+
+
+def test_a_second_driver_is_refused(project, finished, tmp_path):
+    project.forget(*PART_OF_ALL)
+    said = tmp_path / "first.log"
+    first = project.start("annotate", said=said)
+    end = time.monotonic() + 120
+    while "Execute " not in said.read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    refused = project.run("annotate", fails=True)
+    assert "Directory cannot be locked" in refused
+    assert "--unlock" in refused
+    assert first.wait(timeout=240) == 0, "the first goes on"
+    assert project.digests() == finished.digests()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_fails_what_does_not_fit_and_loses_nothing(fresh, annotated, tmp_path):
+def test_a_full_disk_fails_what_does_not_fit_and_loses_nothing(fresh, finished, tmp_path):
     project = fresh.copy(tmp_path / "checkout")
     project.out.mkdir(exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=420k", "tmpfs", project.out], capture_output=True, text=True, check=False
-    )
+    # A tmpfs counts whole pages: room for what comes before the windows, and for half of what they write.
+    pages = {folder: sum(-(-size // 4096) for size in sizes(finished.out / folder)) for folder in BEFORE + ANNOTATED}
+    room = 4 * (sum(pages[folder] for folder in BEFORE) + sum(pages[folder] for folder in ANNOTATED) // 2)
+    options = ["-t", "tmpfs", "-o", f"size={room}k", "tmpfs"]
+    mounted = subprocess.run(["mount", *options, project.out], capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted: {mounted.stderr}")
     try:
         said = project.run("annotate", fails=True)
         assert "No space left on device" in said
         kept = project.digests()
-        assert 0 < len(kept) < len(annotated.digests())
+        assert 0 < len(kept) < len(finished.digests())
         subprocess.run(["mount", "-o", "remount,size=100m", project.out], check=True)
         project.run("annotate")
-        assert project.digests() == annotated.digests()
+        assert project.digests() == finished.digests()
         assert kept.items() <= project.digests().items()
     finally:
         subprocess.run(["umount", "--lazy", project.out], check=True)
