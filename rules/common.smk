@@ -11,9 +11,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
+from longtake import fingerprint
 from longtake.config import locate, read_config
 from longtake.errors import LongtakeError
-from longtake.fingerprint import digest
 from longtake.memory.budget import local_gpus
 from longtake.model_folder import model_files, model_spec, video_model_files
 from longtake.sheets import mask_digest, no_video, read_prompts, read_videos
@@ -50,6 +50,11 @@ COMMAND = shlex.join(
 )
 
 
+def digest(*modules):
+    """A param: the digest of what a job runs, taken where such a job is looked at: reading the whole library takes long."""
+    return lambda wildcards: fingerprint.digest(*modules)
+
+
 wildcard_constraints:
     video=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     window=r"\d\d\d\d+",
@@ -68,5 +73,12 @@ def file_name(name):
 
 def prompts_of(wildcards):
     """The prompts of a video, as plain values; a changed one, or the picture of a mask, reruns that video alone."""
-    species, prompts = VIDEOS[wildcards.video].species, PROMPTS[wildcards.video]
-    return [asdict(replace(each, label=each.label or species, mask_digest=mask_digest(each))) for each in prompts]
+    return _prompts_of(wildcards.video)
+
+
+# All windows of a video hold one list: made for each, the lists of a thousand videos would fill the driver.
+@cache
+def _prompts_of(video):
+    species, prompts = VIDEOS[video].species, PROMPTS[video]
+    known = [replace(each, label=each.label or species, mask_digest=mask_digest(each)) for each in prompts]
+    return fingerprint.Digested(map(asdict, known))

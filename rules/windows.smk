@@ -32,7 +32,7 @@ def planned():
 
 def window_of(wildcards):
     """The window of a job, as plain values."""
-    return asdict(planned()[wildcards.video][int(wildcards.window)])
+    return dict(vars(planned()[wildcards.video][int(wildcards.window)]))
 
 
 def wait_for_plan(wildcards):
@@ -42,7 +42,7 @@ def wait_for_plan(wildcards):
 
 def all_windows_of(wildcards):
     """All windows of a job's video, as plain values."""
-    return [asdict(window) for window in planned()[wildcards.video]]
+    return [dict(vars(window)) for window in planned()[wildcards.video]]
 
 
 def windows_of(video, pattern):

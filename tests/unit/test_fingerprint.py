@@ -1,5 +1,7 @@
 """The digest follows first-party imports, and changes with nothing else."""
 
+import pickle
+
 import pytest
 
 from longtake import fingerprint
@@ -15,7 +17,7 @@ def house(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
 
     def digest():
-        for cached in (fingerprint.digest, fingerprint._tree, fingerprint._imports, fingerprint._own_digest):
+        for cached in (fingerprint.digest, fingerprint._read):
             cached.cache_clear()
         return fingerprint.digest("longtake.top")
 
@@ -42,3 +44,14 @@ def test_other_modules_comments_and_docstrings_do_not(house):
 def test_an_unknown_module_is_an_error(house):
     with pytest.raises(ModuleNotFoundError, match=r"longtake\.nowhere"):
         fingerprint.digest("longtake.nowhere")
+
+
+def test_a_long_param_is_recorded_by_its_digest_and_reaches_a_script_as_it_is():
+    prompts = [{"video": "reef", "frame": frame} for frame in range(50)]
+    param = fingerprint.Digested(prompts)
+    assert len(repr(param)) < 40
+    assert repr(param) == repr(fingerprint.Digested(prompts))
+    assert repr(param) != repr(fingerprint.Digested([*prompts[1:], prompts[0]]))
+    there = pickle.loads(pickle.dumps(param))
+    assert type(there) is list
+    assert there == prompts

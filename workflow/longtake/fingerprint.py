@@ -1,8 +1,8 @@
-"""A digest of a module and of every first-party module it imports.
+"""Short texts that stand for long ones, by which Snakemake sees that a job is outdated.
 
 Snakemake reruns a job when its script changes, but it does not see the library behind the script. Each rule
 therefore carries ``params: code=digest("longtake.annotate.window")``, which changes when the module or anything
-of longtake that it can reach changes, and with nothing else.
+of longtake that it can reach changes, and with nothing else. `Digested` is for params that are long themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent
 
@@ -24,8 +25,23 @@ def digest(*modules: str) -> str:
     """
     total = hashlib.sha256()
     for name in sorted(_reach(modules)):
-        total.update(f"{name} {_own_digest(_file(name))}\n".encode())
+        total.update(f"{name} {_read(_file(name))[1]}\n".encode())
     return total.hexdigest()[:16]
+
+
+class Digested(list[Any]):
+    """A list of plain values whose text is a digest of them; a script gets it as a plain list.
+
+    Snakemake keeps the text of every param in a file for each output, and reads it again whenever it looks what is
+    outdated. Fifty prompts are 18 kB, once for every window of their video.
+    """
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return f"{len(self)} values, {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[tuple[Any, ...]]]:
+        return list, (tuple(self),)
 
 
 def _reach(modules: tuple[str, ...]) -> set[str]:
@@ -36,7 +52,7 @@ def _reach(modules: tuple[str, ...]) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        waiting += [target for target in _imports(_file(name)) if target not in found]
+        waiting += [target for target in _read(_file(name))[0] if target not in found]
         if "." in name:
             waiting.append(name.rpartition(".")[0])
     return found
@@ -50,14 +66,17 @@ def _file(name: str) -> Path:
     return file
 
 
+# Both at once, since the syntax tree is not kept: those of all modules are 20 MB.
 @cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
-
-
-@cache
-def _imports(file: Path) -> tuple[str, ...]:
-    return tuple(sorted(set(_first_party(_tree(file)))))
+def _read(file: Path) -> tuple[tuple[str, ...], str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    imports = tuple(sorted(set(_first_party(tree))))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return imports, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def _first_party(tree: ast.Module) -> Iterator[str]:
@@ -71,14 +90,3 @@ def _first_party(tree: ast.Module) -> Iterator[str]:
                 child = ROOT.joinpath(*module.split(".")[1:], alias.name)
                 if child.is_dir() or child.with_suffix(".py").exists():
                     yield f"{module}.{alias.name}"
-
-
-@cache
-def _own_digest(file: Path) -> str:
-    tree = _tree(file)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
-            ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
