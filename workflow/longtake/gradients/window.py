@@ -93,16 +93,10 @@ def analyse_window(
     _check_model(adapter, options)
     grant = granted(options.memory_gb, device, part=part, chunk_size=options.chunk_size, requested_mb=requested_mb)
     index = load_index(index_path, video_path)
-    if options.clips == "even":
-        frame = _whole_frame(species, index)
-        tracks, clips = [frame], _even(frame, window, options)
-    else:
-        processed, tracks = read_tracks(detections_path, window)
-        clips = _around(processed, tracks, window, adapter=adapter, options=options)
+    tracks, clips = _chosen(index, detections_path, window, species, adapter=adapter, options=options)
     clips = [clip for clip in clips if labels is None or clip.label in labels]
     usable = [clip for clip in clips if clip.status != "failed"]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
-    usable = [_approximated(clip, approximate) for clip in usable] if approximate else usable
     rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
     curves: list[dict[str, Any]] = []
     disturbed: list[dict[str, Any]] = []
@@ -127,11 +121,9 @@ def analyse_window(
         if result.packed is not None:
             name = f"{entry.clip.object}.{entry.clip.clip}"
             maps[name], geometry[name] = result.packed
+    rows, disturbed = ([_told(row, approximate) for row in table] for table in (rows, disturbed))
     write_table(curves_out, sorted(curves, key=_order), CURVES)
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
-    if approximate:
-        told = {"status": "approximate", "reason": approximate}
-        disturbed = [row | told if row["status"] == "ok" else row for row in disturbed]
     write_table(perturbations_out, sorted(disturbed, key=_order), PERTURBATIONS)
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
     return {"objects": len(tracks)} | _by_status(rows) | grant.record()
@@ -168,8 +160,11 @@ def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
     return exact + in_bfloat16(arguments)
 
 
-def _approximated(clip: Clip, reason: str) -> Clip:
-    return replace(clip, status="approximate", reason="; ".join(filter(None, [clip.reason, reason])))
+def _told(row: dict[str, Any], approximate: str) -> dict[str, Any]:
+    """A row with the reason why it is approximate, if there is one and it did not fail."""
+    if not approximate or row["status"] == "failed":
+        return row
+    return row | {"status": "approximate", "reason": "; ".join(filter(None, [row.get("reason"), approximate]))}
 
 
 def _by_status(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -217,6 +212,23 @@ def _analyse_clip(
     )
     disturbed = [_key(entry.clip, window) | columns for columns in disturbed]
     return _ClipResult(row, _curve_rows(entry, found, window), disturbed, _packed(entry, found, window))
+
+
+def _chosen(
+    index: VideoIndex,
+    detections_path: PathLike,
+    window: Window,
+    species: str | None,
+    *,
+    adapter: Adapter,
+    options: GradientOptions,
+) -> tuple[list[ObjectTrack], list[Clip]]:
+    """The objects of a window, or the whole frame in their place, and the clips of each."""
+    if options.clips == "even":
+        frame = _whole_frame(species, index)
+        return [frame], _even(frame, window, options)
+    processed, tracks = read_tracks(detections_path, window)
+    return tracks, _around(processed, tracks, window, adapter=adapter, options=options)
 
 
 def _around(
