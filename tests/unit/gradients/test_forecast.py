@@ -6,12 +6,13 @@ import torch
 from longtake.config import GradientOptions
 from longtake.gradients import forecast as forecast_module
 from longtake.gradients.forecast import forecast_gradients
+from longtake.gradients.resident import Resident
 from longtake.memory.forecast import read_forecasts
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 
 MIB = 2**20
-HELD = {"base": 300 * MIB, "parameters": 5 * MIB}
+HELD = Resident(base=300 * MIB, parameters=5 * MIB, loading=305 * MIB)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_all_frames_at_once_then_ever_fewer(tmp_path, folder):
             assert [(row.chunk, row.way) for row in own] == expected
             held = [(row.gpu if device == "cuda" else row.host)["activations"] for row in own]
             assert held == sorted(held, reverse=True)
-            assert all(row.host["parameters"] == HELD["parameters"] for row in own)
+            assert all(row.host["parameters"] == HELD.parameters for row in own)
     assert len({row.key for row in rows}) == len(rows)
 
 

@@ -19,6 +19,8 @@ from longtake.bounded.split import FrameStack, GradientChunk, gradient_chunks, h
 from longtake.errors import BudgetError, ModelError
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
 from longtake.memory.budget import GIB, gpu_budget, host_budget
+from longtake.memory.choice import OVERHEAD_MB
+from longtake.memory.heap import footprint
 from longtake.memory.ledger import counted_step, stage
 from longtake.models import Adapter, SplitAdapter
 from longtake.models.targets import FixedTarget, class_scores, predicted_class
@@ -62,23 +64,24 @@ class ClipAttribution:
     maps: np.ndarray
 
 
-SHARE = 0.8
-"""Of what is free, for tensors: allocators round up and hold back, and operations have workspaces."""
-
-
+GPU_SHARE = 0.8
+"""Of what is free of a GPU, for tensors: its allocator rounds up and holds back, and operations have workspaces."""
+HOST_SHARE = 0.95
+"""Of what is free of the host's memory, for the heap: operations have workspaces."""
 UNPLANNED = 4
 """Frames at a time of a model that splits and whose memory cannot be planned."""
 
 
 @dataclass
 class Grant:
-    """Bytes of tensors that a gradient may take, and how it is had within them.
+    """Bytes that a gradient may take, and how it is had within them.
 
     Planned once for clips of one shape and kept for the next.
 
     Attributes
     ----------
-    nbytes : None for no limit
+    nbytes : of living tensors, or of the heap; None for no limit
+    heap : it is what the heap takes from the system that counts
     firm : rather no gradient than one that takes more; if not, the way that takes least is tried
     chunk_size : frames at a time, at most, where the model splits; 0 for as many as fit
     ways : how the gradient of clips of a shape (T, 3, h, w) is had
@@ -87,6 +90,7 @@ class Grant:
     """
 
     nbytes: int | None = None
+    heap: bool = False
     firm: bool = True
     chunk_size: int = 0
     ways: dict[tuple[int, ...], Way] = field(default_factory=dict)
@@ -110,19 +114,22 @@ class Grant:
 def granted(
     memory_gb: float, device: str, *, part: float = 1.0, chunk_size: int = 0, requested_mb: float | None = None
 ) -> Grant:
-    """Grant `memory_gb` GiB; for 0, `SHARE` of what is free of the GPU, or of the memory that this job may use.
+    """Grant `memory_gb` GiB of tensors; for 0, most of what is free of the GPU, or of the memory this job may use.
 
     Parameters
     ----------
     part : of that, what is granted
     chunk_size : frames at a time, at most; 0 for as many as fit
-    requested_mb : what was asked for this job of the host's memory, in MiB
+    requested_mb : what was asked for this job of the host's memory, in MiB; some is for the processes beside this one
     """
     if memory_gb:
         return Grant(int(part * memory_gb * GIB), firm=part == 1, chunk_size=chunk_size)
     gpu = gpu_budget() if device.startswith("cuda") else None
-    free = gpu.nbytes if gpu is not None else host_budget(requested_mb).nbytes - psutil.Process().memory_info().rss
-    return Grant(max(0, int(part * SHARE * free)), firm=False, chunk_size=chunk_size)
+    if gpu is not None:
+        return Grant(int(part * GPU_SHARE * gpu.nbytes), firm=False, chunk_size=chunk_size)
+    budget = host_budget(None if requested_mb is None else requested_mb - OVERHEAD_MB)
+    free = max(0, budget.nbytes - psutil.Process().memory_info().rss)
+    return Grant(int(part * HOST_SHARE * free), heap=True, firm=False, chunk_size=chunk_size)
 
 
 @stage("gradient")
@@ -202,7 +209,7 @@ def planned(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Gra
     try:
         # Another score: it must not choose a class by a rehearsal's numbers.
         for found in ways_for(adapter, frames, FixedTarget(score.wanted, score.class_names), grant):
-            if found.peak <= grant.nbytes:
+            if found.peak <= grant.nbytes and (not grant.heap or footprint(found.events) <= grant.nbytes):
                 return found.way
             if least is None or found.peak < least.peak:
                 least = found

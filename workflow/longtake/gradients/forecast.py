@@ -24,7 +24,7 @@ from longtake.bounded.planning import Rehearsed, splits
 from longtake.config import GradientOptions
 from longtake.errors import ModelError
 from longtake.gradients.attribution import ClipFrames, Grant, ways_for
-from longtake.gradients.resident import resident
+from longtake.gradients.resident import Resident, resident
 from longtake.memory.budget import CONTEXT, GIB
 from longtake.memory.forecast import COLUMNS, Forecast, key_of
 from longtake.memory.heap import footprint
@@ -132,28 +132,30 @@ def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions)
 
 
 def forecasts(
-    clips: Clips, facts: Mapping[str, Any], options: GradientOptions, held: Mapping[str, int], *, force_cpu: bool
+    clips: Clips, facts: Mapping[str, Any], options: GradientOptions, held: Resident, *, force_cpu: bool
 ) -> Iterator[Forecast]:
     """Forecast the job of a window of one video, one row for each way and device.
 
     Parameters
     ----------
     facts : what the step probe found of the video
-    held : `longtake.gradients.resident.resident`
+    held : what the process holds beside that
     """
     frames = frame_bytes(clips, facts, options)
     for device in ["cpu"] if force_cpu else ["cpu", "cuda"]:
         for each, heap in zip(clips.ways, clips.heaps, strict=True):
             chunk = each.way.chunk_size or clips.n_frames
             whole = 0 if each.way.chunk_size else 12 * clips.n_frames * clips.height * clips.width
-            host = {"base": held["base"], "parameters": held["parameters"], "frames": frames}
+            host = {"base": held.base, "parameters": held.parameters, "frames": frames}
             gpu: dict[str, int] = {}
             if device == "cpu":
                 host |= {"frames": frames + whole, "activations": heap}
             else:
                 host["base"] += LIBRARIES
-                gpu = {"context": CONTEXT, "parameters": held["parameters"], "frames": whole}
+                gpu = {"context": CONTEXT, "parameters": held.parameters, "frames": whole}
                 gpu["activations"] = each.peak + SEGMENT
+            # Where the peak is when the model is loaded: its weights are then read a second time.
+            host["parameters"] += max(0, held.loading - sum(host.values()))
             key = key_of(
                 step="gradients",
                 model=clips.model,

@@ -1,26 +1,58 @@
-"""What a job's process holds before its first clip: Python, the libraries, the model.
+"""What a job's process holds beside clips and their gradients: Python, the libraries, the model.
 
-It is measured, as a job has it, in a child that a fresh process forks (`longtake.memory.calibrate`): pages of libraries
-count only where that child looks at them, and which kind of model is loaded decides which libraries are.
+It is measured as a job has it, in a supervised child of a fresh process (`longtake.memory.calibrate`): there the whole
+job is done once for a clip of a few pixels by a network of a few weights, since much of a library is only loaded when
+it is first called; then the real model is loaded, and not called.
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import psutil
-import torch
 from torch import nn
-from torch.nn import functional
 
-import longtake.gradients.window  # noqa: F401 (loaded, as a job has it)
-from longtake.bounded.planning import rehearse
-from longtake.bounded.run import Way
+from longtake.config import GradientOptions
+from longtake.gradients.window import analyse_window
+from longtake.media import index_video, save_index, write_video
 from longtake.memory.calibrate import measure
+from longtake.memory.meter import recent_peaks, restart_peaks
 from longtake.models import load_model
+from longtake.models.classifier import ClassifierConfig, ClipClassifier
+from longtake.models.loading import save_classifier
+from longtake.windows import Window
+
+_MIB = 2**20
+_FRAMES, _SIDE = 6, 32
 
 
-def resident(model: str, threads: int = 1) -> dict[str, int]:
-    """Return the bytes of a process that has loaded the model of this specification: `base` and `parameters`."""
-    return dict(measure(_load, {"model": model}, threads=threads).result)
+@dataclass(frozen=True)
+class Resident:
+    """Bytes of a process that has loaded a model: of the model, of everything else, and at most while it was loaded."""
+
+    base: int
+    parameters: int
+    loading: int
+
+
+def resident(model: str, threads: int = 1) -> Resident:
+    """Measure a process that has loaded the model of this specification.
+
+    Raises
+    ------
+    ModelError : it cannot be loaded.
+    OutOfMemory : this machine's memory does not suffice.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = {"job": _small_job(Path(folder)), "model": model}
+        found: Resident = measure(_work_and_load, arguments, threads=threads).result
+    return found
 
 
 def parameter_bytes(module: nn.Module) -> int:
@@ -28,22 +60,30 @@ def parameter_bytes(module: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict(keep_vars=True).values())
 
 
-def _load(model: str) -> dict[str, int]:
-    """In the child: load the model, call each kind of operation once, and say what is resident."""
+def _work_and_load(job: Mapping[str, Any], model: str) -> Resident:
+    analyse_window(**job)
+    restart_peaks()
     adapter = load_model(model)
-    _operate()
     parameters = parameter_bytes(adapter.module)
-    return {"base": psutil.Process().memory_info().rss - parameters, "parameters": parameters}
+    loading, _, _ = recent_peaks()
+    return Resident(psutil.Process().memory_info().rss - parameters, parameters, round(loading * _MIB))
 
 
-def _operate() -> None:
-    """A small network forward and backward, for the pages of the libraries' code that every model has them load."""
-    frames = torch.rand(2, 3, 16, 16, requires_grad=True)
-    seen = functional.group_norm(functional.conv2d(frames, torch.rand(8, 3, 3, 3), padding=1), 2)
-    tokens = functional.layer_norm(functional.gelu(seen).flatten(2).transpose(1, 2), (8,))
-    tokens = functional.linear(functional.scaled_dot_product_attention(tokens, tokens, tokens), torch.rand(4, 8))
-    torch.autograd.grad(tokens.softmax(-1).square().mean(1)[0, 1], frames)
-    functional.conv3d(torch.rand(1, 3, 4, 8, 8), torch.rand(2, 3, 2, 3, 3))
-    # Rehearsing has libraries of its own.
-    network = nn.Sequential(nn.Linear(3, 2)).eval().requires_grad_(False)
-    rehearse(network, torch.rand(2, 3), torch.sum, Way())
+def _small_job(folder: Path) -> dict[str, Any]:
+    """The arguments of a window job whose video and model are written to `folder`."""
+    picture = np.arange(3 * _SIDE**2, dtype=np.uint32).reshape(_SIDE, _SIDE, 3)
+    frames = ((number, (picture + 7 * number).astype(np.uint8)) for number in range(_FRAMES))
+    write_video(folder / "video.mp4", frames, time_base=Fraction(1, 10), width=_SIDE, height=_SIDE)
+    save_index(index_video(folder / "video.mp4"), folder / "index.parquet")
+    network = ClassifierConfig(("a", "b"), n_frames=_FRAMES, size=16, channels=(8,) * 5, width=16, depth=1)
+    save_classifier(ClipClassifier(network), folder / "model")
+    return {
+        "video_path": folder / "video.mp4",
+        "index_path": folder / "index.parquet",
+        "window": Window("small", 0, 0, _FRAMES, 0, _FRAMES, 0.0, _FRAMES / 10),
+        "detections_path": folder,
+        "species": None,
+        "options": GradientOptions(model=str(folder / "model"), max_frames=_FRAMES, clips="even", chunk_size=2),
+        "seed": 0,
+        **{f"{name}_out": folder / name for name in ("curves", "clips", "maps", "perturbations")},
+    }
