@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def vit(device: Any) -> Any:
             torch.manual_seed(0)
             self.module = torch.nn.ModuleDict(parts).eval().to(device)
 
-        def input_size(self, height: int, width: int) -> tuple[int, int]:
+        def input_size(self, *_: int) -> tuple[int, int]:
             return 112, 112
 
         def scores(self, frames: Any) -> Any:
@@ -109,7 +109,7 @@ def vit(device: Any) -> Any:
 
 
 def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
-    """Rows of forecast and measurement, as of `benchmarks/forecast.py`, of the cases whose names hold one of `parts`."""
+    """Rows of forecast and measurement, as `benchmarks/forecast.py` has them, of models with one of `parts` in the name."""
     from longtake.gradients.window import analyse_window
     from longtake.memory.calibrate import measure
 
@@ -120,7 +120,8 @@ def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
             continue
         spec, video = folder_of(model, folder), pond(folder)
         for forecast, granted in forecasts(model, spec, folder):
-            measured = measure(analyse_window, job(model, spec, video, granted, forecast.chunk, folder))
+            limits = {"memory_gb": granted, "chunk_size": forecast.chunk}
+            measured = measure(analyse_window, job(options(model, spec, **limits), video, folder))
             predicted = sum(forecast.host.values())
             yield {
                 "step": "gradients",
@@ -147,7 +148,7 @@ def options(model: Model, spec: str, **others: Any) -> Any:
 
 def forecasts(model: Model, spec: str, folder: Path) -> Iterator[tuple[Any, float]]:
     """Each forecast, and the GiB to grant so that this way is taken."""
-    from longtake.gradients.forecast import forecast_gradients
+    from longtake.gradients.forecast import SEGMENT, forecast_gradients
     from longtake.memory.forecast import read_forecasts
 
     facts = {"video": "pond", "status": "ok", "height": 288, "width": 512}
@@ -156,11 +157,12 @@ def forecasts(model: Model, spec: str, folder: Path) -> Iterator[tuple[Any, floa
         summaries=[folder / "summary.json"], options=options(model, spec), force_cpu=False, out=folder / "forecast.tsv"
     )
     rows = read_forecasts(folder / "forecast.tsv")
-    peaks = [row.gpu["activations"] for row in rows if row.device == "cuda"]
-    yield from zip([row for row in rows if row.device == "cpu"], [peak / 2**30 for peak in peaks], strict=True)
+    # Of tensors alone, and not one byte less.
+    peaks = [(row.gpu["activations"] - SEGMENT + 1) / 2**30 for row in rows if row.device == "cuda"]
+    yield from zip([row for row in rows if row.device == "cpu"], peaks, strict=True)
 
 
-def job(model: Model, spec: str, video: Path, granted: float, chunk: int, folder: Path) -> dict[str, Any]:
+def job(options: Any, video: Path, folder: Path) -> dict[str, Any]:
     from longtake.windows import Window
 
     return {
@@ -169,7 +171,7 @@ def job(model: Model, spec: str, video: Path, granted: float, chunk: int, folder
         "window": Window("pond", 0, 0, 60, 0, 60, 0.0, 3.0),
         "detections_path": "",
         "species": "eel",
-        "options": options(model, spec, chunk_size=chunk, memory_gb=granted),
+        "options": options,
         "seed": 1,
         **{f"{name}_out": folder / name for name in ("curves", "clips", "maps", "perturbations")},
     }
