@@ -41,8 +41,8 @@ rule annotate_window:
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.annotate.window"),
     message:
-        "Annotate {wildcards.video}, window {wildcards.window}: {resources.gpu_class}, {resources.mem_mb} MB, "
-        "{resources.runtime} min, {resources.chunk} objects at a time"
+        "Annotate {wildcards.video}, window {wildcards.window}: {resources.mem_mb} MB, {resources.runtime} min; "
+        "{resources.plan}"
     script:
         "../workflow/scripts/annotate_window.py"
 
@@ -76,8 +76,8 @@ rule annotate_window_backward:
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.annotate.window"),
     message:
-        "Annotate {wildcards.video} backward, window {wildcards.window}: {resources.gpu_class}, {resources.mem_mb} MB, "
-        "{resources.runtime} min, {resources.chunk} objects at a time"
+        "Annotate {wildcards.video} backward, window {wildcards.window}: {resources.mem_mb} MB, {resources.runtime} min; "
+        "{resources.plan}"
     script:
         "../workflow/scripts/annotate_window.py"
 

@@ -63,8 +63,8 @@ rule gradients_window:
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.gradients.window"),
     message:
-        "Gradients of {wildcards.video}, window {wildcards.window}: {resources.gpu_class}, {resources.mem_mb} MB, "
-        "{resources.runtime} min, {resources.chunk} frames at a time"
+        "Gradients of {wildcards.video}, window {wildcards.window}: {resources.mem_mb} MB, {resources.runtime} min; "
+        "{resources.plan}"
     script:
         "../workflow/scripts/gradients_window.py"
 

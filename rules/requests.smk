@@ -1,10 +1,12 @@
 """What a job of a model asks of the machine or the cluster. The plan says it, and no result depends on it."""
 
+import inspect
 import shutil
 from functools import lru_cache
+from operator import itemgetter
 
 from longtake.memory.classes import ANY, OWN, read_classes
-from longtake.memory.request import Requests, resources
+from longtake.memory.request import Requests, in_words, requested, resources
 from longtake.sheets import most_at_once
 
 REQUESTS = f"{OUT}/plan/jobs.tsv"
@@ -58,24 +60,26 @@ def _resources_of(rule, video, window, attempt):
 
 
 def asked(rule, **otherwise):
-    """The resources of a model's rule, as functions; `otherwise` holds those of which the plan says nothing, or not yet."""
+    """The resources of a model's rule; `otherwise` is what of `longtake.memory.request.PLANNED` the plan does not say."""
 
-    def one(name):
+    def function(read):
         def value(wildcards, attempt):
-            found = _resources_of(rule, wildcards.video, wildcards.window, attempt).get(name)
-            return otherwise.get(name) if found is None else found
+            return read(_resources_of(rule, wildcards.video, wildcards.window, attempt))
 
+        # Snakemake asks for it each time that it calls a function, and finding it out takes longer than the call.
+        value.__signature__ = SIGNATURE
         return value
 
-    return WATCH | {name: one(name) for name in (*ASKED, *otherwise)}
+    def words(found):
+        return in_words(otherwise | {name: value for name, value in found.items() if value is not None})
+
+    varying = {name: function(itemgetter(name)) for name in ("mem_mb", "runtime", *VARYING)}
+    return {**varying, **CONSTANT, **WATCH, "plan": function(words)}
 
 
+SIGNATURE = inspect.signature(lambda wildcards, attempt: None)
 # Only what a class asks for: a resource of a rule hides a profile's default, also where a job leaves it out.
-REQUESTED = {name for each in CLASSES for name, value in each.resources().items() if value is not None}
-ASKED = ["mem_mb", "runtime", *sorted(REQUESTED), "gpu_class", "gpu_mb", "gpu_limit_mb", "host_mb", "chunk"]
-ASKED += ["frames", "forecast", "rung"]
-
-
+CONSTANT, VARYING = requested(CLASSES)
 # How a job of a model sees to its memory. A share is told in percent: Snakemake rounds resources.
 WATCH = {
     "clean_up_percent": round(100 * settings.memory.clean_up_at),

@@ -25,6 +25,7 @@ from longtake.memory.budget import MIB, Budget, hold_to_gpu_limit, host_budget
 from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 from longtake.memory.ledger import Terms
 from longtake.memory.meter import EVERY_S, Meter
+from longtake.memory.request import PLANNED, from_words
 from longtake.memory.segments import AUTO
 from longtake.store.atomic import write_json
 from longtake.windows import Window
@@ -32,8 +33,6 @@ from longtake.windows import Window
 log = logging.getLogger(__name__)
 progress_log = logging.getLogger("longtake.progress")
 PROGRESS_EVERY_S = 10.0
-# What the plan said of a job, kept in its record beside what was measured.
-ASKED = ("gpu_class", "gpu_mb", "gpu_limit_mb", "host_mb", "chunk", "frames", "forecast", "rung", "runtime")
 
 
 @dataclass
@@ -162,7 +161,9 @@ def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
     name = " ".join([snakemake.rule, *wildcards.values()])
     path = Path(snakemake.log[0])
     handlers = _open_log(path)
-    resources = dict(snakemake.resources.items())
+    given = dict(snakemake.resources.items())
+    # What a profile or --set-resources says of one of them by itself counts.
+    resources: dict[str, Any] = from_words(str(given.pop("plan", ""))) | given
     requested_mb = resources.get("mem_mb")
     budget = host_budget(requested_mb)
     meter = Meter(interval, budget.nbytes)
@@ -188,7 +189,7 @@ def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
         "reason": reason,
         "threads": it.threads,
         "requested_mem_mb": requested_mb,
-        "asked": {name: resources[name] for name in ASKED if name in resources},
+        "asked": {name: resources[name] for name in (*PLANNED, "runtime") if name in resources},
         "budget_mb": budget.nbytes // MIB,
         "budget_by": budget.limits[0].source,
         "host": platform.node(),

@@ -165,7 +165,7 @@ def _text(given: Mapping[Any, Any], key: str, where: str) -> str:
     # A model such as 4090 is a number to YAML.
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or value != value.strip() or any(mark in value for mark in "'\"\n\t"):
+    if not isinstance(value, str) or value != value.strip() or any(mark in value for mark in "'\";\n\t"):
         raise ConfigError(f"{where}: {key} is {value!r}, which is no plain word. Write it without marks around it.")
     return value
 

@@ -16,6 +16,8 @@ from longtake.memory.classes import GpuClass
 
 CPU = "CPU"
 """The class of a job without a GPU."""
+PLANNED = ("gpu_class", "chunk", "gpu_mb", "host_mb", "gpu_limit_mb", "frames", "rung", "forecast")
+"""What the plan says of a job beyond what the scheduler is asked, all in one resource (`in_words`)."""
 UNKNOWN_MB, UNKNOWN_MINUTES = 4000, 120
 """What a job asks for where nobody could tell what it needs."""
 
@@ -166,6 +168,29 @@ def _limit(chosen: GpuClass | None, limit_mb: int | None) -> int | None:
     if chosen is None or not chosen.shared:
         return limit_mb if chosen else None
     return min((limit for limit in (limit_mb, chosen.usable_mb) if limit is not None), default=None)
+
+
+def requested(classes: Sequence[GpuClass]) -> tuple[dict[str, int | str], list[str]]:
+    """Return what the scheduler is asked for alike for all `classes`, and the names of what it is asked for by some."""
+    asked = [each.resources() for each in classes]
+    values = {name: {each[name] for each in asked} for name in (asked[0] if asked else {})}
+    alike = {name: value for name, (value, *others) in values.items() if not others and value is not None}
+    return alike, sorted(name for name, found in values.items() if len(found) > 1)
+
+
+def in_words(asked: Mapping[str, int | str | None]) -> str:
+    """Return what of `PLANNED` is asked as one text, as ``gpu_class=a100; chunk=8; rung=0``.
+
+    Snakemake calls a function for each resource of each job, which takes longer than all of a job's share of planning;
+    so what no scheduler needs is one resource.
+    """
+    return "; ".join(f"{name}={asked[name]}" for name in PLANNED if asked.get(name) is not None)
+
+
+def from_words(text: str) -> dict[str, int | str]:
+    """Return what `in_words` put into a text; numbers as such."""
+    pairs = (part.partition("=") for part in text.split("; ") if part)
+    return {name: value if name in ("gpu_class", "forecast") else int(value) for name, _, value in pairs}
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
