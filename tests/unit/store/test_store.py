@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtake.errors import SchemaError
+from longtake.store import tables
 from longtake.store.arrays import read_arrays, write_arrays
 from longtake.store.atomic import atomic_path, write_json, write_tsv
 from longtake.store.schemas import CLIPS, DETECTIONS
@@ -127,6 +128,7 @@ def test_frames_are_read_from_the_row_groups_that_hold_them(tmp_path, monkeypatc
         [pa.field("frame", pa.int64(), nullable=False), pa.field("name", pa.string())],
         metadata={"longtake.schema": "framed", "longtake.version": "1"},
     )
+    monkeypatch.setattr(tables, "GROUP_BYTES", 1)
     groups = [[{"frame": frame, "name": str(frame)} for frame in range(first, first + 10)] for first in (0, 10, 20, 30)]
     write_table(tmp_path / "t.parquet", groups, schema)
     read = []
@@ -138,3 +140,25 @@ def test_frames_are_read_from_the_row_groups_that_hold_them(tmp_path, monkeypatc
     assert found == [str(frame) for frame in range(15, 22)]
     assert read == [1, 2]
     assert list(scan_frames(tmp_path / "t.parquet", schema, 40, 50)) == []
+
+
+def test_small_tables_share_a_row_group(tmp_path, monkeypatch):
+    schema = pa.schema([pa.field("n", pa.int64())], metadata={"longtake.schema": "n", "longtake.version": "1"})
+    monkeypatch.setattr(tables, "GROUP_BYTES", 8 * 100)
+    parts = ([{"n": 10 * part + k} for k in range(10)] for part in range(25))
+    assert write_table(tmp_path / "t.parquet", parts, schema) == 250
+    metadata = pq.read_metadata(tmp_path / "t.parquet")
+    assert [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)] == [100, 100, 50]
+    assert read_table(tmp_path / "t.parquet", schema)["n"].to_pylist() == list(range(250))
+
+
+def test_groups_of_a_column(tmp_path):
+    schema = pa.schema([pa.field("w", pa.int64()), pa.field("n", pa.int64())],
+                       metadata={"longtake.schema": "w", "longtake.version": "1"})  # fmt: skip
+    write_table(tmp_path / "t.parquet", [{"w": n // 20_000, "n": n} for n in range(50_000)], schema)
+    found = list(tables.scan_groups(tmp_path / "t.parquet", schema, "w"))
+    assert [len(table) for table in found] == [20_000, 20_000, 10_000]
+    assert [n for table in found for n in table["n"].to_pylist()] == list(range(50_000))
+    write_table(tmp_path / "t.parquet", [{"w": w} for w in (0, 1, 0)], schema)
+    with pytest.raises(SchemaError, match="rows of w 0 do not follow each other"):
+        list(tables.scan_groups(tmp_path / "t.parquet", schema, "w"))

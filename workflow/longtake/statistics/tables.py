@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from longtake.store.atomic import atomic_path
-from longtake.store.tables import write_table
+from longtake.store.tables import gathered, write_table
 
 
 def _schema(name: str, required: str, columns: dict[str, pa.DataType], version: int = 1) -> pa.Schema:
@@ -236,11 +236,6 @@ MODELS = _schema(
 share of clips for which both name the same class."""
 
 
-_GROUP_ROWS = 4096
-# A table of one row holds some 500 bytes for each of its columns.
-_SMALL_TABLES = 32
-
-
 def write_rows(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
     """Write `rows` as Parquet at `path` and as CSV beside it, the same rows in the same order."""
     write_tables(path, [pa.Table.from_pylist(list(rows), schema=schema)], schema)
@@ -249,29 +244,15 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) ->
 def write_tables(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write `parts` one after the other as Parquet at `path` and as CSV beside it.
 
-    Memory: `_GROUP_ROWS` rows, or one part.
+    Memory: one part, and twice what `gathered` holds.
     """
     csv = path.with_suffix(".csv")
     plain = schema.remove_metadata()
     with atomic_path(csv) as temporary, pa_csv.CSVWriter(temporary, plain) as writer:
 
         def copied() -> Iterator[pa.Table]:
-            for group in _groups(parts):
+            for group in gathered(parts):
                 writer.write_table(group.replace_schema_metadata(None).cast(plain))
                 yield group
 
         write_table(path, copied(), schema)
-
-
-def _groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Gather small tables, so that a row group is not smaller than it must be."""
-    held: list[pa.Table] = []
-    for part in parts:
-        held.append(part)
-        if len(held) == _SMALL_TABLES:
-            held = [pa.concat_tables(held).combine_chunks()]
-        if sum(table.num_rows for table in held) >= _GROUP_ROWS:
-            yield pa.concat_tables(held).combine_chunks()
-            held = []
-    if held:
-        yield pa.concat_tables(held).combine_chunks()

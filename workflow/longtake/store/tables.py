@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 from longtake.errors import SchemaError
 from longtake.store.atomic import atomic_path
 
+GROUP_BYTES = 4 * 2**20
+# A table of one row holds some 500 bytes for each of its columns.
+_SMALL_TABLES = 32
 Rows: TypeAlias = pa.Table | pa.RecordBatch | list[dict[str, Any]]
 
 
@@ -26,8 +29,8 @@ def write_table(
 ) -> int:
     """Write `rows` to `path` with exactly `schema`, atomically, and return the number of rows.
 
-    `rows` is a table, a list of row dictionaries, or an iterable of either, written one after the other:
-    memory holds one item at a time. `metadata` is added to the schema's own.
+    `rows` is a table, a list of row dictionaries, or an iterable of either, written one after the other: memory holds
+    one item and `GROUP_BYTES` at a time. `metadata` is added to the schema's own.
 
     Raises
     ------
@@ -40,12 +43,30 @@ def write_table(
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, full, compression="zstd") as writer,
     ):
-        for item in _items(rows):
-            table = _conform(item, schema, path)
+        for table in gathered(_conform(item, schema, path) for item in _items(rows)):
             if table.num_rows:
                 writer.write_table(table.replace_schema_metadata(full.metadata))
                 count += table.num_rows
     return count
+
+
+def gathered(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put small tables of one schema together until they are `GROUP_BYTES`; one that is larger stays as it is.
+
+    Until a file is closed its writer holds a kilobyte for each column of each row group, so these must not be small.
+    """
+    held: list[pa.Table] = []
+    nbytes = 0
+    for part in parts:
+        held.append(part)
+        nbytes += part.nbytes
+        if len(held) == _SMALL_TABLES and nbytes < GROUP_BYTES:
+            held = [pa.concat_tables(held).combine_chunks()]
+        if nbytes >= GROUP_BYTES:
+            yield pa.concat_tables(held).combine_chunks() if len(held) > 1 else held[0]
+            held, nbytes = [], 0
+    if held:
+        yield pa.concat_tables(held).combine_chunks() if len(held) > 1 else held[0]
 
 
 def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
