@@ -9,34 +9,31 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from longtake.annotate.passes import BLOCK_BYTES
+from longtake.annotate.passes import BLOCK_BYTES, BLOCK_FRAMES, BLOCK_SPAN
 from longtake.annotate.pipeline import DEPTH
 from longtake.annotate.rehearsal import Rehearsed, rehearse
 from longtake.annotate.tracker import tracker_digest
-from longtake.annotate.window import ALWAYS, AUTO, OVERLAP, annotate_window
-from longtake.media import index_video, save_index, write_video
-from longtake.memory.calibrate import measure
+from longtake.annotate.trial import FRAMES, SCALE, SIZE, run
+from longtake.annotate.window import ALWAYS, AUTO, OVERLAP
+from longtake.errors import OutOfMemory
+from longtake.memory.calibrate import Line, fit
 from longtake.memory.forecast import COLUMNS, Forecast, key_of
 from longtake.memory.heap import footprint
-from longtake.sheets import Prompt
 from longtake.store.atomic import write_tsv
-from longtake.windows import Window
 
 log = logging.getLogger(__name__)
 
 Location = str | os.PathLike[str]
-EMBEDDED = Path(__file__).parents[2] / "models" / "sam2-pond"
+MIB = 2**20
+SIMULATED, CALIBRATED = "simulated", "calibrated"
+EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "sam2-pond"
 # Objects where nobody counted them and frames are searched; measured peaks of jobs correct it.
 _FOUND = 16
 # Pictures that a decoder holds: those others refer to, and those that wait for their turn.
@@ -44,6 +41,16 @@ _PICTURES = 8
 # A context of CUDA with the libraries' handles. No GPU was at hand to measure it.
 _CONTEXT = 512 * 2**20
 _LIBRARIES = ("torch", "transformers", "numpy", "av")
+# Each number of objects up to this one is rehearsed for itself.
+_EACH = 8
+# A model is tried with so many objects, where that takes no more seconds than this.
+_TRIED = 4
+_CHEAP_S = 60.0
+# What a job's heap held for what was simulated of it, over the matrix of benchmarks/forecast.py: least, most, usual.
+# Where two trials say otherwise, they differ by chance.
+_SLOPES = 1.0, 1.25, 1.15
+
+Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Case:
     """What the memory of a window job depends on, apart from the model and the machine.
 
     `decoded`, `coded` and `source` are widths and heights in pixels; `chunk` is as asked, more than there are objects
-    being no more than all of them.
+    being no more than all of them. `block_frames` are decoded frames that a backward pass holds.
     """
 
     objects: int
@@ -63,7 +70,28 @@ class Case:
     precision: str
     max_conditioning_frames: int | None
     seeding: bool
-    backward: bool
+    block_frames: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of a case by owner, without base and context; and floating point operations of a frame."""
+
+    owners: dict[str, int]
+    flops: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a job's process holds on this machine, as a line over what is simulated, and how fast it computes.
+
+    `points` are those that the line was fitted to: (simulated, measured) bytes.
+    """
+
+    points: Points
+    line: Line
+    flops_per_s: float
+    source: str
 
 
 def forecast_annotate(
@@ -106,8 +134,9 @@ def forecast_annotate(
     ModelError
         The folder is no tracker's.
     """
-    machine = _Machine(Path(model_dir), tracker_digest(model_dir), measured_base(threads))
-    known: dict[Case, dict[str, int]] = {}
+    digest = tracker_digest(model_dir)
+    line: Machine | None = None
+    known: dict[Case, Needs] = {}
     rows: list[Forecast] = []
     for path in summaries:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -115,22 +144,16 @@ def forecast_annotate(
             continue
         for case in cases(facts, objects.get(facts["video"], 0), options):
             if case not in known:
-                known[case] = owners(model_dir, case)
+                known[case] = needs(model_dir, case)
+            line = line or calibrated(model_dir, known[case].flops / case.objects, threads)
             devices = ("cpu",) if force_cpu else ("cpu", "cuda")
-            rows += [_forecast(machine, facts["video"], case, device, known[case]) for device in devices]
+            rows += [_forecast(line, digest, facts["video"], case, device, known[case]) for device in devices]
     write_tsv(out, COLUMNS, (row.row() for row in rows))
-    counts = {"videos": len({row.video for row in rows}), "forecasts": len(rows), "rehearsals": len(known)}
-    log.info("%s; the base is %.0f MiB", counts, machine.base / 2**20)
-    return counts | {"base_bytes": machine.base}
-
-
-@dataclass(frozen=True)
-class _Machine:
-    """What all forecasts of a run share: the model, and what this machine holds before it is loaded."""
-
-    folder: Path
-    digest: str
-    base: int
+    counts = {"videos": len({row.video for row in rows}), "forecasts": len(rows), "cases": len(known)}
+    if line is None:
+        return counts
+    log.info("%s; base %.0f MiB, slope %.2f, %s", counts, line.line.base / MIB, line.line.slope, line.source)
+    return counts | {"base_bytes": round(line.line.base), "slope": round(line.line.slope, 3), "source": line.source}
 
 
 def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) -> list[Case]:
@@ -140,18 +163,19 @@ def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) ->
     seeding = given == ALWAYS or (given == AUTO and (not objects or options.get("continuity") == OVERLAP))
     scale = float(options["scale"])
     source = int(facts["width"]), int(facts["height"])
+    decoded = max(1, round(source[0] * scale)), max(1, round(source[1] * scale))
     count = objects or (_FOUND if seeding else 1)
     case = Case(
         objects=count,
         chunk=asked,
-        decoded=(max(1, round(source[0] * scale)), max(1, round(source[1] * scale))),
+        decoded=decoded,
         coded=(int(facts.get("coded_width") or source[0]), int(facts.get("coded_height") or source[1])),
         source=source,
         sample_bytes=2 if any(bits in str(facts.get("pixel_format")) for bits in ("10", "12", "14", "16")) else 1,
         precision=str(options.get("precision", "float32")),
         max_conditioning_frames=options.get("max_conditioning_frames"),
         seeding=seeding,
-        backward=options.get("direction", "forward") != "forward",
+        block_frames=_blocks(facts, options, decoded),
     )
     smaller = []
     chunk = asked
@@ -162,8 +186,32 @@ def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) ->
     return [case, *smaller]
 
 
-def owners(model_dir: Location, case: Case) -> dict[str, int]:
-    """Return the bytes of everything but base and context, by owner, on the CPU."""
+def _blocks(facts: Mapping[str, Any], options: Mapping[str, Any], decoded: tuple[int, int]) -> int:
+    """Frames that a backward pass holds: two blocks of `longtake.annotate.passes.read_in_order`."""
+    if options.get("direction", "forward") == "forward":
+        return 0
+    interval = int(options.get("frame_interval", 1))
+    block = min(BLOCK_FRAMES, BLOCK_BYTES // (3 * decoded[0] * decoded[1]), BLOCK_SPAN // interval + 1)
+    return min(2 * max(1, block), -(-int(facts["frames"]) // interval))
+
+
+def needs(model_dir: Location, case: Case) -> Needs:
+    """Rehearse a case; between powers of two of more than eight objects, as a straight line.
+
+    What is needed is the greatest of several straight lines over the number of objects, so that between two of them
+    nothing is forecast too low.
+    """
+    below = 1 << (case.objects.bit_length() - 1)
+    if case.objects <= _EACH or below == case.objects:
+        return _rehearsed(str(model_dir), case)
+    low, high = (_rehearsed(str(model_dir), replace(case, objects=count)) for count in (below, 2 * below))
+    part = (case.objects - below) / below
+    between = {name: round(value + part * (high.owners[name] - value)) for name, value in low.owners.items()}
+    return Needs(between, round(low.flops + part * (high.flops - low.flops)))
+
+
+@cache
+def _rehearsed(model_dir: str, case: Case) -> Needs:
     found = rehearse(
         model_dir,
         case.objects,
@@ -172,12 +220,13 @@ def owners(model_dir: Location, case: Case) -> dict[str, int]:
         max_conditioning_frames=case.max_conditioning_frames,
         seeding=case.seeding,
     )
-    return {
+    parts = {
         "parameters": found.parameters,
         "frames": _frames(found, case),
         "state": found.state,
-        "activations": footprint(found.events) - found.state + _drawing(found, case),
+        "activations": max(footprint(found.events) - found.state, found.activations) + _drawing(found, case),
     }
+    return Needs(parts, found.flops)
 
 
 def _frames(found: Rehearsed, case: Case) -> int:
@@ -185,64 +234,61 @@ def _frames(found: Rehearsed, case: Case) -> int:
     decoded = 3 * case.decoded[0] * case.decoded[1]
     pictures = _PICTURES * case.coded[0] * case.coded[1] * 3 // 2 * case.sample_bytes
     made = max(2 * found.frame, 4 * decoded + found.frame)
-    block = 2 * BLOCK_BYTES if case.backward else 0
-    return pictures + 2 * decoded + block + (DEPTH * found.frame) + made
+    return pictures + 2 * decoded + case.block_frames * decoded + DEPTH * found.frame + made
 
 
 def _drawing(found: Rehearsed, case: Case) -> int:
     """Bytes of masks that wait to be drawn, and of one being drawn over the whole frame."""
-    return DEPTH * found.logits + 3 * 4 * case.source[0] * case.source[1]
+    return found.logits + 3 * 4 * case.source[0] * case.source[1]
 
 
-def _forecast(machine: _Machine, video: str, case: Case, device: str, needs: Mapping[str, int]) -> Forecast:
+def _forecast(  # noqa: PLR0917 - each is a fact of its own
+    known: Machine, digest: str, video: str, case: Case, device: str, needed: Needs
+) -> Forecast:
     at_a_time = min(case.chunk, case.objects)
-    host, gpu = {"base": machine.base, **needs}, {}
+    parts = dict(needed.owners)
+    host, gpu = {"base": round(known.line.base), **parts}, {}
+    # What the heap holds for nothing lies between tensors that come and go.
+    host["activations"] += round((known.line.slope - 1) * sum(parts.values()))
     if device == "cuda":
-        gpu = {"context": _CONTEXT, **{owner: needs[owner] for owner in ("parameters", "state", "activations")}}
-        host = {"base": machine.base, "parameters": needs["parameters"], "frames": needs["frames"]}
+        gpu = {"context": _CONTEXT, **{owner: parts[owner] for owner in ("parameters", "state", "activations")}}
+        host = {owner: host[owner] for owner in ("base", "parameters", "frames")}
     libraries = {name: version(name) for name in _LIBRARIES}
-    facts = {**vars(case), "chunk": at_a_time, "model": machine.digest, "libraries": libraries}
-    key = key_of(step="annotate", device=device, **facts)
-    way = f"{case.objects} objects, {at_a_time} at a time"
-    return Forecast("annotate", video, device, case.chunk, way, host, gpu, key=key)
+    facts = {**vars(case), "chunk": at_a_time, "model": digest, "libraries": libraries}
+    return Forecast(
+        "annotate",
+        video,
+        device,
+        case.chunk,
+        f"{case.objects} objects, {at_a_time} at a time",
+        host,
+        gpu,
+        seconds_per_frame=needed.flops / known.flops_per_s if device == "cpu" else None,
+        source=known.source if device == "cpu" else SIMULATED,
+        key=key_of(step="annotate", device=device, **facts),
+    )
+
+
+def calibrated(model_dir: Location, flops: float, threads: int = 1) -> Machine:
+    """Try the model itself on this machine, where that is cheap; else what the embedded model told counts.
+
+    `flops` are floating point operations of a frame with one object.
+    """
+    told = _tried(str(EMBEDDED), threads)
+    if FRAMES * _TRIED * flops / told.flops_per_s > _CHEAP_S:
+        return replace(told, source=SIMULATED)
+    try:
+        return _tried(str(Path(model_dir).resolve()), threads)
+    except OutOfMemory as error:
+        log.warning("not calibrated: %s", error)
+        return replace(told, source=SIMULATED)
 
 
 @cache
-def measured_base(threads: int = 1) -> int:
-    """Measure what a window job has resident on this machine beside what is forecast of it, in bytes.
-
-    A job of the embedded model runs in a process of its own; what is forecast of that is taken off its peak.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = _small_job(Path(folder))
-        peak = measure(annotate_window, arguments, threads=threads).rss
-    width, height = _SMALL
-    facts = {"width": width, "height": height}
-    (case,) = cases(facts, 1, {"scale": 1.0})
-    return peak - sum(owners(EMBEDDED, case).values())
-
-
-_SMALL = 128, 96
-_SMALL_FRAMES = 6
-
-
-def _small_job(folder: Path) -> dict[str, Any]:
-    """Give the arguments of a window job on a small video that is written to `folder`."""
-    width, height = _SMALL
-    picture = np.arange(3 * width * height, dtype=np.uint32).reshape(height, width, 3)
-    frames = ((number, (picture + 7 * number).astype(np.uint8)) for number in range(_SMALL_FRAMES))
-    write_video(folder / "video.mp4", frames, time_base=Fraction(1, 10), width=width, height=height)
-    save_index(index_video(folder / "video.mp4"), folder / "index.parquet")
-    box = (0.2 * width, 0.2 * height, 0.8 * width, 0.8 * height)
-    return {
-        "video_path": folder / "video.mp4",
-        "index_path": folder / "index.parquet",
-        "window": Window("small", 0, 0, _SMALL_FRAMES, 0, _SMALL_FRAMES, 0.0, _SMALL_FRAMES / 10),
-        "prompts": [Prompt(2, "small", "object", "object", 0, None, *box, None)],
-        "model_dir": EMBEDDED,
-        "scale": 1.0,
-        "frame_interval": 1,
-        "state_in": None,
-        "detections_out": folder / "detections.parquet",
-        "state_out": folder / "state.safetensors",
-    }
+def _tried(model_dir: str, threads: int) -> Machine:
+    points = [] if model_dir == str(EMBEDDED) else list(_tried(str(EMBEDDED), threads).points)
+    facts = {"width": SIZE[0], "height": SIZE[1]}
+    found = needs(model_dir, cases(facts, _TRIED, {"scale": SCALE, "object_batch": _TRIED})[0])
+    trial = run(model_dir, _TRIED, threads=threads)
+    points.append((float(sum(found.owners.values())), float(trial.rss)))
+    return Machine(tuple(points), fit(points, *_SLOPES), found.flops / trial.seconds_per_frame, CALIBRATED)

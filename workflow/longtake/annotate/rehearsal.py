@@ -8,12 +8,16 @@ the model reads; they are not waited for, but copied from one.
 from __future__ import annotations
 
 import os
+from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from longtake.annotate.geometry import ModelPrompt
+from longtake.annotate.pipeline import DEPTH
 from longtake.annotate.seeding import TERMS, ask, look
 from longtake.annotate.session import CONDITIONING, FEATURES, POINTER, POSITIONS, TRACKED, BoundedSession, step
 from longtake.annotate.tracker import Tracker, hollow_tracker
@@ -23,7 +27,16 @@ from longtake.memory.heap import Event
 # The frame of the prompts, amid a long video, so that no encoding is of a beginning.
 _PROMPTED, _VIDEO = 1000, 100_000
 # With all memories full, the first frame finds a heap that has not seen such a frame yet.
-_STEADY_FRAMES = 2
+_STEADY_FRAMES = 3
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """Operations of attention on a CPU, of which the counter does not know: two products of matrices."""
+    batch, heads, length, channels = query
+    return 2 * batch * heads * length * key[2] * (channels + value[3])
+
+
+_FLOPS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class Rehearsed:
     activations : the most tensors that are alive at a time beside parameters, state and the frame
     frame : one frame as the model takes it
     logits : the masks of one frame as they are handed to whoever draws them
+    flops : floating point operations of a frame
     events : every allocation in order, the state's included (`longtake.memory.heap`)
     """
 
@@ -45,6 +59,7 @@ class Rehearsed:
     activations: int
     frame: int
     logits: int
+    flops: int
     events: list[Event]
 
 
@@ -57,6 +72,11 @@ class _Session(BoundedSession):
             known = positions.clone()
             self.positions.append(known)
         return known
+
+    @property
+    def last(self) -> int:
+        """The last frame that was tracked."""
+        return max(self.output_dict_per_obj[0][TRACKED])
 
     def fill(self, tracked: range, prompted: range) -> None:
         """Copy to these frames what each object has of one, as far as the session would still keep it."""
@@ -107,25 +127,41 @@ def rehearse(
     hollow = hollow_tracker(
         folder, precision, max_conditioning_frames=max_conditioning_frames, object_batch=object_batch
     )
-    with mode, torch.inference_mode():
-        tracker = replace(hollow, model=hollow.model.to_empty(device="cpu"), device=torch.device("cpu"))
-        held = {id(each.untyped_storage()): each.untyped_storage().nbytes() for each in _held(tracker)}
-        side = tracker.preprocessing.image_size
-        pixels = torch.empty(3, side, side)
-        with LiveBytes(keep_events=True) as live:
-            session = _Session(tracker, _VIDEO)
-            logits = _track(tracker, session, pixels, objects, conditioning_frames)
-            if seeding:
-                ask(tracker, look(tracker, pixels), torch.empty(TERMS.points_per_batch, 2))
-        state = session.live_bytes()
+    _forget_encodings(hollow.model)
+    try:
+        with mode, torch.inference_mode():
+            tracker = replace(hollow, model=hollow.model.to_empty(device="cpu"), device=torch.device("cpu"))
+            held = {id(each.untyped_storage()): each.untyped_storage().nbytes() for each in _held(tracker)}
+            side = tracker.preprocessing.image_size
+            pixels = torch.empty(3, side, side)
+            with LiveBytes(keep_events=True) as live:
+                session = _Session(tracker, _VIDEO)
+                logits = _track(tracker, session, pixels, objects, conditioning_frames)
+                if seeding:
+                    ask(tracker, look(tracker, pixels), torch.empty(TERMS.points_per_batch, 2))
+            state = session.live_bytes()
+            with FlopCounterMode(display=False, custom_mapping=_FLOPS) as counted:
+                step(tracker, session, session.last + 1, pixels, ())
+    finally:
+        _forget_encodings(hollow.model)
     return Rehearsed(
         parameters=sum(held.values()),
         state=state,
         activations=max(0, live.peak - state),
         frame=pixels.untyped_storage().nbytes(),
         logits=logits,
+        flops=counted.get_total_flops(),
         events=live.events or [],
     )
+
+
+def _forget_encodings(model: torch.nn.Module) -> None:
+    """Empty what the library keeps of positions for all models of a process: those of a rehearsal have no numbers."""
+    for kind in {type(part) for part in model.modules()}:
+        for value in vars(kind).values():
+            for cell in getattr(getattr(value, "__func__", value), "__closure__", None) or ():
+                if hasattr(cell.cell_contents, "cache_clear"):
+                    cell.cell_contents.cache_clear()
 
 
 def _held(tracker: Tracker) -> list[torch.Tensor]:
@@ -143,9 +179,8 @@ def _track(tracker: Tracker, session: _Session, pixels: torch.Tensor, objects: i
     step(tracker, session, frame + 1, pixels, ())
     memory = max(tracker.model.config.num_maskmem, tracker.model.config.max_object_pointers_in_encoder)
     session.fill(range(frame + 2, frame + 1 + memory), range(frame - conditioning_frames + 1, frame))
-    nbytes = 0
-    for _ in range(_STEADY_FRAMES):
-        masks, _ = step(tracker, session, frame + 1 + memory, pixels, ())
-        nbytes = masks.untyped_storage().nbytes()
-        frame += 1
-    return nbytes
+    # Masks wait for whoever draws them while the next frames are tracked, amid the heap.
+    waiting: deque[torch.Tensor] = deque(maxlen=DEPTH)
+    for at in range(frame + 1 + memory, frame + 1 + memory + _STEADY_FRAMES):
+        waiting.append(step(tracker, session, at, pixels, ())[0])
+    return waiting[-1].untyped_storage().nbytes()

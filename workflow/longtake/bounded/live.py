@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -37,10 +38,18 @@ class LiveBytes(TorchDispatchMode):
         # What goes into an operation and has not been seen was there before.
         for tensor in _tensors(args):
             self._know(tensor, made=False)
-        result = func(*args, **(kwargs or {}))
+        hidden = func.namespace == "aten" and torch.is_inference_mode_enabled()
+        result = self._parts(func, args, kwargs or {}) if hidden else NotImplemented
+        if result is NotImplemented:
+            result = func(*args, **(kwargs or {}))
         for tensor in _tensors((result,)):
             self._know(tensor, made=True)
         return result
+
+    def _parts(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Call what an operation is made of: in inference mode, PyTorch shows the whole alone, and not its tensors."""
+        with self:
+            return func.decompose(*args, **kwargs)
 
     def _know(self, tensor: Tensor, made: bool) -> None:
         storage = tensor.untyped_storage()

@@ -87,10 +87,12 @@ def measure(work: Callable[..., Any], arguments: Mapping[str, Any], *, threads: 
     return Measured(*found)
 
 
-def fit(points: Sequence[tuple[float, float]]) -> Line:
-    """Fit a line through (simulated bytes, measured bytes): the least squares of two points or more.
+def fit(
+    points: Sequence[tuple[float, float]], least: float = 0.0, most: float = float("inf"), usual: float = 1.0
+) -> Line:
+    """Fit a line through (simulated bytes, measured bytes) by least squares, its slope between `least` and `most`.
 
-    One point gives the base alone, with a slope of 1: what is simulated is taken as it is.
+    One point tells the base alone; the slope is the `usual` one.
 
     Raises
     ------
@@ -102,7 +104,8 @@ def fit(points: Sequence[tuple[float, float]]) -> Line:
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     spread = sum((x - mean_x) ** 2 for x, _ in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 1.0
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else usual
+    slope = min(max(slope, least), most)
     return Line(mean_y - slope * mean_x, slope)
 
 

@@ -42,7 +42,8 @@ def live_peak(events: Sequence[Event]) -> int:
 def footprint(events: Sequence[Event]) -> int:
     """Return the most bytes that the heap of a process on this machine takes from the system for `events`.
 
-    Where the C library does not tell (it is not glibc, or older than 2.33), the bytes alive.
+    Where the C library does not tell (it is not glibc, or older than 2.33), or the system refuses a block that is
+    larger than itself, the bytes alive.
     """
     path = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))}
@@ -74,6 +75,7 @@ def _replay(events: Sequence[Event]) -> int:
     library.posix_memalign.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_size_t]
     # A job has freed large blocks before: its weights were read.
     library.free(library.malloc(_LARGEST_KEPT))
+    library.malloc_trim(0)  # what reading the events has left free is not theirs
 
     def taken() -> int:
         told = library.mallinfo2()
@@ -86,7 +88,8 @@ def _replay(events: Sequence[Event]) -> int:
             library.free(blocks.pop(number))
             continue
         block = blocks[number] = ctypes.c_void_p()
-        library.posix_memalign(ctypes.byref(block), _ALIGNMENT, nbytes)
+        if library.posix_memalign(ctypes.byref(block), _ALIGNMENT, nbytes):
+            raise MemoryError(f"the system refuses a block of {nbytes} bytes")
         peak = max(peak, taken())
     return peak - start
 
