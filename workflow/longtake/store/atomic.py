@@ -24,7 +24,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to `path` if the block succeeds, removed if it does not.
 
     The temporary name keeps the suffix of `path`, since some writers choose the format by it. The file is
-    flushed to disk before the rename, so that after a power cut the name never points at a torn file.
+    flushed to disk before the rename, so that after a power cut the name never points at a torn file. The folder is
+    not: a rename that is lost leaves the file as it was before, and Snakemake makes it again.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
