@@ -1,6 +1,8 @@
 """The profiles: Snakemake reads them, `default` hides nothing of the others, and every entry is explained."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,10 +31,14 @@ def test_every_entry_is_explained_above_it(name):
 
 
 @pytest.mark.parametrize(("name", "retries"), [("laptop", 1), ("slurm", 2)])
-def test_snakemake_takes_a_profile(name, retries, monkeypatch):
-    from snakemake.cli import parse_args
-
-    monkeypatch.chdir(PROFILES.parent)
-    _, options = parse_args(["--profile", f"profiles/{name}"])
-    assert (options.retries, options.keep_going, options.rerun_incomplete) == (retries, True, True)
-    assert (options.scheduler, options.scheduler_subsample) == ("greedy", 200)
+def test_snakemake_takes_a_profile(name, retries):
+    # In a process of its own, since Snakemake registers its plugins once for a process.
+    code = (
+        "from snakemake.cli import parse_args\n"
+        f"_, options = parse_args(['--profile', 'profiles/{name}'])\n"
+        "print(options.retries, options.keep_going, options.rerun_incomplete, options.scheduler, "
+        "options.scheduler_subsample)"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=PROFILES.parent, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{retries} True True greedy 200\n"
