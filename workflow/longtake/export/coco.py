@@ -23,7 +23,7 @@ def write_coco(
     [x, y, width, height]. Beyond COCO's own keys, images carry ``video``, ``frame`` and ``time_s``, annotations
     ``object``, ``track_id`` (counted per video), ``score``, ``window`` and ``status``.
 
-    Memory: one batch of one video's table, and the number of every processed frame.
+    Memory: one batch of one video's table, and its index.
 
     Parameters
     ----------
@@ -84,7 +84,6 @@ def _annotations(videos: Sequence[Annotated], frame_interval: int, numbers: dict
     number, images_before = 0, 0
     for item in videos:
         frames = processed_frames(item.windows, frame_interval)
-        image_of = {frame: images_before + at for at, frame in enumerate(frames, start=1)}
         tracks: dict[str, int] = {}
         for frame, rows in by_frame(item.detections):
             for row in rows:
@@ -92,7 +91,7 @@ def _annotations(videos: Sequence[Annotated], frame_interval: int, numbers: dict
                 if row["visible"] and row["mask"] is not None:
                     number += 1
                     category = numbers.setdefault(row["label"], len(numbers) + 1)
-                    ids = {"id": number, "image_id": image_of[frame], "category_id": category}
+                    ids = {"id": number, "image_id": images_before + frames.place(frame) + 1, "category_id": category}
                     yield {**ids, **_shape(row), "track_id": track, **_extras(row)}
         images_before += len(frames)
 

@@ -37,7 +37,7 @@ def write_cvat(item: Annotated, *, frame_interval: int, categories: Iterable[str
     the object's first visible row; the object's id stands in the attribute ``object`` of each box, which
     `longtake.importers` reads again. An object without a label is called ``unlabelled``.
 
-    Memory: one batch of the table, a few numbers for each object, and 8 MiB; the tracks wait on disk.
+    Memory: one batch of the table, a few numbers for each object, and 4 MiB; the tracks wait on disk.
 
     Returns
     -------
@@ -46,7 +46,6 @@ def write_cvat(item: Annotated, *, frame_interval: int, categories: Iterable[str
     """
     index = load_index(item.index_path, item.video_path)
     frames = processed_frames(item.windows, frame_interval)
-    step_of = {frame: step for step, frame in enumerate(frames)}
     labels = dict.fromkeys(sorted({name or "unlabelled" for name in categories}))
     tracks: dict[str, _Track] = {}
     boxes = 0
@@ -55,7 +54,7 @@ def write_cvat(item: Annotated, *, frame_interval: int, categories: Iterable[str
             for row in rows:
                 if row["visible"] and row["x_min"] is not None:
                     boxes += 1
-                    _add(spill, tracks, row, step_of[frame], frames)
+                    _add(spill, tracks, row, frames.place(frame), frames)
         for track in tracks.values():
             labels[track.label] = None
             _leave(spill, track, len(frames), frames)

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import matplotlib
 import numpy as np
+import pyarrow as pa
 
 from longtake.errors import SchemaError
 from longtake.export.drawing import Pixels, color_of, text_tag
@@ -20,7 +21,7 @@ from longtake.figures.style import Look, clock, look_of, looks, shorten
 from longtake.media import Frame, load_index, read_frames, write_video
 from longtake.store.arrays import read_arrays
 from longtake.store.schemas import CLIPS, CURVES
-from longtake.store.tables import read_table
+from longtake.store.tables import read_table, scan_groups
 
 RATE = 10
 STRONGEST = 0.995
@@ -69,7 +70,7 @@ def write_heat_video(
     dict
         JSON-able: clips and frames that are shown.
 
-    Memory: the maps of one window, and one frame of the source.
+    Memory: the maps and curves of one window, one frame of the source, and the rows of all clips.
     """
     index = load_index(index_path, video_path)
     rows = [row for row in read_table(clips, CLIPS).to_pylist() if row["status"] != "failed"]
@@ -106,19 +107,30 @@ def _frames_of(clip: Row) -> range:
 
 def _played(rows: Sequence[Row], curves: Path, maps: Sequence[Path]) -> Iterator[Played]:
     """The clips window by window, in order of time within each."""
+    groups = scan_groups(curves, CURVES, "window")
     by_clip: dict[tuple[int, str, int], list[Row]] = {}
-    for row in read_table(curves, CURVES).to_pylist():
-        by_clip.setdefault((row["window"], row["object"], row["clip"]), []).append(row)
     for path in maps:
         arrays, metadata = read_arrays(path)
         records = json.loads(metadata["clips"])
         windows = {record["window"] for record in records.values()}
-        for clip in sorted((row for row in rows if row["window"] in windows), key=_in_time):
+        shown = [row for row in rows if row["window"] in windows]
+        while shown and not windows & {window for window, _, _ in by_clip}:
+            by_clip = _by_clip(next(groups, None), curves, path)
+        for clip in sorted(shown, key=_in_time):
             name = f"{clip['object']}.{clip['clip']}"
             if name not in arrays:
                 raise SchemaError(f"{path} holds no map of {name}, but the table of clips does; run the step again.")
             own = sorted(by_clip[clip["window"], clip["object"], clip["clip"]], key=lambda row: row["offset"])
             yield Played(clip, own, arrays[name].astype(np.float32), tuple(records[name]["region"]))
+
+
+def _by_clip(window: pa.Table | None, curves: Path, path: Path) -> dict[tuple[int, str, int], list[Row]]:
+    if window is None:
+        raise SchemaError(f"{curves} holds no curves of the window of {path}, or not in its place; merge it anew.")
+    found: dict[tuple[int, str, int], list[Row]] = {}
+    for row in window.to_pylist():
+        found.setdefault((row["window"], row["object"], row["clip"]), []).append(row)
+    return found
 
 
 def _in_time(clip: Row) -> tuple[int, str]:

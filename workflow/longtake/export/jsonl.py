@@ -16,7 +16,7 @@ def write_jsonl(item: Annotated, *, frame_interval: int, categories: Iterable[st
     ``frame_number`` is the source frame, counted from 0; ``bbox`` is [x_min, y_min, x_max, y_max] in source pixels,
     maxima exclusive. Every processed frame has a line, with an empty list where nothing is visible.
 
-    Memory: one batch of the table, and the number of every processed frame.
+    Memory: one batch of the table.
 
     Returns
     -------

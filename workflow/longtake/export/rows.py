@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from longtake.errors import SchemaError
 from longtake.store.schemas import DETECTIONS
@@ -28,9 +29,44 @@ class Annotated:
     windows: Sequence[Window]
 
 
-def processed_frames(windows: Sequence[Window], frame_interval: int) -> list[int]:
-    """Frames that the windows of a video process, ascending; 8 bytes each, as many as a plan holds."""
-    return [frame for window in windows for frame in window.frames(frame_interval)]
+class Frames(Sequence[int]):
+    """Frames that the windows of a video process, ascending: a sequence that holds two numbers a window."""
+
+    def __init__(self, windows: Sequence[Window], frame_interval: int) -> None:
+        self._parts = [part for window in windows if (part := window.frames(frame_interval))]
+        self._starts = [0, *accumulate(len(part) for part in self._parts)]
+        self._firsts = [part.start for part in self._parts]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[int]: ...
+    def __getitem__(self, place: int | slice) -> int | list[int]:
+        if isinstance(place, slice):
+            return [self[at] for at in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        place %= len(self)
+        part = bisect_right(self._starts, place) - 1
+        return self._parts[part][place - self._starts[part]]
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._parts)
+
+    def place(self, frame: int) -> int:
+        """Return the place of a frame; `KeyError` for one that no window processes."""
+        part = bisect_right(self._firsts, frame) - 1
+        if part < 0 or frame not in self._parts[part]:
+            raise KeyError(frame)
+        return self._starts[part] + self._parts[part].index(frame)
+
+
+def processed_frames(windows: Sequence[Window], frame_interval: int) -> Frames:
+    """Frames that the windows of a video process, ascending."""
+    return Frames(windows, frame_interval)
 
 
 def by_frame(detections: Path) -> Iterator[tuple[int, list[Row]]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-LIMIT_BYTES = 8 * 2**20
+LIMIT_BYTES = 4 * 2**20
 
 
 class Spill:
