@@ -57,6 +57,14 @@ def test_a_job_that_ends_well(snakemake):
     assert "hello" in Path(snakemake.log[0]).read_text()
 
 
+def test_what_the_plan_said_of_a_job_is_taken_apart_kept_and_overruled_one_by_one(snakemake):
+    snakemake.resources |= {"plan": "gpu_class=a100; chunk=8; rung=1; forecast=0123", "chunk": 2, "runtime": 30}
+    with job(snakemake) as it:
+        assert (it.resources["rung"], it.resources["chunk"]) == (1, 2)
+    asked = {"gpu_class": "a100", "chunk": 2, "rung": 1, "forecast": "0123", "runtime": 30}
+    assert record_of(snakemake)["asked"] == asked
+
+
 def test_a_job_that_fails_keeps_the_reason_and_ends_with_status_1(snakemake, capsys):
     with pytest.raises(SystemExit) as caught, job(snakemake):
         raise SheetError("row 7 is bad")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from longtake.errors import SheetError
-from longtake.sheets import Prompt, mask_digest, read_prompts, read_videos
+from longtake.sheets import Prompt, mask_digest, most_at_once, read_prompts, read_videos
 
 
 @pytest.fixture
@@ -183,3 +183,25 @@ def test_an_edited_picture_of_a_mask_is_another_prompt(sheet, tmp_path):
     picture.write_bytes(b"two")
     os.utime(picture, ns=(5, 5))
     assert mask_digest(drawn) != before
+
+
+@pytest.mark.parametrize(
+    ("rows", "most"),
+    [
+        ([], 0),
+        (["v|a||0||1|2|3|4||||", "v|b||90||1|2|3|4||||"], 2),
+        (["v|a||0||1|2|3|4||||2.5", "v|b||30||1|2|3|4||||"], 1),  # frame 30 is second 3
+        (["v|a||0||1|2|3|4||||3", "v|b||30||1|2|3|4||||"], 2),
+        (["v|a|||0|1|2|3|4||||2", "v|b|||2.5|1|2|3|4||||4", "v|c|||3|1|2|3|4||||4"], 2),
+        # One object with two prompts is one; what the latest says of its end counts.
+        (["v|a||0||1|2|3|4||||9", "v|a||10||1|2|3|4||||2", "v|b||30||1|2|3|4||||"], 1),
+        # It goes, and comes again.
+        (["v|a||0||1|2|3|4||||1", "v|b||20||1|2|3|4||||3", "v|a||40||1|2|3|4||||5"], 1),
+    ],
+)
+def test_the_most_objects_at_a_time(sheet, rows, most):
+    assert most_at_once(read_prompts(sheet(HEADER, *rows), ["v"])["v"], fps=10) == most
+
+
+def test_a_sheet_without_a_row_will_do_where_that_is_said(sheet):
+    assert read_videos(sheet("video|path"), empty=True) == []

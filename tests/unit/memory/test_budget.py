@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from longtake.memory.budget import GIB, MIB, gpu_budget, host_budget, local_gpus
+from longtake.memory.budget import (
+    CONTEXT,
+    GIB,
+    MIB,
+    gpu_budget,
+    gpu_fraction,
+    hold_to_gpu_limit,
+    host_budget,
+    local_gpus,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -99,3 +108,25 @@ def test_this_machine_has_a_budget_and_its_gpus_are_the_drivers():
     torch = pytest.importorskip("torch")
     assert host_budget().nbytes > 64 * MIB
     assert (gpu_budget() is not None) == torch.cuda.is_available()
+
+
+def test_the_users_share_of_a_gpu_leaves_pytorch_what_the_driver_does_not_take():
+    total = 16 * GIB
+    assert gpu_fraction(8 * 1024, total) * total == 8 * GIB - CONTEXT
+    assert gpu_fraction(64 * 1024, total) == 1
+    assert gpu_fraction(100, total) == 0
+
+
+def test_pytorch_keeps_to_the_users_share():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        (pytest.fail if os.environ.get("LONGTAKE_REQUIRE_CUDA") == "1" else pytest.skip)("no GPU")
+    try:
+        budget = hold_to_gpu_limit(CONTEXT // MIB + 256)
+        assert budget.nbytes <= 256 * MIB
+        assert "device.gpu_memory_gb" in budget.describe()
+        torch.empty(128 * MIB, dtype=torch.uint8, device="cuda")
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(512 * MIB, dtype=torch.uint8, device="cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)

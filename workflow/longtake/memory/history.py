@@ -82,8 +82,8 @@ def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]
         return replace(known, short_host_mb=max(known.short_host_mb, host))
     if attempt.get("status") != "ok":
         return known
-    frames = _number(record["asked"].get("frames"))
-    pace = _number(attempt.get("wall_s")) / frames if frames else None
+    frames, wall = _number(record["asked"].get("frames")), _number(attempt.get("wall_s"))
+    pace = wall / frames if frames and wall else None
     slowest = max((each for each in (pace, known.seconds_per_frame) if each is not None), default=None)
     return replace(
         known,

@@ -1,0 +1,110 @@
+"""The plan of jobs from windows, forecasts, classes and earlier runs; and what fits on a machine."""
+
+import csv
+import json
+
+import pytest
+
+from longtake import requests
+from longtake.memory.choice import Terms
+from longtake.memory.classes import ANY, OWN, GpuClass
+from longtake.memory.devices import Device
+from longtake.memory.forecast import COLUMNS, MIB, Forecast
+from longtake.memory.request import Requests
+from longtake.requests import Step, check_memory, plan_jobs, with_own_memory
+from longtake.store.atomic import write_tsv
+
+CLASSES = [GpuClass("small", 8), GpuClass("large", 80)]
+STEPS = {
+    "annotate": Step(["annotate_window"], ["a", "b"], {"a": 3, "b": 1}),
+    "gradients": Step(["gradients_window"], ["a"], {}),
+}
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Two videos of two windows, forecasts of one of them."""
+    names = "video window start stop emit_start emit_stop start_s stop_s n_frames".split()
+    bounds = ((0, 60, 0, 50), (50, 100, 50, 100))
+    rows = [
+        dict(zip(names, (video, number, *bounds[number], 0.0, 1.0), strict=False))
+        for video in "ab"
+        for number in range(2)
+    ]
+    write_tsv(tmp_path / "windows.tsv", names, rows)
+    ways = [("cpu", 2, 0), ("cuda", 2, 20000), ("cuda", 1, 9000)]
+    forecasts = [
+        Forecast(
+            "annotate", "a", device, chunk, f"3 objects, {chunk} at a time", {"base": 600 * MIB}, gpu, key=f"k{mb}"
+        )
+        for device, chunk, mb in ways
+        for gpu in [{"activations": mb * MIB} if mb else {}]
+    ]
+    write_tsv(tmp_path / "forecast.tsv", COLUMNS, (each.row() for each in forecasts))
+    return tmp_path
+
+
+def planned(folder, classes=CLASSES, **more):
+    options = {"terms": Terms(margin=1.2), "runs": [folder], "here": False} | more
+    arguments = {"steps": STEPS, "classes": classes, "frame_interval": 5, "out": folder / "jobs.tsv"}
+    facts = plan_jobs(folder / "windows.tsv", [folder / "forecast.tsv"], **arguments, **options)
+    return facts, Requests(folder / "jobs.tsv")
+
+
+def test_every_job_of_a_model_has_a_row(given):
+    facts, found = planned(given)
+    assert len(found) == 6
+    assert facts["jobs"] == {"large": 6}
+    row = found.get("annotate_window", "a", 1)
+    assert (row.objects, row.frames, row.chunk, row.gpu_mb, row.gpu_class) == (3, 10, 2, 20000, "large")
+    assert (row.key, row.source) == ("k20000", "simulated")
+    unknown = found.get("gradients_window", "a", 0)
+    assert (unknown.gpu_mb, unknown.mem_mb, unknown.runtime) == (None, 4000, 120)
+    assert "nobody could forecast it" in unknown.why
+
+
+def test_on_this_machine_its_memory_counts(given, monkeypatch):
+    monkeypatch.setattr(requests, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
+    _, found = planned(given, [OWN], here=True)
+    row = found.get("annotate_window", "a", 0)
+    assert (row.gpu_class, row.chunk) == (OWN.name, 1)
+    monkeypatch.setattr(requests, "machine_mb", lambda: 500)
+    _, found = planned(given, [], here=True)
+    assert "has 500 of" in found.get("annotate_window", "a", 0).why
+
+
+def test_only_this_machines_own_gpu_is_asked_for_its_memory(monkeypatch):
+    monkeypatch.setattr(requests, "installed_gpus", list)
+    assert with_own_memory(OWN) == OWN
+    monkeypatch.setattr(requests, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
+    assert with_own_memory(OWN).memory_gb == 15
+    assert with_own_memory(ANY) == ANY
+
+
+def test_what_an_earlier_job_used_stands_beside_the_forecast_and_is_asked_for(given):
+    attempt = {"rung": "as asked", "status": "ok", "rss_mb": 900.0, "gpu_reserved_mb": 5000.0, "wall_s": 200.0}
+    record = {"asked": {"forecast": "k20000", "frames": 10}, "attempts": [attempt]}
+    path = given / "logs/annotate_window/a.0000.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    _, found = planned(given)
+    row = found.get("annotate_window", "a", 1)
+    assert (row.gpu_mb, row.measured_gpu_mb, row.measured_host_mb) == (20000, 5000, 900)
+    assert (row.gpu_class, row.chunk, row.runtime) == ("small", 2, 5 + 10)
+
+
+def test_what_fits_is_a_table_on_disk_and_on_the_terminal(given, monkeypatch):
+    monkeypatch.setattr(requests, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
+    options = {"terms": Terms(margin=1.2), "gpus": True, "rules": ["annotate_window"], "runs": [given]}
+    text = check_memory([given / "forecast.tsv"], classes=[*CLASSES, OWN], out=given / "check.tsv", **options)
+    with (given / "check.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [(row["chunk"], row["fits"]) for row in rows] == [
+        *[("2", "yes")],
+        *[("2", "no"), ("2", "no"), ("2", "yes")],
+        *[("1", "yes"), ("1", "no"), ("1", "yes")],
+    ]
+    assert "GPU memory: T4, 15000 of 15360 MiB free" in text
+    assert "class large" in text
+    without = check_memory([given / "forecast.tsv"], classes=[], out=given / "check.tsv", **(options | {"gpus": False}))
+    assert "GPU memory: none (there is no GPU)" in without
