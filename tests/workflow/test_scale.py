@@ -1,0 +1,120 @@
+"""Work that must not grow with the number of windows, counted; and the files that a video leaves."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from base64 import urlsafe_b64decode
+from pathlib import Path
+
+import pytest
+
+from longtake.memory.forecast import COLUMNS as FORECAST_COLUMNS
+from longtake.memory.request import COLUMNS as REQUEST_COLUMNS
+from longtake.plan import plan
+from longtake.store.atomic import write_tsv
+
+ROOT = Path(__file__).parents[2]
+VIDEOS, WINDOWS, PROMPTS = 3, 4, 5
+# Runs Snakemake in one process, and then tells how often prompts were looked at and whose code was digested.
+COUNTING = """
+import atexit, json, sys
+sys.path.insert(0, "workflow")
+from longtake import fingerprint, sheets
+looked, digest = [], sheets.mask_digest
+sheets.mask_digest = lambda prompt: (looked.append(prompt.video), digest(prompt))[1]
+def tell():
+    counts = {"prompts": len(looked), "digests": fingerprint.digest.cache_info().currsize}
+    open("counts.json", "w").write(json.dumps(counts))
+atexit.register(tell)
+from snakemake.cli import main
+main()
+"""
+TELLING = """from pathlib import Path
+import json, os
+import torch
+
+names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX")
+told = {name: os.environ.get(name) for name in names} | {"torch": torch.get_num_threads()}
+Path("told.json").write_text(json.dumps(told))
+for path in snakemake.output:
+    Path(path).touch()
+"""
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory):
+    """A planned project of several windows a video, whose jobs do nothing."""
+    spec = importlib.util.spec_from_file_location("scale", ROOT / "benchmarks/scale.py")
+    scale = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = scale
+    spec.loader.exec_module(scale)
+    project = scale.make_project(tmp_path_factory.mktemp("stubs") / "project", VIDEOS, WINDOWS, PROMPTS)
+    out, probed = project / "results", [f"video-{number:04d}" for number in range(VIDEOS)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        plan(
+            [out / f"probe/{video}.json" for video in probed],
+            [out / f"probe/{video}.index.parquet" for video in probed],
+            duration=scale.DURATION_S,
+            overlap=scale.OVERLAP_S,
+            frame_interval=30,
+            windows_out=out / "plan/windows.tsv",
+            videos_out=out / "plan/videos.tsv",
+        )
+    for step in ("annotate", "gradients"):
+        write_tsv(out / f"plan/{step}.forecast.tsv", FORECAST_COLUMNS, [])
+    write_tsv(out / "plan/jobs.tsv", REQUEST_COLUMNS, [])
+    return project
+
+
+def snakemake(project, *arguments, program=("-m", "snakemake")):
+    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_THREADS", "_ARENA_MAX"))}
+    kept.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, *program, *arguments, "--nocolor"],
+        cwd=project,
+        env={**kept, "XDG_CACHE_HOME": str(project / ".cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def test_prompts_are_looked_at_once_a_video_and_code_once_a_rule(stubs):
+    text = snakemake(stubs, "annotate", "-n", program=("-c", COUNTING))
+    assert text.count("Annotate video-") == VIDEOS * WINDOWS
+    counts = json.loads((stubs / "counts.json").read_text())
+    assert counts["prompts"] == VIDEOS * PROMPTS
+    # Of the rules that are asked for and of those before them; there are more than twice as many.
+    assert counts["digests"] <= 7
+
+
+def test_a_job_has_one_thread_and_few_arenas_and_its_record_is_small(stubs):
+    script = stubs / "workflow/scripts/annotate_window.py"
+    script.write_text(TELLING)
+    snakemake(stubs, "results/annotate/video-0000/window-0000.parquet", "--cores=2")
+    told = json.loads((stubs / "told.json").read_text())
+    assert told == {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "torch": 1,
+    }
+    records = [json.loads(path.read_text()) for path in (stubs / ".snakemake/metadata").iterdir()]
+    (params,) = {tuple(record["params"]) for record in records if record["rule"] == "annotate_window"}
+    assert any(value.startswith(f"{PROMPTS} values") for value in params)
+
+
+def test_a_video_leaves_as_many_files_as_docs_scale_says(finished):
+    project, _ = finished
+    recorded = [urlsafe_b64decode(path.name).decode() for path in (project.path / ".snakemake/metadata").iterdir()]
+    files = [*(str(path.relative_to(project.path)) for path in project.out.rglob("*") if path.is_file()), *recorded]
+    windows = {"pond-a": 3, "pond-b": 2}
+    left = {video: sum(video in path for path in files) for video in windows}
+    assert left == {video: 77 + 18 * number for video, number in windows.items()}
+    assert "77 + 18" in (ROOT / "docs/scale.md").read_text()
