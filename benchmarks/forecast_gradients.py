@@ -109,7 +109,7 @@ def vit(device: Any) -> Any:
 
 
 def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
-    """Rows of forecast and measurement, as `benchmarks/forecast.py` has them, of models with one of `parts` in the name."""
+    """Rows of forecast and measurement of models with one of `parts` in the name."""
     from longtake.gradients.window import analyse_window
     from longtake.memory.calibrate import measure
 
@@ -119,7 +119,7 @@ def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
         if not any(part in model.name for part in parts):
             continue
         spec, video = folder_of(model, folder), pond(folder)
-        for forecast, granted in forecasts(model, spec, folder):
+        for forecast, granted in forecasts(model, spec):
             limits = {"memory_gb": granted, "chunk_size": forecast.chunk}
             measured = measure(analyse_window, job(options(model, spec, **limits), video, folder))
             predicted = sum(forecast.host.values())
@@ -146,20 +146,18 @@ def options(model: Model, spec: str, **others: Any) -> Any:
     return GradientOptions(model=spec, max_frames=model.frames, permutations=50, **few, **others)
 
 
-def forecasts(model: Model, spec: str, folder: Path) -> Iterator[tuple[Any, float]]:
-    """Each forecast, and the GiB to grant so that this way is taken."""
-    from longtake.gradients.forecast import SEGMENT, forecast_gradients
-    from longtake.memory.forecast import read_forecasts
+def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:
+    """Each forecast on the CPU, and the GiB of tensors to grant so that this way is taken."""
+    from longtake.gradients import forecast
+    from longtake.gradients.resident import resident
+    from longtake.models import load_model
 
-    facts = {"video": "pond", "status": "ok", "height": 288, "width": 512}
-    (folder / "summary.json").write_text(json.dumps(facts))
-    forecast_gradients(
-        summaries=[folder / "summary.json"], options=options(model, spec), force_cpu=False, out=folder / "forecast.tsv"
-    )
-    rows = read_forecasts(folder / "forecast.tsv")
-    # Of tensors alone, and not one byte less.
-    peaks = [(row.gpu["activations"] - SEGMENT + 1) / 2**30 for row in rows if row.device == "cuda"]
-    yield from zip([row for row in rows if row.device == "cpu"], peaks, strict=True)
+    given, adapter = options(model, spec), load_model(spec)
+    clips = forecast.rehearsed(adapter, adapter.input_size(288, 512), given)
+    facts = {"video": "pond", "height": 288, "width": 512}
+    pairs = forecast.forecasts(clips, facts, forecast.Seen(1), given, resident(given))
+    for (cpu, _), each in zip(pairs, clips.ways, strict=True):
+        yield cpu, (each.peak + 1) / 2**30
 
 
 def job(options: Any, video: Path, folder: Path) -> dict[str, Any]:

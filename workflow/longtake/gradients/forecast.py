@@ -1,9 +1,9 @@
 """What a window's gradients will need of memory, for every way they could be had.
 
-A way is rehearsed with fake tensors (`longtake.bounded.planning`); what the heap would take for its allocations is
-found by replaying them (`longtake.memory.heap`). What a process holds before its first clip is measured on this machine
-(`longtake.gradients.resident`), the rest is arithmetic. A way depends on the size at which the model sees a clip, not
-on the video, so each size is rehearsed once.
+A way is rehearsed with fake tensors (`longtake.bounded.planning`); what the heap, or a GPU's allocator, would take for
+its allocations is found by replaying them (`longtake.memory.heap`, `longtake.memory.caching`). What a process holds
+beside that is measured on this machine (`longtake.gradients.resident`), the rest is arithmetic. A way depends on the
+size at which the model sees a clip, not on the video, so each size is rehearsed once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ import numpy as np
 import torch
 
 from longtake.bounded.planning import Rehearsed, splits
+from longtake.bounded.run import Way
 from longtake.config import GradientOptions
 from longtake.errors import ModelError
 from longtake.gradients.attribution import ClipFrames, Grant, ways_for
+from longtake.gradients.perturbations import SHUFFLE
 from longtake.gradients.resident import Resident, resident
 from longtake.memory.budget import CONTEXT, GIB
+from longtake.memory.caching import reserved
 from longtake.memory.forecast import COLUMNS, Forecast, key_of
 from longtake.memory.heap import footprint
 from longtake.models import Adapter, SplitAdapter, load_model
@@ -37,10 +41,8 @@ PathLikes = Sequence[str | PathLike[str]]
 
 LIBRARIES = 2**30
 """Bytes of the host's memory that a process that uses a GPU takes more for its libraries; not measured."""
-SEGMENT = 20 * 2**20
-"""PyTorch's allocator takes tensors of 1 to 10 MiB out of segments of this size, so up to one is held for nothing."""
-OBJECTS = 4
-"""Objects that are taken to be seen at the same time. One more takes the pixels of its clips."""
+FOUND = 16
+"""Objects that are seen at the same time, where nobody counted them. One more takes the pixels of its clips."""
 DECODER = 8
 """Pictures that a decoder holds for reference, and on their way out."""
 
@@ -60,12 +62,22 @@ class Clips:
     heaps: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a video's windows: objects at a time, and processed frames of the longest; 0 for unknown."""
+
+    objects: int
+    frames: int = 0
+
+
 def forecast_gradients(
     *,
     summaries: PathLikes,
     options: GradientOptions,
     force_cpu: bool,
     out: str | PathLike[str],
+    objects: Mapping[str, int] | None = None,
+    frames: Mapping[str, int] | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -75,6 +87,8 @@ def forecast_gradients(
     ----------
     summaries : what the step probe found, JSON, one of each video
     options : their `chunk_size` and `memory_gb` leave out ways that a job may not go
+    objects : at most how many of a video are seen at the same time; 0 where nobody counted them
+    frames : processed frames of a video's longest window; where they are given, it is said how long one takes
     threads : as many as a job will have
     progress : called with videos done and videos
 
@@ -88,7 +102,7 @@ def forecast_gradients(
     """
     torch.set_num_threads(threads)
     adapter = load_model(options.model)
-    held = resident(options.model, threads)
+    held = resident(options, threads)
     known: dict[tuple[int, int], Clips | None] = {}
     rows: list[Forecast] = []
     for done, path in enumerate(summaries, start=1):
@@ -99,11 +113,18 @@ def forecast_gradients(
                 known[size] = rehearsed(adapter, size, options)
             clips = known[size]
             if clips is not None:
-                rows += forecasts(clips, facts, options, held, force_cpu=force_cpu)
+                seen = _seen(facts["video"], options, objects or {}, frames or {})
+                pairs = list(forecasts(clips, facts, seen, options, held))
+                rows += [cpu for cpu, _ in pairs] + [cuda for _, cuda in pairs if not force_cpu]
         if progress is not None:
             progress(done, len(summaries))
     write_tsv(out, COLUMNS, [row.row() for row in rows])
     return {"videos": len({row.video for row in rows}), "sizes": len(known), "rows": len(rows)}
+
+
+def _seen(video: str, options: GradientOptions, objects: Mapping[str, int], frames: Mapping[str, int]) -> Seen:
+    found = objects.get(video) or FOUND
+    return Seen(1 if options.clips == "even" else found, frames.get(video, 0))
 
 
 def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions) -> Clips | None:
@@ -132,52 +153,66 @@ def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions)
 
 
 def forecasts(
-    clips: Clips, facts: Mapping[str, Any], options: GradientOptions, held: Resident, *, force_cpu: bool
-) -> Iterator[Forecast]:
-    """Forecast the job of a window of one video, one row for each way and device.
+    clips: Clips, facts: Mapping[str, Any], seen: Seen, options: GradientOptions, held: Resident
+) -> Iterator[tuple[Forecast, Forecast]]:
+    """Forecast the job of a window of one video, for each way: on the CPU, and on a GPU.
 
     Parameters
     ----------
     facts : what the step probe found of the video
     held : what the process holds beside that
     """
-    frames = frame_bytes(clips, facts, options)
-    for device in ["cpu"] if force_cpu else ["cpu", "cuda"]:
-        for each, heap in zip(clips.ways, clips.heaps, strict=True):
-            chunk = each.way.chunk_size or clips.n_frames
-            whole = 0 if each.way.chunk_size else 12 * clips.n_frames * clips.height * clips.width
-            host = {"base": held.base, "parameters": held.parameters, "frames": frames}
-            gpu: dict[str, int] = {}
-            if device == "cpu":
-                host |= {"frames": frames + whole, "activations": heap}
-            else:
-                host["base"] += LIBRARIES
-                gpu = {"context": CONTEXT, "parameters": held.parameters, "frames": whole}
-                gpu["activations"] = each.peak + SEGMENT
-            # Where the peak is when the model is loaded: its weights are then read a second time.
+    frames = frame_bytes(clips, facts, seen, options)
+    for each, heap in zip(clips.ways, clips.heaps, strict=True):
+        whole = 0 if each.way.chunk_size else 12 * clips.n_frames * clips.height * clips.width
+        mine = {"base": held.base, "parameters": held.parameters, "frames": frames + whole, "activations": heap}
+        beside = {"base": held.base + LIBRARIES, "parameters": held.parameters, "frames": frames}
+        for host in (mine, beside):
+            # The peak may be where the model is loaded: its weights are then read a second time.
             host["parameters"] += max(0, held.loading - sum(host.values()))
-            key = key_of(
-                step="gradients",
-                model=clips.model,
-                clip=[clips.n_frames, clips.height, clips.width],
-                source=[facts["height"], facts["width"], options.clip_stride],
-                chunk=chunk,
-                way=each.way.name,
-                device=device,
-                torch=torch.__version__,
-            )
-            name = each.way.name
-            yield Forecast("gradients", facts["video"], device, chunk, name, host, gpu, key=key)
+        gpu = {"context": CONTEXT, "parameters": held.parameters, "frames": whole, "activations": reserved(each.events)}
+        known = key_of(
+            step="gradients",
+            model=clips.model,
+            clip=[clips.n_frames, clips.height, clips.width],
+            source=[facts["height"], facts["width"], options.clip_stride],
+            clips=seen.objects * options.clips_per_window,
+            blocks=repr(each.way),
+            libraries={name: version(name) for name in ("torch", "transformers", "numpy", "av")},
+        )
+        cpu = Forecast(
+            "gradients",
+            facts["video"],
+            "cpu",
+            each.way.chunk_size or clips.n_frames,
+            each.way.name,
+            mine,
+            seconds_per_frame=_pace(clips, each.way, seen, options, held),
+            source="calibrated",
+            key=f"{known}-cpu",
+        )
+        cuda = replace(cpu, device="cuda", host=beside, gpu=gpu, key=f"{known}-cuda")
+        yield cpu, replace(cuda, seconds_per_frame=None, source="simulated")
 
 
-def frame_bytes(clips: Clips, facts: Mapping[str, Any], options: GradientOptions) -> int:
+def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: GradientOptions) -> int:
     """Bytes of pictures: decoded ones, those of open clips with their masks, a disturbed one, and gradient maps."""
     source = facts["height"] * facts["width"]
     decoded = 3 * (options.clip_stride + 2) * source + DECODER * source * 3 // 2
     clip = clips.n_frames * clips.height * clips.width
-    kept = OBJECTS * options.clips_per_window
     # Pixels and masks of each open clip, float16 maps of each that is done; of the present one float32 maps, twice.
-    return decoded + OBJECTS * 4 * clip + kept * 2 * clip + 2 * 4 * clip + 3 * clip
+    return decoded + seen.objects * (4 + 2 * options.clips_per_window) * clip + (2 * 4 + 3) * clip
+
+
+def _pace(clips: Clips, way: Way, seen: Seen, options: GradientOptions, held: Resident) -> float | None:
+    """Seconds of a window for each of its frames, by counting passes through the model as long as the one timed."""
+    if not seen.frames:
+        return None
+    disturbed = sum(options.shuffles if name == SHUFFLE else 1 for name in options.perturbations)
+    gradients = seen.objects * options.clips_per_window * (1 + disturbed + bool(options.short_windows))
+    # The backward pass takes as long as the forward pass, as parameters have no gradient.
+    passes = 2 if way.name == "plain" else 3
+    return gradients * clips.n_frames * passes * held.seconds_per_frame / seen.frames
 
 
 def _digest(adapter: Adapter) -> str:

@@ -8,6 +8,7 @@ it is first called; then the real model is loaded, and not called.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 from torch import nn
 
 from longtake.config import GradientOptions
@@ -23,7 +25,7 @@ from longtake.gradients.window import analyse_window
 from longtake.media import index_video, save_index, write_video
 from longtake.memory.calibrate import measure
 from longtake.memory.meter import recent_peaks, restart_peaks
-from longtake.models import load_model
+from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 from longtake.windows import Window
@@ -34,15 +36,23 @@ _FRAMES, _SIDE = 6, 32
 
 @dataclass(frozen=True)
 class Resident:
-    """Bytes of a process that has loaded a model: of the model, of everything else, and at most while it was loaded."""
+    """A process that has loaded a model.
+
+    Attributes
+    ----------
+    parameters, base : bytes of the model, and of everything else
+    loading : most bytes while the model was loaded
+    seconds_per_frame : that the model takes, forward only
+    """
 
     base: int
     parameters: int
     loading: int
+    seconds_per_frame: float
 
 
-def resident(model: str, threads: int = 1) -> Resident:
-    """Measure a process that has loaded the model of this specification.
+def resident(options: GradientOptions, threads: int = 1) -> Resident:
+    """Measure a process that has loaded the model of these options.
 
     Raises
     ------
@@ -50,7 +60,7 @@ def resident(model: str, threads: int = 1) -> Resident:
     OutOfMemory : this machine's memory does not suffice.
     """
     with tempfile.TemporaryDirectory() as folder:
-        arguments = {"job": _small_job(Path(folder)), "model": model}
+        arguments = {"job": _small_job(Path(folder)), "model": options.model, "n_frames": options.max_frames}
         found: Resident = measure(_work_and_load, arguments, threads=threads).result
     return found
 
@@ -60,13 +70,27 @@ def parameter_bytes(module: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict(keep_vars=True).values())
 
 
-def _work_and_load(job: Mapping[str, Any], model: str) -> Resident:
+def _work_and_load(job: Mapping[str, Any], model: str, n_frames: int) -> Resident:
     analyse_window(**job)
     restart_peaks()
     adapter = load_model(model)
     parameters = parameter_bytes(adapter.module)
     loading, _, _ = recent_peaks()
-    return Resident(psutil.Process().memory_info().rss - parameters, parameters, round(loading * _MIB))
+    base = psutil.Process().memory_info().rss - parameters
+    return Resident(base, parameters, round(loading * _MIB), _timed(adapter, n_frames))
+
+
+def _timed(adapter: Adapter, n_frames: int) -> float:
+    """Seconds for a frame of what comes before the head, or of a clip where a model cannot do with one frame."""
+    height, width = adapter.input_size(_SIDE, _SIDE)
+    split = isinstance(adapter, SplitAdapter)
+    frames = torch.rand(1 if split else n_frames, 3, height, width)
+    with torch.inference_mode():
+        for _ in range(2 if split else 1):  # the first call makes what later ones use
+            began = time.perf_counter()
+            adapter.encode(frames) if isinstance(adapter, SplitAdapter) else adapter.scores(frames)
+            spent = time.perf_counter() - began
+    return spent / len(frames)
 
 
 def _small_job(folder: Path) -> dict[str, Any]:
