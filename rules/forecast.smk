@@ -46,6 +46,8 @@ rule forecast_gradients:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
+        objects=objects_at_once,
+        frames=frames_in_window,
         options={**asdict(settings.gradients), "model": model_spec(settings.gradients.model, BASE)},
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.gradients.forecast"),

@@ -104,6 +104,14 @@ def objects_at_once(wildcards):
     return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates.items()}
 
 
+def frames_in_window(wildcards):
+    """Processed frames of the longest window of each video."""
+    if not VIDEOS:
+        return {}
+    interval = settings.frame_interval
+    return {video: max(len(each.frames(interval)) for each in windows) for video, windows in cut().items()}
+
+
 def shapes(videos):
     """An input function: what the probe found of `videos()`; of typical ones where the sheet is empty."""
     typical = [f"{OUT}/plan/typical/{name}.json" for name in TYPICAL]

@@ -6,6 +6,8 @@ with job(snakemake) as it:
     it.run(
         forecast_gradients,
         summaries=it.input.summaries,
+        objects=it.params.objects,
+        frames=it.params.frames,
         options=GradientOptions(**it.params.options),
         force_cpu=it.params.force_cpu,
         out=it.output.forecast,
