@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -245,3 +247,17 @@ def test_after_a_fragmented_attempt_the_next_one_has_expandable_segments(snakema
     assert ("30 % of the GPU memory" in record["ledger"]["expandable_segments"]) == expected
     assert record["attempts"][0]["ledger"]["expandable_segments"] == ""
     assert "PYTORCH_ALLOC_CONF" not in os.environ
+
+
+def cancelled(progress):
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+def test_a_cancelled_job_says_so_in_its_record(snakemake):
+    with pytest.raises(SystemExit), job(snakemake) as it:
+        it.survive(cancelled)
+    assert record_of(snakemake)["reason"] == (
+        "SystemExit: ended by SIGTERM: cancelled, or at the scheduler's time limit"
+    )
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
