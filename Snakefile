@@ -46,6 +46,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        REQUESTS,
         rules.species.input,
         rules.figures.input,
         rules.export.input,

@@ -85,4 +85,5 @@ rule annotate_window_backward:
 # Masks, boxes and ids of every readable video.
 rule annotate:
     input:
+        REQUESTS,
         per_video("detections/{video}.parquet"),

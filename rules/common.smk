@@ -16,7 +16,7 @@ from longtake.config import locate, read_config
 from longtake.errors import LongtakeError
 from longtake.memory.budget import local_gpus
 from longtake.model_folder import model_files, model_spec, video_model_files
-from longtake.sheets import mask_digest, no_video, read_prompts, read_videos
+from longtake.sheets import mask_digest, read_prompts, read_videos
 from longtake.windows import read_windows
 
 # glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.
@@ -26,10 +26,13 @@ BASE = Path(workflow.basedir)
 
 try:
     settings = read_config(config)
-    SHEET = locate(settings.videos, BASE)
     # A job looks for its own video only: one that has vanished by then does not take the jobs of all others with it.
     anywhere = settings.demo or not workflow.is_main_process
-    VIDEOS = {video.video: video for video in read_videos(SHEET, rendered=anywhere, empty=True)}
+    # What fits on this machine may be asked before there is a video. Targets are known by the command line alone.
+    unseen = "memory_check" in sys.argv or not workflow.is_main_process
+    VIDEOS = {
+        video.video: video for video in read_videos(locate(settings.videos, BASE), rendered=anywhere, empty=unseen)
+    }
     PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
     TRACKER = model_files(settings.annotate.model, BASE, "annotate.model")
     CLASSIFIER = video_model_files(settings.gradients, BASE)

@@ -72,4 +72,5 @@ rule gradients_window:
 # Temporal importance and motion of every video that is analysed.
 rule gradients:
     input:
+        REQUESTS,
         per_analysed("gradients/{video}.clips.parquet"),

@@ -3,8 +3,8 @@
 
 checkpoint windows:
     input:
-        summaries=probed("probe/{video}.json"),
-        indexes=probed("probe/{video}.index.parquet"),
+        summaries=expand(f"{OUT}/probe/{{video}}.json", video=VIDEOS),
+        indexes=expand(f"{OUT}/probe/{{video}}.index.parquet", video=VIDEOS),
     output:
         windows=f"{OUT}/plan/windows.tsv",
         videos=f"{OUT}/plan/videos.tsv",

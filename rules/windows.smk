@@ -1,17 +1,5 @@
 """The windows of the videos as rules see them: values, and the files of each."""
 
-
-def probed(pattern):
-    """An input function: the files `pattern` of every video in the sheet, which may be without one until they are asked."""
-
-    def files(wildcards):
-        if not VIDEOS:
-            raise WorkflowError(no_video(SHEET))
-        return [f"{OUT}/{pattern}".format(video=video) for video in VIDEOS]
-
-    return files
-
-
 @cache
 def cut():
     """The windows of each readable video. Waits until videos are cut; windows reach rules as values, not as a file."""

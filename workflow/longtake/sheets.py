@@ -86,11 +86,6 @@ class Prompt:
         return self.mask if "." in self.mask else ""
 
 
-def no_video(path: str | Path) -> str:
-    """Return what is said of a sheet without a row."""
-    return f"{path} holds no video. Add a row: an id, a tab, and the path of the file."
-
-
 def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False) -> list[Video]:
     """Read videos.tsv.
 
@@ -111,7 +106,7 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
     """
     videos = [Video(**row) for row in _rows(Path(path), "videos.schema.yaml")]
     if not videos and not empty:
-        raise SheetError(no_video(path))
+        raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
     _unique(path, "video", ((video.row, video.video.lower()) for video in videos))
     _refuse_shared_names(path, videos)
     for video in videos:
@@ -121,8 +116,8 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
             )
         if "{" in video.path or "}" in video.path:
             raise SheetError(
-                f"{path}, row {video.row}: the path {video.path!r} holds a brace, which Snakemake takes for a wildcard. "
-                "Rename the file, or link to it by another name."
+                f"{path}, row {video.row}: the path {video.path!r} holds a brace, which Snakemake takes for a "
+                "wildcard. Rename the file, or link to it by another name."
             )
         if not rendered and not Path(video.path).exists():
             raise SheetError(
