@@ -261,11 +261,14 @@ def write_slowly(note, target, stubborn):
 
     if stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with atomic_path(target) as temporary, tempfile.TemporaryDirectory() as scratch:
-        temporary.write_text("half")
-        (Path(scratch) / "spilled").write_text("much")
-        Path(note).write_text(f"{os.getpid()}\n{scratch}")
-        time.sleep(60)
+    try:
+        with atomic_path(target) as temporary, tempfile.TemporaryDirectory() as scratch:
+            temporary.write_text("half")
+            (Path(scratch) / "spilled").write_text("much")
+            Path(note).write_text(f"{os.getpid()}\n{scratch}")
+            time.sleep(60)
+    finally:
+        Path(note).with_suffix(".tidied").touch()
 
 
 def begin(tmp_path, stubborn=False):
@@ -294,6 +297,7 @@ def test_a_cancelled_job_takes_its_child_along_and_leaves_nothing_half_written(t
     parent.terminate()
     assert parent.communicate()[1] == "ended by SIGTERM: cancelled, or at the scheduler's time limit\n"
     assert parent.returncode == 1
+    assert (tmp_path / "note.tidied").exists() != stubborn
     assert not child.is_running()
     assert list((tmp_path / "out").iterdir()) == []
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("longtake-")] == []
