@@ -1,6 +1,10 @@
-"""What jobs ask for beyond a pattern: states of windows, and videos whose gradients are taken."""
+"""What jobs ask for beyond a pattern: states of windows, videos whose gradients are taken, and what a plan is about."""
 
+from longtake.sheets import most_at_once
 from longtake.streams import pick
+
+# By name, how many objects they show; they stand for the videos of a sheet without one.
+TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
 
 
 def state_before(wildcards):
@@ -63,3 +67,34 @@ def per_analysed(pattern):
 
 # Where the objects are: by the tracker, or by people.
 OBJECTS = "annotations" if settings.gradients.annotations else "detections"
+
+
+def steps(wildcards):
+    """What the plan is for: the rules of each step, its videos, and how many objects each has at most at a time."""
+    return {
+        "annotate": {"rules": RULES[:-1], "videos": list(cut()), "objects": objects_at_once(wildcards)},
+        "gradients": {"rules": RULES[-1:], "videos": list(drawn()), "objects": {}},
+    }
+
+
+def objects_at_once(wildcards):
+    """How many objects of each video are tracked at a time, at most; 0 where none is prompted."""
+    if not VIDEOS:
+        return TYPICAL
+    last = {video: windows[-1] for video, windows in cut().items()}
+    rates = {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
+    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates.items()}
+
+
+def frames_in_window(wildcards):
+    """Processed frames of the longest window of each video."""
+    if not VIDEOS:
+        return {}
+    interval = settings.frame_interval
+    return {video: max(len(each.frames(interval)) for each in windows) for video, windows in cut().items()}
+
+
+def shapes(videos):
+    """An input function: what the probe found of `videos()`; of typical ones where the sheet is empty."""
+    typical = [f"{OUT}/plan/typical/{name}.json" for name in TYPICAL]
+    return lambda wildcards: [f"{OUT}/probe/{video}.json" for video in videos()] if VIDEOS else typical

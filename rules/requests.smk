@@ -7,7 +7,6 @@ from operator import itemgetter
 
 from longtake.memory.classes import ANY, OWN, read_classes
 from longtake.memory.request import Requests, in_words, requested, resources
-from longtake.sheets import most_at_once
 
 REQUESTS = f"{OUT}/plan/jobs.tsv"
 # Made by the steps that use a model: what their jobs will take.
@@ -15,8 +14,6 @@ FORECASTS = [f"{OUT}/plan/annotate.forecast.tsv", f"{OUT}/plan/gradients.forecas
 RULES = ["annotate_window", "gradients_window"]
 if settings.annotate.direction == "both":
     RULES.insert(1, "annotate_window_backward")
-# By name, how many objects they show; they stand for the videos of a sheet without one.
-TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
 
 
 def gpu_classes():
@@ -59,6 +56,12 @@ def _resources_of(rule, video, window, attempt):
     return resources(request, CLASSES, attempt, TERMS["gpu_limit_mb"])
 
 
+def any_gpu(wildcards, attempt):
+    """One GPU; none in a run that goes past this machine's SLURM where the machine has none: its jobs wait for nobody."""
+    alone = workflow.is_main_process and workflow.local_exec and not workflow.dryrun
+    return None if alone and not local_gpus() else 1
+
+
 def asked(rule, **otherwise):
     """The resources of a model's rule; `otherwise` is what of `longtake.memory.request.PLANNED` the plan does not say."""
 
@@ -80,39 +83,10 @@ def asked(rule, **otherwise):
 SIGNATURE = inspect.signature(lambda wildcards, attempt: None)
 # Only what a class asks for: a resource of a rule hides a profile's default, also where a job leaves it out.
 CONSTANT, VARYING = requested(CLASSES)
+if CLASSES == (ANY,):
+    CONSTANT["gpu"] = any_gpu
 # How a job of a model sees to its memory. A share is told in percent: Snakemake rounds resources.
 WATCH = {
     "clean_up_percent": round(100 * settings.memory.clean_up_at),
     "expandable_segments": settings.memory.expandable_segments,
 }
-
-
-def steps(wildcards):
-    """What the plan is for: the rules of each step, its videos, and how many objects each has at most at a time."""
-    return {
-        "annotate": {"rules": RULES[:-1], "videos": list(cut()), "objects": objects_at_once(wildcards)},
-        "gradients": {"rules": RULES[-1:], "videos": list(drawn()), "objects": {}},
-    }
-
-
-def objects_at_once(wildcards):
-    """How many objects of each video are tracked at a time, at most; 0 where none is prompted."""
-    if not VIDEOS:
-        return TYPICAL
-    last = {video: windows[-1] for video, windows in cut().items()}
-    rates = {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
-    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates.items()}
-
-
-def frames_in_window(wildcards):
-    """Processed frames of the longest window of each video."""
-    if not VIDEOS:
-        return {}
-    interval = settings.frame_interval
-    return {video: max(len(each.frames(interval)) for each in windows) for video, windows in cut().items()}
-
-
-def shapes(videos):
-    """An input function: what the probe found of `videos()`; of typical ones where the sheet is empty."""
-    typical = [f"{OUT}/plan/typical/{name}.json" for name in TYPICAL]
-    return lambda wildcards: [f"{OUT}/probe/{video}.json" for video in videos()] if VIDEOS else typical

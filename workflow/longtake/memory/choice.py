@@ -156,7 +156,7 @@ def _on_the_cpu(needs: Sequence[Need], terms: Terms) -> Choice:
 
 def _fits(wanted: Need, first: Need, chosen: GpuClass, room: int | None, classes: Sequence[GpuClass]) -> str:
     if room is None:
-        return f"nobody said what memory {chosen.name} has"
+        return f"{chosen.name}: its memory is not known, and the job steps down the ladder where it does not suffice"
     smallest = "the smallest class that holds" if len(classes) > 1 else "holds"
     why = f"{chosen.name}, {smallest} {wanted.gpu_mb} MiB ({room} usable)"
     return why if wanted is first else f"{why}; {first.forecast.way} needs {first.gpu_mb}"
