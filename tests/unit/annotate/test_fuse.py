@@ -34,7 +34,7 @@ def batches(rows, size=2):
 def fused(forward, backward, prompted):
     agreement = Agreement()
     frames = list(fuse(batches(forward), batches(backward), prompted, agreement))
-    return [each for rows in frames for each in rows], agreement.rows()
+    return [each for rows in frames for each in rows], list(agreement.rows())
 
 
 def test_the_pass_of_the_nearer_prompt_counts_and_the_forward_one_in_a_tie():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -24,29 +25,50 @@ from longtake.errors import SchemaError
 Row = dict[str, Any]
 
 
+@dataclass(slots=True)
+class _Sum:
+    """Over the frames that count: how many, mean and least IoU, the first and the last."""
+
+    video: str
+    frames: int = 0
+    mean: float | None = None
+    least: float | None = None
+    first: int | None = None
+    last: int | None = None
+
+
 class Agreement:
-    """How far the two passes agree over each object in each window; one small record for each."""
+    """How far the two passes agree over each object in each window; six numbers for each."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[int, str], Row] = {}
+        self._sums: dict[tuple[int, str], _Sum] = {}
 
     def add(self, row: Row, iou: float | None) -> None:
         """Take in a frame that both passes tracked; `iou` is None where neither saw the object."""
-        key = (row["window"], row["object"])
-        if key not in self._sums:
-            self._sums[key] = {"video": row["video"], "kind": "directions", "window": key[0], "object": key[1]}
-            self._sums[key] |= {"identity": key[1], "frames": 0, "mean_iou": None, "minimum_iou": None, "joined": True}
-        found = self._sums[key]
+        found = self._sums.setdefault((row["window"], row["object"]), _Sum(row["video"]))
         if iou is not None:
-            found["frames"] += 1
-            found["mean_iou"] = (found["mean_iou"] or 0.0) + (iou - (found["mean_iou"] or 0.0)) / found["frames"]
-            found["minimum_iou"] = iou if found["minimum_iou"] is None else min(found["minimum_iou"], iou)
-            found.setdefault("first_frame", row["frame"])
-            found["last_frame"] = row["frame"]
+            found.frames += 1
+            found.mean = (found.mean or 0.0) + (iou - (found.mean or 0.0)) / found.frames
+            found.least = iou if found.least is None else min(found.least, iou)
+            found.first = row["frame"] if found.first is None else found.first
+            found.last = row["frame"]
 
-    def rows(self) -> list[Row]:
-        """Return rows of ``AGREEMENT``, by window and object."""
-        return [self._sums[key] for key in sorted(self._sums)]
+    def rows(self) -> Iterator[Row]:
+        """Yield rows of ``AGREEMENT``, by window and object."""
+        for (window, name), found in sorted(self._sums.items(), key=itemgetter(0)):
+            yield {
+                "video": found.video,
+                "kind": "directions",
+                "window": window,
+                "object": name,
+                "identity": name,
+                "first_frame": found.first,
+                "last_frame": found.last,
+                "frames": found.frames,
+                "mean_iou": found.mean,
+                "minimum_iou": found.least,
+                "joined": True,
+            }
 
 
 def fuse(

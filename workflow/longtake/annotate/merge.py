@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow as pa
 from longtake.annotate.checks import OVERLAP, SAME, Facts, Passing, Result, check_pair, check_windows, processed_frames
 from longtake.annotate.fuse import Agreement, fuse
 from longtake.annotate.judgement import LOST_BELOW, judge_prompts
-from longtake.annotate.passes import BACKWARD, FORWARD, Row, in_batches
+from longtake.annotate.passes import BACKWARD, BATCH_ROWS, FORWARD, Row, in_batches
 from longtake.annotate.prompts import Schedule, place_prompts
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.errors import SchemaError
@@ -87,8 +88,8 @@ def merge_windows(
     object then has rows on the frames on which a chain would have tracked it, and no others. Where there is a backward
     pass, it is fused with the forward one before (`longtake.annotate.fuse`).
 
-    Memory: one batch of rows of each pass of the windows that share a frame, the last frame of each object, and what
-    `stitch` keeps; nothing else depends on the number of windows.
+    Memory: one batch of rows of each pass of the windows that share a frame, the last frame of each object, what each
+    window's metadata say, six numbers for each window and object where there are two passes, and what `stitch` keeps.
 
     Parameters
     ----------
@@ -139,7 +140,8 @@ def merge_windows(
         batches = parts.rows(0, len(paths))
     write_table(out, result.checked(batches), DETECTIONS, {key: facts[0][key] for key in SAME})
     if agreement_out is not None:
-        write_table(agreement_out, seams + parts.agreement(), AGREEMENT)
+        rows = chain(seams, parts.agreement())
+        write_table(agreement_out, iter(lambda: list(islice(rows, BATCH_ROWS)), []), AGREEMENT)
     return {
         "video": facts[0]["longtake.video"],
         "windows": len(paths),
@@ -180,9 +182,10 @@ class _Parts:
         for batch in in_batches(fuse(forward, backward, prompted, agreement)):
             yield pa.RecordBatch.from_pylist([row for rows in batch for row in rows], schema=DETECTIONS)
 
-    def agreement(self) -> list[Row]:
-        """Return how far the two passes agreed when the rows were last read."""
-        return [row for _, found in sorted(self._agreements.items()) for row in found.rows()]
+    def agreement(self) -> Iterator[Row]:
+        """Yield how far the two passes agreed when the rows were last read."""
+        for _, found in sorted(self._agreements.items()):
+            yield from found.rows()
 
 
 def _checked(

@@ -16,7 +16,7 @@ Track: TypeAlias = tuple[int, str]
 """A window's number and the id of an object in its table."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """How two tracks agree over the `frames` on which both windows tracked them and at least one saw them.
 
@@ -31,7 +31,7 @@ class Evidence:
     minimum_iou: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """Two tracks of a seam that belong together, or do not (`accepted`); one is None where nothing meets the other."""
 
@@ -45,7 +45,7 @@ class Seam:
     """What is remembered of the frames that two windows share.
 
     Memory: two bits per track and shared frame, and one small record per pair of tracks that ever overlap; no mask is
-    kept.
+    kept. `settle` leaves the names of the tracks, and what was asked.
     """
 
     def __init__(self, earlier: int, later: int, prompted: Collection[str]) -> None:
@@ -57,6 +57,14 @@ class Seam:
         self._seen: dict[Track, int] = {}
         # Sum, minimum and number of the positive IoUs of a pair.
         self._ious: dict[tuple[Track, Track], tuple[float, float, int]] = {}
+        self._twins: list[tuple[Track, Track, float]] | None = None
+
+    def settle(self, threshold: float) -> list[Match]:
+        """Return `matches`, and forget all that only they and `twins` need: no frame will be added any more."""
+        matches, self._twins = self.matches(threshold), self.twins(threshold)
+        self._tracked = dict.fromkeys(self._tracked, 0)
+        self._frames, self._seen, self._ious = [], {}, {}
+        return matches
 
     def add(self, frame: int, earlier: Sequence[Row], later: Sequence[Row]) -> None:
         """Take in the rows that the two windows have on one frame."""
@@ -110,6 +118,8 @@ class Seam:
 
     def twins(self, threshold: float) -> list[tuple[Track, Track, float]]:
         """Give the prompted tracks and the seeds of the same window that lie on one animal, with their mean IoU."""
+        if self._twins is not None:
+            return self._twins
         found = []
         for a, b in sorted(self._ious):
             agreed = self.evidence(a, b).mean_iou or 0.0

@@ -85,7 +85,7 @@ def stitch(
         windows.
     """
     first = _read(windows, frozenset(prompted))
-    linked = [(seam, seam.matches(overlap_iou)) for seam in first.seams]
+    linked = [(seam, seam.settle(overlap_iou)) for seam in first.seams]
     names = settle_names(first.labels, linked, first.prompted, overlap_iou)
     kept = {track: name if keep_unjoined or name in first.prompted else None for track, name in names.items()}
     agreement = [_agreement(first.video, seam, match, names, kept) for seam, matches in linked for match in matches]

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from longtake.errors import SchemaError
 from longtake.store.atomic import atomic_path
 
-GROUP_BYTES = 4 * 2**20
+GROUP_BYTES, MOST_GROUP_BYTES, SHARE_OF_ALL = 2**18, 2**24, 64
+"""How large a row group is at least: a small part of what is written already, within these bounds."""
 # A table of one row holds some 500 bytes for each of its columns.
 _SMALL_TABLES = 32
 Rows: TypeAlias = pa.Table | pa.RecordBatch | list[dict[str, Any]]
@@ -30,7 +31,7 @@ def write_table(
     """Write `rows` to `path` with exactly `schema`, atomically, and return the number of rows.
 
     `rows` is a table, a list of row dictionaries, or an iterable of either, written one after the other: memory holds
-    one item and `GROUP_BYTES` at a time. `metadata` is added to the schema's own.
+    one item and what `gathered` holds. `metadata` is added to the schema's own.
 
     Raises
     ------
@@ -51,20 +52,22 @@ def write_table(
 
 
 def gathered(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Put small tables of one schema together until they are `GROUP_BYTES`; one that is larger stays as it is.
+    """Put small tables of one schema together, the more there were before; one that is large stays as it is.
 
-    Until a file is closed its writer holds a kilobyte for each column of each row group, so these must not be small.
+    Until a file is closed its writer holds a kilobyte for each column of each row group. So they are a 64th of what is
+    written already: for a file of gigabytes there are some hundreds, and one of megabytes has small ones.
     """
     held: list[pa.Table] = []
-    nbytes = 0
+    nbytes = written = 0
     for part in parts:
         held.append(part)
         nbytes += part.nbytes
-        if len(held) == _SMALL_TABLES and nbytes < GROUP_BYTES:
-            held = [pa.concat_tables(held).combine_chunks()]
-        if nbytes >= GROUP_BYTES:
+        if nbytes >= min(MOST_GROUP_BYTES, max(GROUP_BYTES, written // SHARE_OF_ALL)):
             yield pa.concat_tables(held).combine_chunks() if len(held) > 1 else held[0]
+            written += nbytes
             held, nbytes = [], 0
+        elif len(held) == _SMALL_TABLES:
+            held = [pa.concat_tables(held).combine_chunks()]
     if held:
         yield pa.concat_tables(held).combine_chunks() if len(held) > 1 else held[0]
 
