@@ -6,7 +6,7 @@ import json
 import pytest
 
 from longtake import requests
-from longtake.memory.choice import Terms
+from longtake.memory.choice import START_MINUTES, Terms
 from longtake.memory.classes import ANY, OWN, GpuClass
 from longtake.memory.devices import Device
 from longtake.memory.forecast import COLUMNS, MIB, Forecast
@@ -90,7 +90,7 @@ def test_what_an_earlier_job_used_stands_beside_the_forecast_and_is_asked_for(gi
     _, found = planned(given)
     row = found.get("annotate_window", "a", 1)
     assert (row.gpu_mb, row.measured_gpu_mb, row.measured_host_mb) == (20000, 5000, 900)
-    assert (row.gpu_class, row.chunk, row.runtime) == ("small", 2, 5 + 10)
+    assert (row.gpu_class, row.chunk, row.runtime) == ("small", 2, START_MINUTES + 10)
 
 
 def test_what_fits_is_a_table_on_disk_and_on_the_terminal(given, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longtake.memory.choice import MEASURED_MARGIN, OVERHEAD_MB, Terms, choose, minutes, need
+from longtake.memory.choice import MEASURED_MARGIN, OVERHEAD_MB, START_MINUTES, Terms, choose, minutes, need
 from longtake.memory.classes import GpuClass
 from longtake.memory.forecast import MIB, Forecast
 from longtake.memory.history import Measured
@@ -99,6 +99,6 @@ def test_more_is_asked_than_a_job_ran_out_of_memory_with():
 
 def test_time_is_that_of_the_slowest_frame_measured_before_that_of_the_forecast():
     timed = forecast(8, seconds_per_frame=2.0)
-    assert minutes(choose([timed], [], TERMS, {}), 300) == 5 + 30
+    assert minutes(choose([timed], [], TERMS, {}), 300) == START_MINUTES + 30
     slower = {timed.key: Measured(jobs=1, host_mb=1, seconds_per_frame=4.0)}
-    assert minutes(choose([timed], [], TERMS, slower), 300) == 5 + 60
+    assert minutes(choose([timed], [], TERMS, slower), 300) == START_MINUTES + 60

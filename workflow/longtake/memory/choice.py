@@ -15,7 +15,7 @@ OVERHEAD_MB = 700
 """Host MiB beside the process that computes: the one that watches it, and the Snakemake that started both."""
 MEASURED_MARGIN = 1.05
 """Jobs of one key were alike to the byte in what they computed, and differed by this much in what they took."""
-START_MINUTES, SLOWER = 5, 3
+START_MINUTES, SLOWER = 10, 3
 """Minutes until a job computes, and how much slower than expected a node may be before its job is ended."""
 
 
