@@ -14,6 +14,7 @@ from longtake.bounded import gradient
 from longtake.bounded.guard import frozen
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.planning import Rehearsed, chunk_ways, splits, ways
+from longtake.bounded.profile import load_rehearsal
 from longtake.bounded.run import Way
 from longtake.bounded.split import FrameStack, GradientChunk, gradient_chunks, head_pass
 from longtake.errors import BudgetError, ModelError
@@ -22,6 +23,7 @@ from longtake.memory.budget import GIB, gpu_budget, host_budget
 from longtake.memory.choice import OVERHEAD_MB
 from longtake.memory.heap import footprint
 from longtake.memory.ledger import counted_step, stage
+from longtake.memory.watch import left
 from longtake.models import Adapter, SplitAdapter
 from longtake.models.targets import FixedTarget, class_scores, predicted_class
 
@@ -127,8 +129,9 @@ def granted(
     gpu = gpu_budget() if device.startswith("cuda") else None
     if gpu is not None:
         return Grant(int(part * GPU_SHARE * gpu.nbytes), firm=False, chunk_size=chunk_size)
+    load_rehearsal()
     budget = host_budget(None if requested_mb is None else requested_mb - OVERHEAD_MB)
-    free = max(0, budget.nbytes - psutil.Process().memory_info().rss)
+    free = left(budget.limits, psutil.Process())
     return Grant(int(part * HOST_SHARE * free), heap=True, firm=False, chunk_size=chunk_size)
 
 

@@ -31,6 +31,13 @@ def too_close(limits: Iterable[Limit], process: psutil.Process) -> str:
     return ""
 
 
+def left(limits: Iterable[Limit], process: psutil.Process) -> int:
+    """Count the bytes that the process can still take before it is close to one of `limits`; not below 0."""
+    rss = process.memory_info().rss
+    rooms = (CLOSE * limit.nbytes - (rss if limit.group is None else held_by(limit.group)) for limit in limits)
+    return max(0, int(min(rooms)))
+
+
 def held_by(group: Path) -> int:
     """Count the bytes that the processes of a control group hold and the kernel cannot take back; 0 if it is gone."""
     try:
