@@ -48,6 +48,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/annotate.py
 	$(BIN)/python benchmarks/objects.py
 	$(BIN)/python benchmarks/continuity.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/gradients.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).

@@ -23,13 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -91,32 +91,29 @@ def main() -> None:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="longtake-scale-")))
         if given.slurm:
             found = {**before, "slurm": {**about, "jobs": given.slurm, "ways": through_slurm(folder, given.slurm)}}
-        else:
-            projects = [
-                {"videos": videos, "steps": measure(folder, videos, given.windows, given.prompts)}
-                for videos in given.videos
-            ]
-            found = {**before, **about, "windows": given.windows, "prompts": given.prompts, "projects": projects}
-    write_json(RESULT, found)
+            write_json(RESULT, found)
+            return
+        projects: list[dict[str, Any]] = []
+        found = {**before, **about, "windows": given.windows, "prompts": given.prompts, "projects": projects}
+        for videos in given.videos:
+            projects.append({"videos": videos, "steps": []})
+            for name, run in measure(folder, videos, given.windows, given.prompts):
+                print(f"{videos} videos: {name}: {run.row()}", flush=True)
+                projects[-1]["steps"].append({"step": name, **run.row()})
+                # Whoever stops it keeps what was measured.
+                write_json(RESULT, found)
 
 
-def measure(folder: Path, videos: int, windows: int, prompts: int) -> dict[str, dict[str, float]]:
+def measure(folder: Path, videos: int, windows: int, prompts: int) -> Iterator[tuple[str, Run]]:
     """Everything about one project, in the order in which a user meets it."""
     project = make_project(folder / f"{videos}", videos, windows, prompts)
-    found: dict[str, dict[str, float]] = {}
-
-    def told(name: str, run: Run) -> None:
-        found[name] = run.row()
-        print(f"{videos} videos: {name}: {found[name]}", flush=True)
-
-    told("plan, with its jobs", snakemake(project, "plan", "--cores=1"))
-    told("dry run of annotate", snakemake(project, "annotate", "-n", "--quiet=rules"))
-    told("start of the first window", first_job(project, "annotate"))
+    yield "plan, with its jobs", snakemake(project, "plan", "--cores=1")
+    yield "dry run of annotate", snakemake(project, "annotate", "-n", "--quiet=rules")
+    yield "start of the first window", first_job(project, "annotate")
     add_video(project, "one-more", prompts)
-    told("one more video: plan, with its jobs", snakemake(project, "plan", "--cores=1"))
-    told("one more video: dry run of annotate", snakemake(project, "annotate", "-n", "--quiet=rules"))
-    told("dry run of all", snakemake(project, "all", "-n", "--quiet=rules"))
-    return found
+    yield "one more video: plan, with its jobs", snakemake(project, "plan", "--cores=1")
+    yield "one more video: dry run of annotate", snakemake(project, "annotate", "-n", "--quiet=rules")
+    yield "dry run of all", snakemake(project, "all", "-n", "--quiet=rules")
 
 
 def through_slurm(folder: Path, jobs: int) -> dict[str, dict[str, float]]:

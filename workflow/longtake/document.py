@@ -54,9 +54,29 @@ def measurements() -> str:
         *_exactness(),
         *_objects(),
         *_continuity(),
+        *_scale(),
         *_gradients(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _scale() -> list[str]:
+    """What many videos cost before anything is computed."""
+    found = json.loads((ROOT / "benchmarks/results/scale.json").read_text(encoding="utf-8"))
+    projects = found["projects"]
+    measured = [{run["step"]: run for run in project["steps"]} for project in projects]
+    rows = []
+    for name in dict.fromkeys(name for steps in measured for name in steps):
+        runs = [steps.get(name) for steps in measured]
+        cells = [f"{run['cpu_s']:.0f} | {run['rss_mb']:.0f}" if run else " | " for run in runs]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    heads = [f"{project['videos']} videos: CPU s | MB" for project in projects]
+    words = (
+        f"**Many videos** of {found['windows']} windows and {found['prompts']} prompts each, jobs that do nothing "
+        f"({found['machine']['cores']} cores, load {found['machine']['load']:g}, {found['date']}): what it costs to "
+        "plan and to begin, and [what to do with more](docs/scale.md):"
+    )
+    return [words, "\n".join([f"| | {' | '.join(heads)} |", f"|---|{'---|---|' * len(projects)}", *rows])]
 
 
 def _exactness() -> list[str]:
