@@ -11,8 +11,9 @@ from longtake.memory.forecast import MIB, Forecast
 from longtake.memory.history import Measured
 from longtake.memory.request import UNKNOWN_MB, UNKNOWN_MINUTES
 
-OVERHEAD_MB = 700
-"""Host MiB beside the process that computes: the one that watches it, and the Snakemake that started both."""
+OVERHEAD_MB = 900
+"""Host MiB beside the process that computes: the Snakemake that started it (205, and more with many videos), and the
+one that watches it (450, nearly all of it shared with the first, which some schedulers count twice)."""
 MEASURED_MARGIN = 1.05
 """Jobs of one key were alike to the byte in what they computed, and differed by this much in what they took."""
 START_MINUTES, SLOWER = 10, 3
