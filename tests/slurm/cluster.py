@@ -86,10 +86,10 @@ class Cluster:
         """Comment -> fields of the last job with that comment, which says the rule and the window."""
         return {record["Comment"]: record for record in self.submissions()}
 
-    def wait_for(self, condition, complaint, seconds=120):
+    def wait_for(self, condition, complaint, seconds=300):
         wait_until(condition, complaint, self.path, seconds)
 
-    def working(self, comment, before, log, seconds=240):
+    def working(self, comment, before, log, seconds=600):
         """A job that is not in `before` and has begun to write its log, so that there is something to lose."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -62,7 +62,7 @@ def asked(through_slurm, tmp_path_factory):
         options = ("--rerun-triggers=mtime", *TARGETS)
         projects[name], drivers[name] = project, project.start(*options, said=project.path / "driver.log")
     for name, driver in drivers.items():
-        assert driver.wait(timeout=300) == 0, (projects[name].path / "driver.log").read_text()[-3000:]
+        assert driver.wait(timeout=900) == 0, (projects[name].path / "driver.log").read_text()[-3000:]
     return projects
 
 
