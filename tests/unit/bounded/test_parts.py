@@ -33,6 +33,17 @@ def test_live_bytes_count_storages_once_and_until_they_are_freed():
         assert (live.now, live.peak) == (800, 1600)
 
 
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+def test_counting_changes_no_bit_in_inference_mode_either(mode):
+    picture = torch.randn(1, 32, 7, 7, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        plain = nn.functional.interpolate(picture, size=(64, 64), mode=mode)
+        with LiveBytes() as live:
+            counted = nn.functional.interpolate(picture, size=(64, 64), mode=mode)
+    assert torch.equal(plain, counted)
+    assert live.peak >= counted.nbytes
+
+
 def test_usage_of_two_layers_by_hand():
     """tanh saves its output, 4 x 10 float64; a square its input."""
 

@@ -68,6 +68,19 @@ def test_a_stage_has_the_peak_of_its_own_time_and_what_nobody_said_is_unattribut
     assert stages["small"]["host"]["unattributed"] < 6
 
 
+def test_libraries_that_come_with_a_model_belong_to_the_base():
+    with Ledger() as kept:
+        with stage("load"):
+            libraries, weights = filled(30), filled(50)
+        with holds("state", 0), holds("parameters", len(weights)), stage("track"):
+            del weights
+            filled(50)
+    del libraries
+    stages = kept.facts()["stages"]
+    assert stages["track"]["host"]["base"] - stages["load"]["host"]["base"] == pytest.approx(30, abs=6)
+    assert stages["track"]["host"]["unattributed"] < 6
+
+
 def test_steps_are_counted_by_a_sample_that_thins_out():
     made = []
 

@@ -9,7 +9,7 @@ import pytest
 from longtake.memory.forecast import OWNERS
 from longtake.memory.ledger import UNATTRIBUTED
 from longtake.report import memory
-from longtake.report.memory import JOB, MOST_POINTS, STAGE, Points, memory_section, summarise, write_memory
+from longtake.report.memory import JOB, MOST_POINTS, STAGE, Points, largest, memory_section, summarise, write_memory
 
 LEDGER = {
     "stages": {
@@ -63,6 +63,13 @@ def test_every_job_has_a_row_and_older_records_have_empty_cells(accounted, tmp_p
     assert (new["gpu_split_share"], new["gpu_retries"], new["freed_mb"]) == ("0.12", "3", "150.0")
     assert new["host_owners"] == "activations 310, base 300, unattributed 50, frames 40"
     assert new["gpu_owners"] == "activations 900, context 400, parameters 80"
+
+
+def test_the_stage_that_is_told_is_a_full_one_of_which_most_is_known():
+    after = {"rss_mb": 705.0, "host": {"base": 300.0, "unattributed": 405.0}}
+    before = {"rss_mb": 500.0, "host": {"base": 300.0, "cache": 900.0}}
+    peak, held = largest({"stages": {**LEDGER["stages"], "after": after, "before": before}}, "host")
+    assert (peak, held["activations"]) == (705.0, 310.0)
 
 
 def test_stages_are_told_by_owner(accounted, tmp_path):

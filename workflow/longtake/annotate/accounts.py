@@ -30,8 +30,8 @@ def accounted(tracker: Tracker, session: BoundedSession, room: Room, decoded_byt
     tensors = {id(each): each.nbytes for each in (*tracker.model.parameters(), *tracker.model.buffers())}
     # Besides those that wait, one is at the model and one is being made of two decoded pictures.
     with ExitStack() as stack:
-        stack.enter_context(holds("parameters", sum(tensors.values()), gpu=gpu))
         stack.enter_context(holds("state", partial(_state, session, "cpu")))
+        stack.enter_context(holds("parameters", sum(tensors.values()), gpu=gpu))
         stack.enter_context(holds("frames", 2 * decoded_bytes))
         stack.enter_context(holds("frames", lambda: (room.depth + 1) * frame, gpu=gpu))
         if gpu:

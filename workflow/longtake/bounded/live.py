@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_WHOLE = torch._C.DispatchKey.CompositeImplicitAutograd
+
 
 class LiveBytes(TorchDispatchMode):
     """Bytes of storages made since the counter began: `now`, and at most so far, `peak`.
@@ -47,9 +49,15 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def _parts(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Call what an operation is made of: in inference mode, PyTorch shows the whole alone, and not its tensors."""
+        """Call what an operation is made of: in inference mode, PyTorch shows the whole alone, and not its tensors.
+
+        What it is made of in C++, as without a counter: some operations have a second form for compilers, in Python,
+        which rounds otherwise.
+        """
+        if not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _WHOLE):
+            return NotImplemented
         with self:
-            return func.decompose(*args, **kwargs)
+            return func._op_dk(_WHOLE, *args, **kwargs)
 
     def _know(self, tensor: Tensor, made: bool) -> None:
         storage = tensor.untyped_storage()

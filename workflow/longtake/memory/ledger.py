@@ -163,6 +163,8 @@ class Ledger:
             raise ValueError(f"{owner!r} is no owner of memory: {', '.join(OWNERS)}")
         holding = _Holding(owner, nbytes, gpu)
         self._holdings.append(holding)
+        if owner == "parameters":
+            self._rebase()
         self.look()
         return holding
 
@@ -228,6 +230,12 @@ class Ledger:
         held = {f"{owner} {nbytes / MIB:.0f}": nbytes for owner, nbytes in owners}
         most = ", ".join(sorted(held, key=lambda words: -held[words])[:4])
         return "; ".join([*words, f"{self._path[-1]}: {most}"])
+
+    def _rebase(self) -> None:
+        """Look anew at what is always there: with a model come libraries that were not loaded before."""
+        others = sum(each.now() for each in self._holdings if not each.gpu and each.owner != "base")
+        base = self._process.memory_info().rss - others
+        self._holdings[0] = _Holding("base", max(base, self._holdings[0].now()), gpu=False)
 
     def _settle(self) -> None:
         """Put the peaks since the last change of stage on the account of the stage that ends here."""

@@ -38,6 +38,7 @@ MOST_POINTS = 2000
 MOST_ROWS = 400
 CLOSE = 0.1
 """What counts as a good forecast: a measured peak within a tenth of it."""
+_ABOUT = 0.02
 Record = Mapping[str, Any]
 
 
@@ -113,13 +114,17 @@ def unit(record: Record) -> str:
 
 
 def largest(ledger: Mapping[str, Any], kind: str) -> tuple[float, dict[str, float]]:
-    """Return the peak (MiB) of the stage that took most of the host's or the GPU's memory, and who held it."""
+    """Return the peak (MiB) of the stage that took most of the host's or the GPU's memory, and who held it.
+
+    Where memory stays about as high in several stages, that in which most of it was somebody's.
+    """
     key = "rss_mb" if kind == "host" else "gpu_reserved_mb"
     stages = [stage for stage in _part(ledger, "stages").values() if stage.get(key) and kind in stage]
     if not stages:
         return 0.0, {}
-    most = max(stages, key=lambda stage: float(stage[key]))
-    return float(most[key]), dict(most[kind])
+    top = max(float(stage[key]) for stage in stages)
+    near = [stage[kind] for stage in stages if stage[key] >= (1 - _ABOUT) * top]
+    return top, dict(max(near, key=lambda held: sum(held.values()) - held.get(UNATTRIBUTED, 0.0)))
 
 
 @dataclass
