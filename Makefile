@@ -50,6 +50,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/continuity.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/python benchmarks/streaming.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run

@@ -235,7 +235,7 @@ STEPS: dict[str, Step] = {
     "merge_both": Step("windows", merge("both")),
     "merge_gradients": Step("windows", merge_gradients),
     "video_statistics": Step("windows", video_statistics),
-    "video_figures": Step("windows", video_figures),
+    "video_figures": Step("windows", video_figures, Size(clips=24)),
     "exports": Step("windows", exports),
     "overlay": Step("windows", overlay),
     "heat_video": Step("windows", heat, Size(frames=40, clips=2)),
@@ -271,6 +271,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, nargs=2, default=(10, 500), metavar=("FEW", "MANY"))
     parser.add_argument("--folder", type=Path, help="keep the tables here, and take what is there already")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--keep", action="store_true", help="keep the steps of the last run that are not asked for")
     parser.add_argument("--quick", action="store_true", help="little in each unit, for tests")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -279,17 +280,29 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         arguments.folder = arguments.folder or Path(temporary)
-        steps = {name: compare(name, arguments) for name in arguments.steps}
+        for name in arguments.steps:  # written after each: a long run may be cut short
+            found = result(arguments.out if arguments.keep else None) | {name: compare(name, arguments)}
+            arguments.keep = True
+            write(found, arguments.out)
+    show(json.loads(arguments.out.read_text()))
+
+
+def result(before: Path | None) -> dict[str, Any]:
+    """The steps that an earlier run measured, in order."""
+    return json.loads(before.read_text())["steps"] if before and before.is_file() else {}
+
+
+def write(steps: dict[str, Any], out: Path) -> None:
     found = {
         "what": "peak RSS of a step in a process of its own, over synthetic tables",
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
+        "load_at_end": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
-        "steps": steps,
+        "steps": {name: steps[name] for name in STEPS if name in steps},
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n")
-    show(found)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def compare(name: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def measurements() -> str:
         *_continuity(),
         *_scale(),
         *_gradients(),
+        *_streaming(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -155,6 +156,23 @@ def _gradients() -> list[str]:
     )
     header = ["| way | RSS above start, MB | of plain | CPU, of plain | error | cosine |", "|---|---|---|---|---|---|"]
     return [words, "\n".join(header + rows), *skipped]
+
+
+def _streaming() -> list[str]:
+    """Memory of the steps that read many files, with few and with many of them."""
+    found = json.loads((ROOT / "benchmarks/results/streaming.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, row in found["steps"].items():
+        few, many = row["units"]
+        peaks, above = ("{:.0f}, {:.0f}".format(*row[key]) for key in ("peak_mb", "above_floor_mb"))
+        units = f"{few:,} and {many:,} {row['unit']}"
+        rows.append(f"| {name} | {units} | {peaks} | {row['ratio']:.2f} | {above} | {row['seconds'][1]:.0f} |")
+    words = (
+        f"**Many videos, many windows**: {found['what']} ({found['cores']} cores, shared with other work, "
+        f"{found['date']}). Above the floor is what a step holds beyond the libraries and one unit:"
+    )
+    head = "| step | units | peak RSS, MB | ratio | above the floor, MB | seconds for the larger |"
+    return [words, "\n".join([head, "|---|---|---|---|---|---|", *rows])]
 
 
 def config_yaml() -> str:
