@@ -123,8 +123,8 @@ def largest(ledger: Mapping[str, Any], kind: str) -> tuple[float, dict[str, floa
     if not stages:
         return 0.0, {}
     top = max(float(stage[key]) for stage in stages)
-    near = [stage[kind] for stage in stages if stage[key] >= (1 - _ABOUT) * top]
-    return top, dict(max(near, key=lambda held: sum(held.values()) - held.get(UNATTRIBUTED, 0.0)))
+    near: list[dict[str, float]] = [stage[kind] for stage in stages if stage[key] >= (1 - _ABOUT) * top]
+    return top, max(near, key=lambda held: sum(held.values()) - held.get(UNATTRIBUTED, 0.0))
 
 
 @dataclass
