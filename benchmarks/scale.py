@@ -55,7 +55,8 @@ Path(snakemake.output[0]).write_text({chr(9).join(COLUMNS) + chr(10)!r})
 TABLE = re.compile(r"^Job stats:\njob +count\n[- ]+\n.*?^total +(\d+)$", re.M | re.S)
 WAYS = {
     "one by one": [],
-    "groups of ten": ["--groups", "annotate_window=windows", "--group-components", "windows=10"],
+    # A group asks for the processors of all its jobs, and a node of the cluster has four.
+    "groups of three": ["--groups", "annotate_window=windows", "--group-components", "windows=3"],
     "arrays": ["--slurm-array-jobs=annotate_window"],
 }
 
