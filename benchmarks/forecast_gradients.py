@@ -75,37 +75,36 @@ MODELS = [
 ]
 
 
-def vit(device: Any) -> Any:
-    """A factory of an adapter: a vision transformer of ViT-S's width on each frame, attention over frames."""
-    import torch
-    from transformers import ViTConfig, ViTModel
+class VitAdapter:
+    """A vision transformer on each frame of 31, attention over frames: for models that split."""
 
-    class Adapter:
-        class_names, n_frames = tuple(LABELS.values()), 31
+    class_names, n_frames = tuple(LABELS.values()), 31
 
-        def __init__(self) -> None:
-            shape = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536, "num_hidden_layers": 6}
-            parts = {
-                "vit": ViTModel(ViTConfig(image_size=112, **shape), add_pooling_layer=False),
-                "time": torch.nn.TransformerEncoderLayer(384, 6, 1536, dropout=0.0, batch_first=True),
-                "out": torch.nn.Linear(384, len(LABELS)),
-            }
-            torch.manual_seed(0)
-            self.module = torch.nn.ModuleDict(parts).eval().to(device)
+    def __init__(self, device: Any, side: int = 112, width: int = 384, depth: int = 6) -> None:
+        import torch
+        from transformers import ViTConfig, ViTModel
 
-        def input_size(self, *_: int) -> tuple[int, int]:
-            return 112, 112
+        heads, inner = width // 64, 4 * width
+        shape = {"hidden_size": width, "num_attention_heads": heads, "intermediate_size": inner}
+        parts = {
+            "vit": ViTModel(ViTConfig(image_size=side, num_hidden_layers=depth, **shape), add_pooling_layer=False),
+            "time": torch.nn.TransformerEncoderLayer(width, heads, inner, dropout=0.0, batch_first=True),
+            "out": torch.nn.Linear(width, len(LABELS)),
+        }
+        self.side = side
+        self.module = torch.nn.ModuleDict(parts).eval().to(device)
 
-        def scores(self, frames: Any) -> Any:
-            return self.head(self.encode(frames))
+    def input_size(self, *_: int) -> tuple[int, int]:
+        return self.side, self.side
 
-        def encode(self, frames: Any) -> Any:
-            return self.module["vit"](2 * frames - 1).last_hidden_state[:, 0]
+    def scores(self, frames: Any) -> Any:
+        return self.head(self.encode(frames))
 
-        def head(self, features: Any) -> Any:
-            return self.module["out"](self.module["time"](features[None])[0].mean(0))
+    def encode(self, frames: Any) -> Any:
+        return self.module["vit"](2 * frames - 1).last_hidden_state[:, 0]
 
-    return Adapter()
+    def head(self, features: Any) -> Any:
+        return self.module["out"](self.module["time"](features[None])[0].mean(0))
 
 
 def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
@@ -182,7 +181,7 @@ def folder_of(model: Model, folder: Path) -> str:
     if model.name == "clip31-pond":
         return str(POND)
     if not model.library:
-        return "forecast_gradients:vit"
+        return "forecast_gradients:VitAdapter"
     made = folder / model.name.partition(",")[0]
     if not made.is_dir():
         kind = getattr(transformers, model.library)

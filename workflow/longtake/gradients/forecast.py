@@ -41,6 +41,9 @@ PathLikes = Sequence[str | PathLike[str]]
 
 LIBRARIES = 2**30
 """Bytes of the host's memory that a process that uses a GPU takes more for its libraries; not measured."""
+LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
+"""Of what the heap takes for a gradient's tensors: what it takes more, as other blocks come between them, and other
+gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
 FOUND = 16
 """Objects that are seen at the same time, where nobody counted them. One more takes the pixels of its clips."""
 DECODER = 8
@@ -148,8 +151,12 @@ def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions)
         return None
     limit = options.memory_gb * GIB
     found = [each for each in found if not limit or each.peak <= limit] or found[-1:]
-    heaps = tuple(footprint(each.events) for each in found)
+    heaps = tuple(_loose(footprint(each.events)) for each in found)
     return Clips(options.max_frames, *size, _digest(adapter), tuple(found), heaps)
+
+
+def _loose(heap: int) -> int:
+    return heap + round(LOOSE * heap) + min(heap, LOOSE_BYTES)
 
 
 def forecasts(
