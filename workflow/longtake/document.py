@@ -56,6 +56,7 @@ def measurements() -> str:
         *_continuity(),
         *_scale(),
         *_gradients(),
+        *_tight(),
         *_streaming(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -173,6 +174,28 @@ def _streaming() -> list[str]:
     )
     head = "| step | units | peak RSS, MB | ratio | above the floor, MB | seconds for the larger |"
     return [words, "\n".join([head, "|---|---|---|---|---|---|", *rows])]
+
+
+def _tight() -> Iterator[str]:
+    """Jobs under limits that kill, at parts of what they take without."""
+    found = json.loads((ROOT / "benchmarks/results/tight.json").read_text(encoding="utf-8"))
+    for job in found["jobs"].values():
+        rows = []
+        for run in job["runs"]:
+            free = run["run"] == "plain, no limit"
+            tried = ", ".join(each["rung"] for each in run["attempts"] if each["status"] == "out of memory")
+            end = f"{run['rung']} {run['way']}".strip() if run["finished"] else "out of memory"
+            same = "" if free or not run["finished"] else ("all bytes the same" if run["identical"] else "not the same")
+            limit = "" if free else f"{run['limit']['limit_mb']}"
+            peak = run["limit"].get("peak_with_files_mb", round(run["peak_mb"]))
+            rows.append(f"| {run['run']} | {limit} | {peak} | {tried} | {end} | {same} |")
+        by = job["runs"][-1]["limit"]["by"]
+        yield (
+            f"**Under a hard limit** ({by}, {found['machine']['cores']} cores, {job['date']}): {job['what']}. The "
+            "limits are parts of the plain run's peak, Python and all libraries included; the job finds them by itself:"
+        )
+        head = "| run | limit, MB | peak as the kernel counts, MB | out of memory | ended | outputs |"
+        yield "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
 def config_yaml() -> str:
