@@ -23,6 +23,7 @@ from longtake.annotate.tracker import tracker_digest
 from longtake.annotate.trial import FRAMES, SCALE, SIZE, run
 from longtake.annotate.window import ALWAYS, AUTO, OVERLAP
 from longtake.errors import OutOfMemory
+from longtake.memory.caching import reserved
 from longtake.memory.calibrate import Line, fit
 from longtake.memory.forecast import COLUMNS, Forecast, key_of
 from longtake.memory.heap import footprint
@@ -75,9 +76,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of a case by owner, without base and context; and floating point operations of a frame."""
+    """Bytes of a case by owner, without base and context, on the CPU; and floating point operations of a frame.
+
+    `reserved` is what a GPU's allocator would hold of state and activations.
+    """
 
     owners: dict[str, int]
+    reserved: int
     flops: int
 
 
@@ -207,7 +212,8 @@ def needs(model_dir: Location, case: Case) -> Needs:
     low, high = (_rehearsed(str(model_dir), replace(case, objects=count)) for count in (below, 2 * below))
     part = (case.objects - below) / below
     between = {name: round(value + part * (high.owners[name] - value)) for name, value in low.owners.items()}
-    return Needs(between, round(low.flops + part * (high.flops - low.flops)))
+    reserved_bytes = round(low.reserved + part * (high.reserved - low.reserved))
+    return Needs(between, reserved_bytes, round(low.flops + part * (high.flops - low.flops)))
 
 
 @cache
@@ -226,7 +232,7 @@ def _rehearsed(model_dir: str, case: Case) -> Needs:
         "state": found.state,
         "activations": max(footprint(found.events) - found.state, found.activations) + _drawing(found, case),
     }
-    return Needs(parts, found.flops)
+    return Needs(parts, reserved(found.events) + found.frame, found.flops)
 
 
 def _frames(found: Rehearsed, case: Case) -> int:
@@ -251,7 +257,8 @@ def _forecast(  # noqa: PLR0917 - each is a fact of its own
     # What the heap holds for nothing lies between tensors that come and go.
     host["activations"] += round((known.line.slope - 1) * sum(parts.values()))
     if device == "cuda":
-        gpu = {"context": _CONTEXT, **{owner: parts[owner] for owner in ("parameters", "state", "activations")}}
+        gpu = {"context": _CONTEXT, "parameters": parts["parameters"], "state": parts["state"]}
+        gpu["activations"] = max(0, needed.reserved - parts["state"])
         host = {owner: host[owner] for owner in ("base", "parameters", "frames")}
     libraries = {name: version(name) for name in _LIBRARIES}
     facts = {**vars(case), "chunk": at_a_time, "model": digest, "libraries": libraries}

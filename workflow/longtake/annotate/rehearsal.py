@@ -80,7 +80,8 @@ class _Session(BoundedSession):
 
     def fill(self, tracked: range, prompted: range) -> None:
         """Copy to these frames what each object has of one, as far as the session would still keep it."""
-        nearest = prompted if self._conditioning < 1 else prompted[len(prompted) - self._conditioning + 1 :]
+        most = self._conditioning - 1 if self._conditioning >= 1 else len(prompted)
+        nearest = prompted[max(0, len(prompted) - most) :]
         with_memory = {*tracked[-self._memories :], *nearest}
         for outputs in self.output_dict_per_obj.values():
             for kind, frames in ((TRACKED, tracked), (CONDITIONING, prompted)):

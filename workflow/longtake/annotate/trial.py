@@ -21,8 +21,8 @@ from longtake.windows import Window
 
 SIZE = 512, 288
 SCALE = 0.5
-# As many as fill the memories of the published models, and some in which the heap finds its size.
-FRAMES = 12
+# As many as fill the memories of the published models, and as many again, in which the heap finds its size.
+FRAMES = 24
 _RATE = 10
 
 
