@@ -51,6 +51,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/tight.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run
