@@ -35,25 +35,25 @@ def main() -> None:
     for name, adapter, frames in models():
         rows += list(tiers(name, adapter, frames))
         print(*(line(row) for row in rows[-len(TIERS) :]), sep="\n", flush=True)
-    found = {
-        "what": "the way and the chunk that are chosen for a GPU, by simulation; unmeasured",
-        "date": datetime.now(UTC).date().isoformat(),
-        "margin": MARGIN,
-        "rows": rows,
-    }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(found, indent=2) + "\n")
+        found = {
+            "what": "the way and the chunk that are chosen for a GPU, by simulation; unmeasured",
+            "date": datetime.now(UTC).date().isoformat(),
+            "margin": MARGIN,
+            "rows": rows,
+        }
+        RESULT.parent.mkdir(parents=True, exist_ok=True)
+        RESULT.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def models() -> Any:
     """Name, adapter, frames of a clip; of 224 pixels."""
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-    for name, width, depth in (("ViT-S", 384, 12), ("ViT-B", 768, 12), ("ViT-L", 1024, 24)):
-        yield f"{name} on each frame", VitAdapter("cpu", side=224, width=width, depth=depth), 31
     with tempfile.TemporaryDirectory() as folder:
         VideoMAEForVideoClassification(VideoMAEConfig(id2label=LABELS)).save_pretrained(folder)
         yield "VideoMAE-base", load_model(folder), 16
+    for name, width, depth in (("ViT-S", 384, 12), ("ViT-L", 1024, 24)):
+        yield f"{name} on each frame", VitAdapter("cpu", side=224, width=width, depth=depth), 31
 
 
 def tiers(name: str, adapter: Any, frames: int) -> Any:

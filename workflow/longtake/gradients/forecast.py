@@ -44,6 +44,8 @@ LIBRARIES = 2**30
 LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
 """Of what the heap takes for a gradient's tensors: what it takes more, as other blocks come between them, and other
 gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
+REHEARSAL = 8 * 2**20
+"""Bytes of Python's that stay of a job's own rehearsals: what is kept of operations, a copy of the model's parts."""
 FOUND = 16
 """Objects that are seen at the same time, where nobody counted them. One more takes the pixels of its clips."""
 DECODER = 8
@@ -172,8 +174,9 @@ def forecasts(
     frames = frame_bytes(clips, facts, seen, options)
     for each, heap in zip(clips.ways, clips.heaps, strict=True):
         whole = 0 if each.way.chunk_size else 12 * clips.n_frames * clips.height * clips.width
-        mine = {"base": held.base, "parameters": held.parameters, "frames": frames + whole, "activations": heap}
-        beside = {"base": held.base + LIBRARIES, "parameters": held.parameters, "frames": frames}
+        base = held.base + REHEARSAL
+        mine = {"base": base, "parameters": held.parameters, "frames": frames + whole, "activations": heap}
+        beside = {"base": base + LIBRARIES, "parameters": held.parameters, "frames": frames}
         for host in (mine, beside):
             # The peak may be where the model is loaded: its weights are then read a second time.
             host["parameters"] += max(0, held.loading - sum(host.values()))
