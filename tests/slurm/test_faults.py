@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -16,18 +17,23 @@ def tries(cluster, comment, since=0):
 
 
 def again(cluster, job):
-    """Have a job that goes back to the queue start at once, as an administrator would: by itself it waits two minutes.
+    """Have a job that goes back to the queue start soon, as an administrator would: by itself it waits two minutes.
 
-    Asked until it has started, since a job that is still being ended gets its time to begin afterwards.
+    Not at once, since a node refuses a job that it has just killed; and asked until it holds, since one that is still
+    being ended gets its time to begin afterwards.
     """
 
     def started():
         now = cluster.jobs()[job["Comment"]]
-        if now["JobState"] == "PENDING":
-            cluster.ask("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
+        if now["JobState"] == "PENDING" and not soon(now["EligibleTime"]):
+            cluster.ask("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now+10")
         return now["Restarts"] == "1" and now["JobState"] in ("RUNNING", "COMPLETED")
 
     cluster.wait_for(started, f"{job['Comment']} did not start again")
+
+
+def soon(time):
+    return time != "Unknown" and datetime.fromisoformat(time) < datetime.now() + timedelta(seconds=15)
 
 
 def told_to_redo(said, unit):
