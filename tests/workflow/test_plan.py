@@ -33,7 +33,8 @@ def test_every_window_was_planned_and_its_job_asked_for_that(finished):
 
 def test_a_dry_run_shows_what_every_window_asks_for(finished, tmp_path):
     project = finished.copy(tmp_path / "checkout")
-    shutil.rmtree(project.out / "annotate")
+    for folder in ("annotate", "detections"):
+        shutil.rmtree(project.out / folder)
     lines = shown(project.run("annotate", "-n"))
     plan = Requests(project.out / "plan/jobs.tsv")
     assert len(lines) == 5
@@ -44,14 +45,15 @@ def test_a_dry_run_shows_what_every_window_asks_for(finished, tmp_path):
 
 def test_another_margin_makes_another_plan_and_reruns_no_window(finished, tmp_path):
     project = finished.copy(tmp_path / "checkout")
-    assert project.jobs("all", "--config", "memory={margin: 3}") == {"plan": 1, "all": 1}
+    targets = ("annotate", "gradients", "--config", "memory={margin: 3}")
+    assert project.jobs(*targets) == {"plan": 1, "annotate": 1, "gradients": 1}
     before = Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-a", 0)
-    project.run("all", "--config", "memory={margin: 3}")
+    project.run(*targets)
     after = Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-a", 0)
     assert before.measured_host_mb is None
     assert after.measured_host_mb > 0, "the first run's measurements are history now"
     assert after.host_mb == before.host_mb
-    assert not project.jobs("all", "--config", "memory={margin: 3}")
+    assert not project.jobs(*targets)
 
 
 def test_a_cluster_is_asked_for_its_classes_and_a_changed_one_reruns_no_window(fresh, finished, tmp_path):
