@@ -52,6 +52,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/gradients.py
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/tight.py
+	$(BIN)/python benchmarks/forecast.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run

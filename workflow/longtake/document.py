@@ -58,6 +58,7 @@ def measurements() -> str:
         *_gradients(),
         *_tight(),
         *_streaming(),
+        *_forecasts(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -157,6 +158,27 @@ def _gradients() -> list[str]:
     )
     header = ["| way | RSS above start, MB | of plain | CPU, of plain | error | cosine |", "|---|---|---|---|---|---|"]
     return [words, "\n".join(header + rows), *skipped]
+
+
+def _forecasts() -> list[str]:
+    """How far forecasts of memory were off, by model."""
+    found = json.loads((ROOT / "benchmarks/results/forecast.json").read_text(encoding="utf-8"))
+    rows = []
+    for model in dict.fromkeys(row["model"] for row in found["rows"]):
+        runs = [row for row in found["rows"] if row["model"] == model]
+        errors, peaks = [row["error"] for row in runs], [row["measured_mb"] for row in runs]
+        close = sum(abs(error) <= 0.05 for error in errors)
+        spans = f"{min(peaks):.0f} to {max(peaks):.0f} | {min(errors):+.1%} to {max(errors):+.1%}"
+        rows.append(f"| {runs[0]['step']} | {model} | {spans} | {close} of {len(runs)} |")
+    head = "| step | model | peak RSS, MB | forecast against it | within 5 % |"
+    words = (
+        "**Forecast of memory**, made before a job, against its peak; each model in several ways, each job in "
+        "a process of its own "
+        f"({found['machine']['cores']} cores, {found['date']}). Of {len(found['rows'])} jobs "
+        f"{found['within_5_percent']:.0%} are within 5 %; the lowest forecast is {found['worst_low']:+.1%} off, the "
+        f"highest {found['worst_high']:+.1%}:"
+    )
+    return [words, "\n".join([head, "|---|---|---|---|---|", *rows])]
 
 
 def _streaming() -> list[str]:

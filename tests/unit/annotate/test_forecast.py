@@ -1,0 +1,171 @@
+"""Rehearsals against real steps of the same models, and the table that is made of them."""
+
+import json
+from functools import cache
+
+import pytest
+import torch
+
+from longtake.annotate import forecast
+from longtake.annotate.forecast import forecast_annotate, needs
+from longtake.annotate.rehearsal import rehearse
+from longtake.annotate.session import BoundedSession, track
+from longtake.annotate.tracker import load_tracker
+from longtake.annotate.trial import Trial
+from longtake.bounded.live import LiveBytes
+from longtake.memory.forecast import read_forecasts
+
+MIB = 2**20
+FRAMES = 20
+rehearsed = cache(rehearse)
+
+
+def lived(folder, objects, batch, drifting_pixels, square, **options):
+    """Real steps until all memories are full: (parameters, state, most tensors alive beside state and frame)."""
+    tracker = load_tracker(folder, object_batch=batch, **options)
+    session = BoundedSession(tracker, FRAMES)
+    pixels = drifting_pixels(FRAMES)
+    prompts = {f"object {number}": square(8 + number, 8, 40 + number, 40) for number in range(objects)}
+    with LiveBytes() as live:
+        for frame, picture in enumerate(pixels):
+            track(tracker, session, frame, picture.clone(), {} if frame else prompts)
+    tensors = {id(each.untyped_storage()): each for each in (*tracker.model.parameters(), *tracker.model.buffers())}
+    held = sum(each.untyped_storage().nbytes() for each in tensors.values())
+    return held, session.live_bytes(), live.peak - session.live_bytes() - pixels[0].nbytes
+
+
+@pytest.mark.parametrize(("objects", "batch"), [(2, 1), (3, 2)])
+def test_a_rehearsal_counts_what_real_steps_make(model_dir, objects, batch, drifting_pixels, square):
+    found = rehearse(model_dir, objects, object_batch=batch)
+    parameters, state, activations = lived(model_dir, objects, batch, drifting_pixels, square)
+    assert found.parameters == parameters
+    assert found.state == state
+    assert found.activations == pytest.approx(activations, rel=0.03)
+
+
+@pytest.mark.parametrize("family", ["EdgeTamVideo", "Sam3TrackerVideo"])
+def test_every_family_can_be_rehearsed(family_dirs, family, drifting_pixels, square):
+    found = rehearse(family_dirs[family], 2, object_batch=2)
+    parameters, state, activations = lived(family_dirs[family], 2, 2, drifting_pixels, square)
+    assert found.parameters == parameters
+    assert found.state == state
+    assert found.activations == pytest.approx(activations, rel=0.03)
+
+
+def test_conditioning_frames_are_kept_as_the_model_keeps_them(model_dir):
+    one, three, bounded = (
+        rehearsed(model_dir, 1, **options)
+        for options in (
+            {},
+            {"conditioning_frames": 3},
+            {"conditioning_frames": 3, "max_conditioning_frames": 1},
+        )
+    )
+    feature, pointer = 2 * 64 * 4 * 4, 4 * 128  # the library keeps features in half precision
+    assert three.state - one.state == 2 * (feature + pointer)
+    assert bounded.state - one.state == 2 * pointer
+
+
+def test_nothing_of_the_model_is_allocated(model_dir, tmp_path):
+    """A folder without weights can be rehearsed: shapes are all that is read."""
+    (tmp_path / "config.json").write_text((model_dir / "config.json").read_text())
+    found, whole = rehearse(tmp_path, 1), rehearsed(model_dir, 1)
+    assert (found.parameters, found.state, found.flops) == (whole.parameters, whole.state, whole.flops)
+
+
+@pytest.fixture
+def untried(monkeypatch, model_dir):
+    """Trials whose figures can be checked by hand: 200 MiB, 1.2 times what is simulated, a gigaflop a second."""
+
+    def run(model_dir, objects, *, threads=1):
+        options = {"scale": forecast.SCALE, "object_batch": objects}
+        width, height = forecast.SIZE
+        found = needs(model_dir, forecast.cases({"width": width, "height": height}, objects, options)[0])
+        return Trial(200 * MIB + round(1.2 * sum(found.owners.values())), found.flops / 1e9)
+
+    monkeypatch.setattr(forecast, "run", run)
+    monkeypatch.setattr(forecast, "EMBEDDED", model_dir.resolve())
+    forecast._tried.cache_clear()
+    yield
+    forecast._tried.cache_clear()
+
+
+def summary(folder, video, width=96, height=56, status="ok", **facts):
+    path = folder / f"{video}.json"
+    path.write_text(json.dumps({"video": video, "status": status, "width": width, "height": height} | facts))
+    return path
+
+
+def table(folder, model_dir, objects, *summaries, force_cpu=True, **options):
+    out = folder / "forecast.tsv"
+    told = forecast_annotate(
+        summaries=summaries,
+        objects=objects,
+        model_dir=model_dir,
+        options={"scale": 0.5, **options},
+        force_cpu=force_cpu,
+        out=out,
+    )
+    return read_forecasts(out), told
+
+
+def test_a_row_for_each_readable_video_device_and_chunk(tmp_path, model_dir, untried):
+    videos = [summary(tmp_path, name) for name in ("a", "b")] + [summary(tmp_path, "bad", status="unreadable")]
+    rows, told = table(tmp_path, model_dir, {"a": 3, "b": 3}, *videos, object_batch=4, force_cpu=False)
+    asked = [(video, chunk, device) for video in "ab" for chunk in (4, 2, 1) for device in ("cpu", "cuda")]
+    assert [(row.video, row.chunk, row.device) for row in rows] == asked
+    assert told["cases"] == 3, "videos alike are rehearsed once"
+    assert rows[0].key == rows[6].key
+    assert len({row.key for row in rows}) == 6
+    assert all(not row.gpu for row in rows if row.device == "cpu")
+    assert all(
+        {"context", "parameters", "state", "activations"} == set(row.gpu) for row in rows if row.device == "cuda"
+    )
+
+
+def test_the_sum_lies_on_the_line_that_was_measured(tmp_path, model_dir, untried):
+    ((row,), told) = table(tmp_path, model_dir, {"a": 2}, summary(tmp_path, "a"))
+    needed = needs(model_dir, forecast.cases({"width": 96, "height": 56}, 2, {"scale": 0.5})[0])
+    assert row.source == told["source"] == "calibrated"
+    assert sum(row.host.values()) == pytest.approx(200 * MIB + 1.2 * sum(needed.owners.values()), rel=5e-3)
+    assert row.seconds_per_frame == pytest.approx(needed.flops / 1e9, rel=0.01)
+
+
+def test_a_model_that_costs_too_much_is_not_tried(tmp_path, model_dir, untried, monkeypatch):
+    monkeypatch.setattr(forecast, "_CHEAP_S", 1e-9)
+    ((row,), told) = table(tmp_path, model_dir, {"a": 2}, summary(tmp_path, "a"))
+    assert row.source == told["source"] == "simulated"
+
+
+def test_between_two_rehearsals_nothing_is_too_low(model_dir, monkeypatch):
+    def activations(objects, each):
+        monkeypatch.setattr(forecast, "_EACH", each)
+        case = forecast.cases({"width": 96, "height": 56}, objects, {"scale": 0.5})[0]
+        return needs(model_dir, case).owners
+
+    between, itself = activations(3, 1), activations(3, 8)
+    assert between["state"] == pytest.approx(itself["state"], rel=0.01)
+    assert between["activations"] >= 0.97 * itself["activations"]
+
+
+def test_a_backward_pass_holds_blocks_of_frames():
+    facts = {"width": 1920, "height": 1080, "frames": 100_000}
+    forward, backward = (
+        forecast.cases(facts, 1, {"scale": 0.5, "direction": way, "frame_interval": 30})[0]
+        for way in ("forward", "both")
+    )
+    assert forward.block_frames == 0
+    assert backward.block_frames == 2 * 21, "32 MiB would hold 21 of 960 x 540, 1000 source frames 34"
+
+
+def test_what_is_searched_has_objects_that_nobody_counted():
+    facts = {"width": 96, "height": 56}
+    assert forecast.cases(facts, 0, {"scale": 1.0, "dense_seeding": "auto"})[0].seeding
+    assert not forecast.cases(facts, 2, {"scale": 1.0, "dense_seeding": "auto"})[0].seeding
+    assert forecast.cases(facts, 2, {"scale": 1.0, "dense_seeding": "auto", "continuity": "overlap"})[0].seeding
+    assert forecast.cases(facts, 0, {"scale": 1.0})[0].objects == 1
+
+
+def test_searching_takes_its_own_memory(model_dir):
+    assert rehearse(model_dir, 1, seeding=True).activations > rehearsed(model_dir, 1).activations
+    assert torch.is_grad_enabled()
