@@ -47,8 +47,8 @@ _EACH = 8
 # A model is tried with so many objects, where that takes no more seconds than this.
 _TRIED = 4
 _CHEAP_S = 60.0
-# What a job's heap held for what was simulated of it, over the matrix of benchmarks/forecast.py: least, most, usual.
-# Where two trials say otherwise, they differ by chance.
+# Bytes that a job's process took for each that was simulated: least, most, usual. Chosen by hand after a first run of
+# some cases of benchmarks/forecast.py, in which it was 1.02 to 1.45; two trials of small models differ by chance.
 _SLOPES = 1.0, 1.25, 1.15
 
 Points = tuple[tuple[float, float], ...]
