@@ -1,14 +1,14 @@
 """Letting go of what a job holds and does not need, when it comes close to what it may use.
 
 Two things free bytes, and neither changes a number. They were measured with two objects that a SAM 2 of 39 M parameters
-tracks at 1024 px on a CPU, in MiB of resident memory:
+tracks at 1024 px on a CPU, in MiB of resident memory (`benchmarks/heap.py`):
 
 - *What the C library keeps of freed memory.* As a program frees ever larger blocks, glibc keeps blocks of up to 32 MiB
-  in its heap instead of mapping each by itself, and holes between living blocks stay resident. Between frames, giving
-  the holes back (``malloc_trim``, 10 ms) takes 905 down to 663. Done after each frame, with large blocks mapped again
-  (``mallopt``), it takes the peak within a frame from 1265 down to 1040; from the process's start on, to 934, which is
-  what the libraries, the model and the living tensors make. Mapping costs page faults, some 20 % of the CPU time
-  measured so, and therefore begins only when memory is short, or after it has run out once.
+  in its heap instead of mapping each by itself, and holes between living blocks stay resident. Giving the holes back
+  (``malloc_trim``, some 10 ms) leaves 667 between frames instead of 938. Done after each frame, with large blocks
+  mapped again (``mallopt``), it takes the peak within a frame from 1266 down to 1039; from the process's start on, to
+  939, which is about what the libraries, the model and the living tensors make. Mapping costs page faults, a sixth more
+  CPU time measured so, and therefore begins only when memory is short, or after it has run out once.
 - *What the work offers* (`longtake.memory.ledger.droppable`): so far frames that wait beyond the next one, 12 MiB each.
 
 What was measured to free nothing is not done: collecting garbage, releasing Arrow's pool. Cached encodings of positions
