@@ -46,3 +46,12 @@ def test_a_record_that_is_torn_or_of_another_version_says_nothing(tmp_path):
         (folder / f"{number}.json").write_text(text)
     record(tmp_path, "x", [3, {"rung": "as asked", "status": "ok", "rss_mb": "much"}])
     assert read_history([tmp_path], ["annotate_window"]) == {"key": Measured(jobs=1)}
+
+
+def test_a_job_that_found_no_gpu_says_nothing_of_those_that_do(tmp_path):
+    record(tmp_path, "a.0000", [attempt(900)], gpu_class="a100")
+    path = tmp_path / "logs/annotate_window/a.0000.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"facts": {"device": "cpu"}}))
+    assert read_history([tmp_path], ["annotate_window"]) == {}
+    path.write_text(path.read_text().replace('"cpu"', '"cuda"'))
+    assert read_history([tmp_path], ["annotate_window"])["key"].jobs == 1

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from longtake.memory.request import CPU
+
 AS_ASKED = "as asked"
 """The rung of a job that runs as its forecast supposes; other rungs are other ways, with needs of their own."""
 GPU_ALLOCATOR = "the GPU's allocator"
@@ -69,6 +71,9 @@ def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
     key = asked.get("forecast") if isinstance(asked, dict) else None
     if not isinstance(key, str) or not isinstance(attempts, list):
         return
+    facts = record.get("facts")
+    if isinstance(facts, dict) and facts.get("device") == "cpu" and asked.get("gpu_class", CPU) != CPU:
+        return  # planned for a GPU that was not there: another device, another need
     for attempt in attempts:
         if isinstance(attempt, dict) and attempt.get("rung") == AS_ASKED:
             yield key, attempt
