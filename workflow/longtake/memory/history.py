@@ -67,7 +67,8 @@ def _records(folder: Path) -> Iterator[Mapping[str, Any]]:
 
 def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the attempts that ran as forecast, each with the forecast's key."""
-    asked, attempts = record.get("asked"), record.get("attempts")
+    asked: Any = record.get("asked")
+    attempts = record.get("attempts")
     key = asked.get("forecast") if isinstance(asked, dict) else None
     if not isinstance(key, str) or not isinstance(attempts, list):
         return
