@@ -95,7 +95,7 @@ def test_one_more_video_runs_its_own_jobs_only(project):
 
 def test_a_path_may_hold_odd_characters(fresh, finished, tmp_path):
     project = fresh.copy(tmp_path / "checkout")
-    name = "it's \"pond b\" ü $(x)&*[0]#.mp4"
+    name = 'it\'s "pond b" ü $(x)&*[0]#.mp4'
     (project.path / "media/pond-b.mp4").rename(project.path / "media" / name)
     sheet = project.path / "config/videos.tsv"
     sheet.write_text(sheet.read_text().replace("media/pond-b.mp4", f"media/{name}"))
