@@ -14,7 +14,7 @@ from longtake.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", ["config/config.yaml", "config/README.md", "README.md"])
+@pytest.mark.parametrize("path", ["config/config.yaml", "config/README.md", "docs/measured.md", "README.md"])
 def test_documents_are_made_from_their_sources(path):
     assert (ROOT / path).read_text() == documents()[ROOT / path], "run: make readme"
 

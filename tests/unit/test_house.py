@@ -15,7 +15,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts"},
-    {"config", "sheets", "windows", "fingerprint", "document", "model_folder"},
+    {"config", "sheets", "windows", "fingerprint", "document", "measured", "model_folder"},
     {"memory", "store", "masks", "importers"},
     {"media"},
     {"plan", "requests", "models", "bounded"},
@@ -30,6 +30,7 @@ ALLOWED = {
     ("sheets", "config"),
     ("config", "errors"),
     ("document", "config"),
+    ("document", "measured"),
     ("model_folder", "config"),
     ("bounded", "models"),
     ("importers", "masks"),
