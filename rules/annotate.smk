@@ -48,7 +48,7 @@ rule annotate_window:
 
 
 # The same from the last frame to the first, where annotate.direction is both; the state goes the other way, too.
-rule annotate_window_backward:
+use rule annotate_window as annotate_window_backward with:
     input:
         video=lambda wildcards: VIDEOS[wildcards.video].path,
         index=f"{OUT}/probe/{{video}}.index.parquet",
@@ -61,25 +61,13 @@ rule annotate_window_backward:
         f"{OUT}/logs/annotate_window_backward/{{video}}.{{window}}.log",
     benchmark:
         f"{OUT}/benchmarks/annotate_window_backward/{{video}}.{{window}}.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
     resources:
         **asked("annotate_window_backward", chunk=settings.annotate.object_batch),
-        approximate=int(settings.memory.allow_approximate),
     params:
-        window=window_of,
-        prompts=prompts_of,
-        model=lambda wildcards, input: str(Path(input.model[0]).parent),
-        options=lambda wildcards: {**TRACKING, "species": VIDEOS[wildcards.video].species},
         direction="backward",
-        force_cpu=settings.device.force_cpu,
-        code=digest("longtake.annotate.window"),
     message:
         "Annotate {wildcards.video} backward, window {wildcards.window}: {resources.mem_mb} MB, {resources.runtime} min; "
         "{resources.plan}"
-    script:
-        "../workflow/scripts/annotate_window.py"
 
 
 # Masks, boxes and ids of every readable video.
