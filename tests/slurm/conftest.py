@@ -71,13 +71,26 @@ def on(cluster):
 
 
 @pytest.fixture(scope="session")
-def through_slurm(on, fresh, tmp_path_factory):
-    """The project after `species` through the cluster, its jobs asking for kinds of GPU."""
+def ran(on, fresh, cluster, tmp_path_factory):
+    """The project after `species` through the cluster, its jobs asking for kinds of GPU; and these jobs by comment."""
     project = on(fresh.copy(tmp_path_factory.mktemp("slurm") / "checkout"))
     with (project.path / "config/config.yaml").open("a") as config:
         config.write("cluster: config/clusters/by-model.yaml\n")
     project.run("species")
-    return project
+    # Asked at once: later tests submit jobs with the same comments.
+    return project, cluster.jobs()
+
+
+@pytest.fixture(scope="session")
+def through_slurm(ran):
+    """The project of that run."""
+    return ran[0]
+
+
+@pytest.fixture(scope="session")
+def submitted(ran):
+    """The jobs of that run."""
+    return ran[1]
 
 
 @pytest.fixture

@@ -28,11 +28,11 @@ def test_the_same_bytes_as_on_one_machine(through_slurm, finished):
     assert through_slurm.digests(*COMPARED) == expected
 
 
-def test_each_job_asks_for_the_class_the_memory_and_the_time_of_its_plan(through_slurm, cluster):
-    plan, jobs = planned(through_slurm), cluster.jobs()
+def test_each_job_asks_for_the_class_the_memory_and_the_time_of_its_plan(through_slurm, submitted, cluster):
+    plan = planned(through_slurm)
     assert Counter(row["rule"] for row in plan.values()) == {"annotate_window": 5, "gradients_window": 5}
     for comment, row in plan.items():
-        job = jobs[comment]
+        job = submitted[comment]
         assert row["gpu_class"] == "T4", "the smallest that holds the small model"
         assert (job["JobState"], job["TresPerJob"]) == ("COMPLETED", "gres:gpu:t4:1")
         assert job["NodeList"] in ("small-1", "small-2"), "where these are"
@@ -51,16 +51,16 @@ def test_each_job_asks_for_the_class_the_memory_and_the_time_of_its_plan(through
         "rule_species_statistics",
     ],
 )
-def test_other_steps_ask_for_no_gpu(through_slurm, cluster, comment):
-    job = cluster.jobs()[comment]
+def test_other_steps_ask_for_no_gpu(submitted, comment):
+    job = submitted[comment]
     assert job["JobState"] == "COMPLETED"
     assert "gpu" not in job.get("TresPerJob", "") + job.get("TresPerNode", "") + job["TRES"]
     assert int(job["MinMemoryNode"].removesuffix("M")) <= 2000
     assert job["TimeLimit"] == "00:30:00"
 
 
-def test_what_the_accounts_say_of_a_job(through_slurm, cluster, window):
-    job = cluster.jobs()[window("pond-a", 0)]
+def test_what_the_accounts_say_of_a_job(through_slurm, submitted, cluster, window):
+    job = submitted[window("pond-a", 0)]
     told = cluster.ask("sacct", "-n", "-P", "-j", job["JobId"], "-X", "-o", "State,ReqMem,ReqTRES,TimelimitRaw")
     state, memory, requested, minutes = told.strip().split("|")
     row = planned(through_slurm)[window("pond-a", 0)]

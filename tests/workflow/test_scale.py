@@ -111,7 +111,7 @@ def test_a_job_has_one_thread_and_few_arenas_and_its_record_is_small(stubs):
 
 
 def test_a_video_leaves_as_many_files_as_docs_scale_says(finished):
-    project, _ = finished
+    project = finished
     recorded = [urlsafe_b64decode(path.name).decode() for path in (project.path / ".snakemake/metadata").iterdir()]
     files = [*(str(path.relative_to(project.path)) for path in project.out.rglob("*") if path.is_file()), *recorded]
     windows = {"pond-a": 3, "pond-b": 2}

@@ -66,7 +66,8 @@ def test_rows_equal_one_stock_session_for_every_kind_of_prompt(make_video, promp
     for row in rows:
         logits, score_logit = expected[row["frame"], row["object"]]
         whole = functional.interpolate(logits[None, None], (HEIGHT, WIDTH), mode="bilinear")[0, 0].numpy()
-        assert row["score"] == pytest.approx(1 / (1 + np.exp(-score_logit)), rel=1e-5)
+        # The library is given positions that were scaled by hand, and rounds them otherwise.
+        assert row["score"] == pytest.approx(1 / (1 + np.exp(-score_logit)), rel=1e-4)
         found = masks.decode(row["mask"], HEIGHT, WIDTH) if row["visible"] else np.zeros((HEIGHT, WIDTH), bool)
         decided = np.abs(whole) > 1e-4
         assert np.array_equal(found[decided], (whole > 0)[decided] & (score_logit > 0)), (row["frame"], row["object"])
