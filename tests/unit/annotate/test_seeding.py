@@ -154,7 +154,7 @@ def test_a_point_is_answered_as_the_library_answers_it(family, model_dir, family
         point = torch.tensor([[x, y]])
         click = ModelPrompt(point, torch.ones(1, dtype=torch.int32))
         expected_logits, expected_score = stock(tracker, frame[None], {0: {"a": click}})[0, "a"]
-        logits, predicted_iou, score = seeding.ask(tracker, seeding._vision(tracker, frame), point)
+        logits, predicted_iou, score = seeding.ask(tracker, seeding.look(tracker, frame), point)
         best = logits[0, predicted_iou[0].argmax()]
         assert score[0].item() == pytest.approx(expected_score, rel=1e-4)
         if expected_score > 0:
