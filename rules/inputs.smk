@@ -45,7 +45,8 @@ def drawn():
     for label, videos in naming.items():
         for video in pick(settings.seed, label, "videos of a species", videos, settings.gradients.max_videos):
             found.setdefault(video, []).append(label)
-    return {video: sorted(labels) for video, labels in found.items()}
+    # In the order of the plan and not of sets, which each process has its own of.
+    return {video: sorted(found[video]) for video in cut() if video in found}
 
 
 def about(wildcards):
