@@ -1,23 +1,6 @@
 """Looking before all is done: what exists is joined as it lies there, and no window is run for it."""
 
 
-def existing(wildcards, pattern):
-    """Of each window of a job's video: the file `pattern` and when it was written, or None where there is none."""
-    paths = map(Path, windows_of(wildcards.video, pattern))
-    return [[str(path), path.stat().st_mtime_ns] if path.exists() else None for path in paths]
-
-
-PASSES = ["annotate/{video}/window-{window}.parquet"]
-if settings.annotate.direction == "both":
-    PASSES.append("annotate/{video}/window-{window}.backward.parquet")
-
-
-def holes_of(wildcards):
-    """The windows of a job's video that are not annotated, by their numbers."""
-    passes = [existing(wildcards, pattern) for pattern in PASSES]
-    return [number for number, found in enumerate(zip(*passes)) if None in found]
-
-
 # What exists reaches the rules as values: as inputs, Snakemake would first make what is missing or outdated.
 rule partial_detections:
     input:

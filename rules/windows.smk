@@ -1,5 +1,9 @@
 """The windows of the videos as rules see them: values, and the files of each."""
 
+import hashlib
+from itertools import product
+
+
 @cache
 def cut():
     """The windows of each readable video. Waits until videos are cut; windows reach rules as values, not as a file."""
@@ -48,3 +52,43 @@ def backward_windows_of(wildcards):
 def per_video(pattern):
     """An input function: the files `pattern` of every readable video."""
     return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in planned()]
+
+
+def existing(wildcards, pattern):
+    """Of each window of a job's video: the file `pattern` and when it was written, or None where there is none."""
+    paths = map(Path, windows_of(wildcards.video, pattern))
+    return [[str(path), path.stat().st_mtime_ns] if path.exists() else None for path in paths]
+
+
+PASSES = ["annotate/{video}/window-{window}.parquet"]
+if settings.annotate.direction == "both":
+    PASSES.append("annotate/{video}/window-{window}.backward.parquet")
+
+
+def holes_of(wildcards):
+    """The windows of a job's video that are not annotated, by their numbers."""
+    passes = [existing(wildcards, pattern) for pattern in PASSES]
+    return [number for number, found in enumerate(zip(*passes)) if None in found]
+
+
+def what_exists(wildcards):
+    """When the files and records of all windows were written, as one number: the table is made anew as they change."""
+    patterns = ["annotate/{}/window-{:04d}.parquet", "annotate/{}/window-{:04d}.backward.parquet"]
+    patterns += ["gradients/{}/window-{:04d}.clips.parquet"]
+    patterns += [f"logs/{rule}/{{}}.{{:04d}}.json" for rule in ("annotate_window", "gradients_window")]
+    found = hashlib.sha256()
+    for video, windows in planned().items():
+        for pattern, window in product(patterns, windows):
+            path = Path(OUT, pattern.format(video, window.window))
+            found.update(f"{path} {path.stat().st_mtime_ns if path.exists() else None}\n".encode())
+    return found.hexdigest()
+
+
+def steps_of_windows(wildcards):
+    """The steps of a window, and the videos that take them."""
+    both = settings.annotate.direction == "both"
+    return {
+        "annotate": list(planned()),
+        **({"backward": list(planned())} if both else {}),
+        "gradients": list(analysed()),
+    }
