@@ -23,6 +23,7 @@ from longtake.annotate.tracker import tracker_digest
 from longtake.annotate.trial import FRAMES, SCALE, SIZE, run
 from longtake.annotate.window import ALWAYS, AUTO, OVERLAP
 from longtake.errors import OutOfMemory
+from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
 from longtake.memory.caching import reserved
 from longtake.memory.calibrate import Line, fit
 from longtake.memory.forecast import COLUMNS, Forecast, key_of
@@ -40,7 +41,6 @@ _FOUND = 16
 # Pictures that a decoder holds: those others refer to, and those that wait for their turn.
 _PICTURES = 8
 # A context of CUDA with the libraries' handles. No GPU was at hand to measure it.
-_CONTEXT = 512 * 2**20
 _LIBRARIES = ("torch", "transformers", "numpy", "av")
 # Each number of objects up to this one is rehearsed for itself.
 _EACH = 8
@@ -257,9 +257,10 @@ def _forecast(  # noqa: PLR0917 - each is a fact of its own
     # What the heap holds for nothing lies between tensors that come and go.
     host["activations"] += round((known.line.slope - 1) * sum(parts.values()))
     if device == "cuda":
-        gpu = {"context": _CONTEXT, "parameters": parts["parameters"], "state": parts["state"]}
+        gpu = {"context": CONTEXT, "parameters": parts["parameters"], "state": parts["state"]}
         gpu["activations"] = max(0, needed.reserved - parts["state"])
         host = {owner: host[owner] for owner in ("base", "parameters", "frames")}
+        host["base"] += CUDA_LIBRARIES
     libraries = {name: version(name) for name in _LIBRARIES}
     facts = {**vars(case), "chunk": at_a_time, "model": digest, "libraries": libraries}
     return Forecast(

@@ -28,7 +28,7 @@ from longtake.errors import ModelError
 from longtake.gradients.attribution import ClipFrames, Grant, ways_for
 from longtake.gradients.perturbations import SHUFFLE
 from longtake.gradients.resident import Resident, resident
-from longtake.memory.budget import CONTEXT, GIB
+from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, GIB
 from longtake.memory.caching import reserved
 from longtake.memory.forecast import COLUMNS, Forecast, key_of
 from longtake.memory.heap import footprint
@@ -39,8 +39,6 @@ from longtake.store.atomic import write_tsv
 logger = logging.getLogger(__name__)
 PathLikes = Sequence[str | PathLike[str]]
 
-LIBRARIES = 2**30
-"""Bytes of the host's memory that a process that uses a GPU takes more for its libraries; not measured."""
 LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
 """Of what the heap takes for a gradient's tensors: what it takes more, as other blocks come between them, and other
 gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
@@ -176,7 +174,7 @@ def forecasts(
         whole = 0 if each.way.chunk_size else 12 * clips.n_frames * clips.height * clips.width
         base = held.base + REHEARSAL
         mine = {"base": base, "parameters": held.parameters, "frames": frames + whole, "activations": heap}
-        beside = {"base": base + LIBRARIES, "parameters": held.parameters, "frames": frames}
+        beside = {"base": base + CUDA_LIBRARIES, "parameters": held.parameters, "frames": frames}
         for host in (mine, beside):
             # The peak may be where the model is loaded: its weights are then read a second time.
             host["parameters"] += max(0, held.loading - sum(host.values()))

@@ -17,6 +17,8 @@ GIB, MIB = 2**30, 2**20
 FREE_NOW = "what other processes leave free now"
 CONTEXT = 500 * MIB
 """What the driver takes of a GPU for each process, kernels loaded: some 300 to 600 MiB by model and version."""
+CUDA_LIBRARIES = GIB
+"""Bytes of the host's memory that a process takes more once it uses a GPU, for the driver's libraries; not measured."""
 # Kernels say "no limit" by a number near 2**63, rounded down to a page.
 _NO_LIMIT = 2**62
 
