@@ -198,7 +198,7 @@ def _forecasts() -> list[str]:
         "a process of its own "
         f"({found['machine']['cores']} cores, {found['date']}). Of {len(found['rows'])} jobs "
         f"{found['within_5_percent']:.0%} are within 5 %; the lowest forecast is {found['worst_low']:+.1%} off, the "
-        f"highest {found['worst_high']:+.1%}. Some of these jobs were at hand when the forecast's few constants were set:"
+        f"highest {found['worst_high']:+.1%}. Some were at hand when the forecast's few constants were set:"
     )
     return [words, "\n".join([head, "|---|---|---|---|---|", *rows])]
 
