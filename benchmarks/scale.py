@@ -18,7 +18,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -188,7 +187,8 @@ def first_job(project: Path, target: str) -> Run:
         cpu = (int(cells[11]) + int(cells[12])) / os.sysconf("SC_CLK_TCK")
         wall = time.perf_counter() - clock
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-        process.send_signal(signal.SIGTERM)
+        # All that is asked is answered, and a driver that ends in order waits for its job.
+        process.kill()
         process.wait()
     return Run(cpu, wall, int(peak[1]) / 1024 if peak else 0, 1)
 
