@@ -164,7 +164,8 @@ def start(
 ) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments, "--nocolor"],
+        # Without a lock, since a driver may have been ended by force.
+        [sys.executable, "-m", "snakemake", *arguments, "--nocolor", "--nolock"],
         cwd=project,
         env={**kept, "XDG_CACHE_HOME": str(project / ".cache"), **variables},
         stdout=said,
