@@ -296,7 +296,7 @@ def test_a_model_that_cannot_be_split_keeps_to_what_is_granted():
 
 def test_what_is_granted():
     assert granted(0.5, "cpu").nbytes == 2**29
-    assert 0 < granted(0, "cpu").nbytes < 0.8 * psutil.virtual_memory().total
+    assert 0 < granted(0, "cpu").nbytes < psutil.virtual_memory().total  # there is no request, and no other limit
 
 
 def test_every_exact_rung_of_the_ladder_gives_the_same_numbers(pond, folder, tmp_path):
