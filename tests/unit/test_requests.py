@@ -83,7 +83,7 @@ def test_only_this_machines_own_gpu_is_asked_for_its_memory(monkeypatch):
 
 def test_what_an_earlier_job_used_stands_beside_the_forecast_and_is_asked_for(given):
     attempt = {"rung": "as asked", "status": "ok", "rss_mb": 900.0, "gpu_reserved_mb": 5000.0, "wall_s": 200.0}
-    record = {"asked": {"forecast": "k20000", "frames": 10}, "attempts": [attempt]}
+    record = {"rule": "annotate_window", "asked": {"forecast": "k20000", "frames": 10}, "attempts": [attempt]}
     path = given / "logs/annotate_window/a.0000.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))

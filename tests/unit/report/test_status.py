@@ -34,7 +34,7 @@ def ended(results, video, window, *, output=True, rule="annotate_window", **reco
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     if record:
-        log.with_suffix(".json").write_text(json.dumps(record))
+        log.with_suffix(".json").write_text(json.dumps({"rule": rule} | record))
     folder, ending = ("gradients", "clips.parquet") if "gradients" in rule else ("annotate", "parquet")
     path = results / f"{folder}/{video}/window-{window:04d}.{ending}"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,13 @@ Read from the records that jobs leave (``logs/{rule}/{unit}.json``), of this run
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from longtake.memory.request import CPU
+from longtake.store.records import number_of, scan_records
 
 AS_ASKED = "as asked"
 """The rung of a job that runs as its forecast supposes; other rungs are other ways, with needs of their own."""
@@ -49,20 +49,10 @@ def read_history(results: Iterable[str | Path], rules: Iterable[str]) -> dict[st
     folders = list(map(Path, results))
     for rule in rules:
         for folder in folders:
-            for record in _records(folder / "logs" / rule):
+            for record in scan_records(folder / "logs" / rule):
                 for key, attempt in _attempts(record):
                     found[key] = _with(found.get(key, Measured()), attempt, record)
     return found
-
-
-def _records(folder: Path) -> Iterator[Mapping[str, Any]]:
-    for path in sorted(folder.glob("*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict):
-            yield record
 
 
 def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -81,14 +71,14 @@ def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]) -> Measured:
-    host, gpu = _number(attempt.get("rss_mb")), _number(attempt.get("gpu_reserved_mb"))
+    host, gpu = number_of(attempt.get("rss_mb")), number_of(attempt.get("gpu_reserved_mb"))
     if attempt.get("status") == "out of memory":
         if attempt.get("reason") == GPU_ALLOCATOR:
             return replace(known, short_gpu_mb=max(known.short_gpu_mb, gpu))
         return replace(known, short_host_mb=max(known.short_host_mb, host))
     if attempt.get("status") != "ok":
         return known
-    frames, wall = _number(record["asked"].get("frames")), _number(attempt.get("wall_s"))
+    frames, wall = number_of(record["asked"].get("frames")), number_of(attempt.get("wall_s"))
     pace = wall / frames if frames and wall else None
     slowest = max((each for each in (pace, known.seconds_per_frame) if each is not None), default=None)
     return replace(
@@ -98,7 +88,3 @@ def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]
         gpu_mb=max(known.gpu_mb, gpu),
         seconds_per_frame=slowest,
     )
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0

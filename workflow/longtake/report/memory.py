@@ -7,8 +7,6 @@ older runs lack some of what is told here, and have empty cells.
 from __future__ import annotations
 
 import heapq
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from longtake.memory.ledger import UNATTRIBUTED
 from longtake.report.draw import save
 from longtake.report.markup import Markup, details, element, number, picture, status, table
 from longtake.store.atomic import write_tsv
+from longtake.store.records import number_of, scan_all_records
 
 JOB = (
     "rule unit status reason rung attempts device gpu_class wall_s cpu_s "
@@ -56,20 +55,8 @@ def write_memory(results: Path, *, jobs_out: Path, stages_out: Path, figure_out:
 
 
 def records(results: Path) -> Iterator[Record]:
-    """Yield the record of each job in `results`, by rule and unit; what is no record, or torn, says nothing.
-
-    Memory: one record, and the names of one rule's files, about a hundred bytes each.
-    """
-    for rule in sorted((results / "logs").glob("*/")):
-        with os.scandir(rule) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
-        for name in names:
-            try:
-                data = json.loads((rule / name).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if isinstance(data, dict) and "rule" in data:
-                yield data
+    """Yield the record of each job in `results`, as `longtake.store.records` reads them."""
+    return scan_all_records(results / "logs")
 
 
 def job_row(record: Record) -> dict[str, Any]:
@@ -165,13 +152,13 @@ class RuleMemory:
         self.jobs += 1
         self.failed += record.get("status") != "ok"
         self.stepped += len(record.get("attempts") or []) > 1
-        self.wall_s += _number(record.get("wall_s"))
-        self.cpu_s += _number(record.get("cpu_s"))
+        self.wall_s += number_of(record.get("wall_s"))
+        self.cpu_s += number_of(record.get("cpu_s"))
         for name in ("rss_mb", "requested_mem_mb", "gpu_allocated_mb", "gpu_reserved_mb"):
             if record.get(name) is not None:
-                self.top[name] = max(self.top.get(name, 0.0), _number(record[name]))
-        asked = _number(record.get("requested_mem_mb"))
-        self.share = max(self.share, _number(record.get("rss_mb")) / asked if asked else 0.0)
+                self.top[name] = max(self.top.get(name, 0.0), number_of(record[name]))
+        asked = number_of(record.get("requested_mem_mb"))
+        self.share = max(self.share, number_of(record.get("rss_mb")) / asked if asked else 0.0)
         for kind, told in zip(("host", "gpu"), _both(record), strict=True):
             if told.get("error") is not None:
                 self.points[kind].add(told["predicted_mb"], told["measured_mb"])
@@ -194,7 +181,7 @@ def summarise(results: Path) -> Memory:
     heap: list[tuple[float, int, dict[str, Any]]] = []
     for place, record in enumerate(records(results)):
         found.rules.setdefault(str(record["rule"]), RuleMemory()).add(record)
-        entry = (_number(record.get("rss_mb")), -place, job_row(record))
+        entry = (number_of(record.get("rss_mb")), -place, job_row(record))
         if len(heap) < MOST_ROWS:
             heapq.heappush(heap, entry)
         else:
@@ -290,7 +277,3 @@ def _both(record: Record) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 def _part(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = whole.get(name)
     return part if isinstance(part, Mapping) else {}
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0

@@ -7,8 +7,6 @@ a report must be possible above all when something went wrong.
 from __future__ import annotations
 
 import csv
-import json
-import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ import pyarrow as pa
 
 from longtake.errors import SchemaError
 from longtake.figures import WindowState, band
+from longtake.store.records import load_record, scan_all_records
 from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table, scan_batches
 from longtake.windows import Window, parse_windows
@@ -147,22 +146,13 @@ class Plan(Mapping[str, Sequence[Window]]):
 
 
 class Records:
-    """The records of all jobs, by rule and unit, read anew each time; what is no record, or torn, says nothing.
-
-    Memory: the names of the files of one rule.
-    """
+    """The records of all jobs, by rule and unit, read anew each time (`longtake.store.records`)."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
 
     def __iter__(self) -> Iterator[Record]:
-        for rule in sorted(self._logs.glob("*/")):
-            with os.scandir(rule) as entries:
-                names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
-            for name in names:
-                record = read_record(rule / name)
-                if record is not None:
-                    yield record
+        yield from map(_record, scan_all_records(self._logs))
 
 
 def read_run(results: Path, command: str = "snakemake") -> Run:
@@ -180,12 +170,11 @@ def read_run(results: Path, command: str = "snakemake") -> Run:
 
 def read_record(path: Path) -> Record | None:
     """Read a job's record; None where there is none, or it is being written, or was torn."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(data, dict) or "rule" not in data:
-        return None
+    data = load_record(path)
+    return None if data is None else _record(data)
+
+
+def _record(data: Mapping[str, Any]) -> Record:
     return Record(
         rule=str(data["rule"]),
         wildcards={str(k): str(v) for k, v in dict(data.get("wildcards") or {}).items()},

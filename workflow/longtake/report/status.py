@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,9 +10,9 @@ from typing import Any
 
 from longtake.figures.status import StatusRow, status_grid
 from longtake.report.draw import save
-from longtake.report.records import Run
+from longtake.report.records import Plan, Record, Run, Table, read_record
 from longtake.store.atomic import write_text, write_tsv
-from longtake.windows import Window, read_windows
+from longtake.windows import Window
 
 RULES = {"annotate": "annotate_window", "backward": "annotate_window_backward", "gradients": "gradients_window"}
 """Step of a window -> the rule of its job."""
@@ -71,7 +69,7 @@ def write_status(
 ) -> tuple[str, dict[str, Any]]:
     """Write what became of every planned window, in three forms; return the text, and the counts by step and status.
 
-    The folder is read as it stands; nothing is run. Memory: the plan, and a byte a window and step.
+    The folder is read as it stands; nothing is run. Memory: some hundred bytes a video, and a byte a window and step.
 
     Parameters
     ----------
@@ -96,10 +94,8 @@ def write_status(
 
 
 def _units(results: Path, steps: Mapping[str, frozenset[str]], command: str) -> Iterator[UnitStatus]:
-    plan = read_windows(results / "plan" / "windows.tsv")
-    with (results / "plan" / "videos.tsv").open(encoding="utf-8", newline="") as file:
-        videos = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    for row in videos:
+    plan = Plan(results / "plan" / "windows.tsv")
+    for row in Table(results / "plan" / "videos.tsv"):
         if row["status"] != "ok":
             yield UnitStatus(row["video"], "", "probe", row["status"], row["reason"])
         for window in plan.get(row["video"], ()):
@@ -111,8 +107,8 @@ def _units(results: Path, steps: Mapping[str, frozenset[str]], command: str) -> 
 def _unit(results: Path, window: Window, step: str, command: str) -> UnitStatus:
     rule, wildcards = RULES[step], {"video": window.video, "window": f"{window.window:04d}"}
     log = results / "logs" / rule / f"{window.video}.{window.window:04d}.log"
-    record = _record(log.with_suffix(".json"))
-    profile = "slurm" if record.get("slurm_job") else "laptop"
+    record = read_record(log.with_suffix(".json"))
+    profile = "slurm" if record is not None and record.slurm_job else "laptop"
     run = Run(results, f"{command} --profile profiles/{profile}", (), {}, ())
     status, reason = _judged(Path(run.target(rule, wildcards) or "").is_file(), record, log)
     odd = status != "ok"
@@ -129,20 +125,12 @@ def _unit(results: Path, window: Window, step: str, command: str) -> UnitStatus:
     )
 
 
-def _record(path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # none yet, or torn: it says nothing
-    return found if isinstance(found, dict) else {}
-
-
-def _judged(exists: bool, record: Mapping[str, Any], log: Path) -> tuple[str, str]:
-    facts = record.get("facts") or {}
+def _judged(exists: bool, record: Record | None, log: Path) -> tuple[str, str]:
+    facts = record.facts if record is not None else {}
     if not exists:
-        if record.get("status") == "failed":
-            return "failed", str(record.get("reason", ""))
-        begun = log.is_file() and not record
+        if record is not None and record.status == "failed":
+            return "failed", record.reason
+        begun = log.is_file() and record is None
         return "missing", "begun and not ended: it runs now, or was killed" if begun else "it has not run"
     if "status" in facts:
         return str(facts["status"]), str(facts.get("reason", ""))
