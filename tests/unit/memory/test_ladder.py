@@ -98,10 +98,12 @@ def test_the_first_rung_is_the_job_as_asked():
 
 
 def test_what_an_attempt_held_is_gone_before_the_next():
-    before = psutil.Process().memory_info().rss
+    here = psutil.Process()
+    # Other tests of this process may have started a cluster that lives on.
+    before, others = here.memory_info().rss, here.children()
     climb_down(under_limit, {}, RUNGS, attempts=[])
-    assert psutil.Process().memory_info().rss - before < 20 * MIB
-    assert psutil.Process().children() == []
+    assert here.memory_info().rss - before < 20 * MIB
+    assert here.children() == others
 
 
 def test_when_nothing_fits_every_attempt_is_told():

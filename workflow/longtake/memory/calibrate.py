@@ -18,14 +18,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from longtake.errors import OutOfMemory
+from longtake.memory.budget import MIB
+from longtake.memory.heap import with_this_library
 from longtake.memory.ladder import Attempt, climb_down
 from longtake.memory.meter import peak_rss_mb
 
-MIB = 2**20
 # What every job has in memory before it looks at its arguments: the door, and Snakemake's own side of it.
 _OF_ALL_JOBS = ("longtake.job", "snakemake.script")
 
@@ -66,9 +66,7 @@ def measure(work: Callable[..., Any], arguments: Mapping[str, Any], *, threads: 
     Exception
         What `work` raised.
     """
-    path = str(Path(__file__).parents[2])
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")])),
+    environment = with_this_library() | {
         "OMP_NUM_THREADS": str(threads),
         # As rules/common.smk sets it for all jobs.
         "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),

@@ -22,6 +22,11 @@ from pathlib import Path
 _ALIGNMENT = 64
 # From the largest block that glibc keeps on its heap it learns, once one was freed, to keep all smaller ones there.
 _LARGEST_KEPT = 32 * 2**20 - 2**13
+# Of each size up to about 1 kB, it keeps seven freed blocks for itself (mallopt(3) and glibc.malloc.tcache_count).
+_KEPT_SMALL, _KEPT_OF_A_SIZE = 1040, 7
+_PAGE = 4096
+# How the process ends where there is nothing to ask, or no answer.
+_NOT_TOLD = 3
 
 Event = tuple[int, int]
 """(number of the block, its bytes), or (number, -1) where it is freed."""
@@ -45,17 +50,24 @@ def footprint(events: Sequence[Event]) -> int:
     Where the C library does not tell (it is not glibc, or older than 2.33), or the system refuses a block that is
     larger than itself, the bytes alive.
     """
-    path = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(
         [sys.executable, "-S", "-m", "longtake.memory.heap"],
         input=json.dumps(events),
         capture_output=True,
         text=True,
-        env=environment,
+        env=with_this_library(),
         check=False,
     )
-    return int(done.stdout) if done.returncode == 0 else live_peak(events)
+    if done.returncode == _NOT_TOLD:
+        return live_peak(events)
+    done.check_returncode()
+    return int(done.stdout)
+
+
+def with_this_library() -> dict[str, str]:
+    """Return the environment of a process that is to find this library."""
+    path = str(Path(__file__).parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))}
 
 
 class _Told(ctypes.Structure):
@@ -73,26 +85,55 @@ def _replay(events: Sequence[Event]) -> int:
     library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     library.free.argtypes = [ctypes.c_void_p]
     library.posix_memalign.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_size_t]
+    # All that this function keeps is made before it looks at the heap, which is then that of the events alone.
+    block = ctypes.c_void_p()
+    blocks: list[int | None] = [None] * (1 + max((number for number, _ in events), default=0))
     # A job has freed large blocks before: its weights were read.
     library.free(library.malloc(_LARGEST_KEPT))
-    library.malloc_trim(0)  # what reading the events has left free is not theirs
+    _settle(library)
 
     def taken() -> int:
         told = library.mallinfo2()
         return int(told.arena + told.hblkhd)
 
-    blocks: dict[int, ctypes.c_void_p] = {}
     start = peak = taken()
     for number, nbytes in events:
         if nbytes < 0:
-            library.free(blocks.pop(number))
+            library.free(blocks[number])
             continue
-        block = blocks[number] = ctypes.c_void_p()
         if library.posix_memalign(ctypes.byref(block), _ALIGNMENT, nbytes):
             raise MemoryError(f"the system refuses a block of {nbytes} bytes")
+        blocks[number] = block.value
         peak = max(peak, taken())
     return peak - start
 
 
+def _settle(library: ctypes.CDLL) -> None:
+    """Bring the heap into one and the same state, whatever Python's start has left in it.
+
+    What is free between blocks is filled. What glibc keeps of small blocks for their next use is full, as it is in a
+    process that has worked for a while: else the ends that alignment cuts off go there, several times of each size, and
+    keep the block beside them from being used again.
+    """
+    for size in (2**power for power in range(20, 5, -1)):
+        for _ in range(library.mallinfo2().fordblks // size):
+            before = library.mallinfo2()
+            block = library.malloc(size)
+            after = library.mallinfo2()
+            if (before.arena, before.keepcost) != (after.arena, after.keepcost):
+                library.free(block)  # no gap was left for it: it is of the heap's free end
+                break
+    for size in range(16, _KEPT_SMALL, 16):
+        for block in [library.malloc(size) for _ in range(_KEPT_OF_A_SIZE)]:
+            library.free(block)
+    # The next block then begins at the same place of a page.
+    _, within = divmod(library.malloc(_ALIGNMENT), _PAGE)
+    library.malloc(2 * _PAGE - within)
+    library.malloc_trim(0)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(str(_replay(json.load(sys.stdin))))
+    try:
+        sys.stdout.write(str(_replay(json.load(sys.stdin))))
+    except (AttributeError, MemoryError):  # no such function in this C library; no such block in this system
+        sys.exit(_NOT_TOLD)
