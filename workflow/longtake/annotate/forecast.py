@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,17 @@ from longtake.annotate.tracker import tracker_digest
 from longtake.annotate.trial import FRAMES, SCALE, SIZE, run
 from longtake.annotate.window import ALWAYS, AUTO, OVERLAP
 from longtake.errors import OutOfMemory
-from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
+from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, MIB
 from longtake.memory.caching import reserved
 from longtake.memory.calibrate import Line, fit
-from longtake.memory.forecast import COLUMNS, Forecast, key_of
+from longtake.memory.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
 from longtake.memory.heap import footprint
 from longtake.store.atomic import write_tsv
 
 log = logging.getLogger(__name__)
 
 Location = str | os.PathLike[str]
-MIB = 2**20
-SIMULATED, CALIBRATED = "simulated", "calibrated"
 EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "sam2-pond"
-# Objects where nobody counted them and frames are searched; measured peaks of jobs correct it.
-_FOUND = 16
-# Pictures that a decoder holds: those others refer to, and those that wait for their turn.
-_PICTURES = 8
-# A context of CUDA with the libraries' handles. No GPU was at hand to measure it.
-_LIBRARIES = ("torch", "transformers", "numpy", "av")
 # Each number of objects up to this one is rehearsed for itself.
 _EACH = 8
 # A model is tried with so many objects, where that takes no more seconds than this.
@@ -169,7 +160,7 @@ def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) ->
     scale = float(options["scale"])
     source = int(facts["width"]), int(facts["height"])
     decoded = max(1, round(source[0] * scale)), max(1, round(source[1] * scale))
-    count = objects or (_FOUND if seeding else 1)
+    count = objects or (FOUND if seeding else 1)
     case = Case(
         objects=count,
         chunk=asked,
@@ -238,7 +229,7 @@ def _rehearsed(model_dir: str, case: Case) -> Needs:
 def _frames(found: Rehearsed, case: Case) -> int:
     """Bytes of pictures at the decoder, and of frames on their way to the model: in use, waiting, being made."""
     decoded = 3 * case.decoded[0] * case.decoded[1]
-    pictures = _PICTURES * case.coded[0] * case.coded[1] * 3 // 2 * case.sample_bytes
+    pictures = DECODER_PICTURES * case.coded[0] * case.coded[1] * 3 // 2 * case.sample_bytes
     made = max(2 * found.frame, 4 * decoded + found.frame)
     return pictures + 2 * decoded + case.block_frames * decoded + DEPTH * found.frame + made
 
@@ -261,8 +252,7 @@ def _forecast(  # noqa: PLR0917 - each is a fact of its own
         gpu["activations"] = max(0, needed.reserved - parts["state"])
         host = {owner: host[owner] for owner in ("base", "parameters", "frames")}
         host["base"] += CUDA_LIBRARIES
-    libraries = {name: version(name) for name in _LIBRARIES}
-    facts = {**vars(case), "chunk": at_a_time, "model": digest, "libraries": libraries}
+    facts = {**vars(case), "chunk": at_a_time, "model": digest}
     return Forecast(
         "annotate",
         video,

@@ -13,7 +13,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from longtake.gradients.perturbations import SHUFFLE
 from longtake.gradients.resident import Resident, resident
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, GIB
 from longtake.memory.caching import reserved
-from longtake.memory.forecast import COLUMNS, Forecast, key_of
+from longtake.memory.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
 from longtake.memory.heap import footprint
 from longtake.models import Adapter, SplitAdapter, load_model
 from longtake.models.targets import FixedTarget
@@ -44,10 +43,6 @@ LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
 gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
 REHEARSAL = 8 * 2**20
 """Bytes of Python's that stay of a job's own rehearsals: what is kept of operations, a copy of the model's parts."""
-FOUND = 16
-"""Objects that are seen at the same time, where nobody counted them. One more takes the pixels of its clips."""
-DECODER = 8
-"""Pictures that a decoder holds for reference, and on their way out."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +181,6 @@ def forecasts(
             source=[facts["height"], facts["width"], options.clip_stride],
             clips=seen.objects * options.clips_per_window,
             blocks=repr(each.way),
-            libraries={name: version(name) for name in ("torch", "transformers", "numpy", "av")},
         )
         cpu = Forecast(
             "gradients",
@@ -196,17 +190,17 @@ def forecasts(
             each.way.name,
             mine,
             seconds_per_frame=_pace(clips, each.way, seen, options, held),
-            source="calibrated",
+            source=CALIBRATED,
             key=f"{known}-cpu",
         )
         cuda = replace(cpu, device="cuda", host=beside, gpu=gpu, key=f"{known}-cuda")
-        yield cpu, replace(cuda, seconds_per_frame=None, source="simulated")
+        yield cpu, replace(cuda, seconds_per_frame=None, source=SIMULATED)
 
 
 def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: GradientOptions) -> int:
     """Bytes of pictures: decoded ones, those of open clips with their masks, a disturbed one, and gradient maps."""
     source = facts["height"] * facts["width"]
-    decoded = 3 * (options.clip_stride + 2) * source + DECODER * source * 3 // 2
+    decoded = 3 * (options.clip_stride + 2) * source + DECODER_PICTURES * source * 3 // 2
     clip = clips.n_frames * clips.height * clips.width
     # Pixels and masks of each open clip, float16 maps of each that is done; of the present one float32 maps, twice.
     return decoded + seen.objects * (4 + 2 * options.clips_per_window) * clip + (2 * 4 + 3) * clip

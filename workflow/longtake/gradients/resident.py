@@ -23,6 +23,7 @@ from torch import nn
 from longtake.config import GradientOptions
 from longtake.gradients.window import analyse_window
 from longtake.media import index_video, save_index, write_video
+from longtake.memory.budget import MIB
 from longtake.memory.calibrate import measure
 from longtake.memory.meter import recent_peaks, restart_peaks
 from longtake.models import Adapter, SplitAdapter, load_model
@@ -30,7 +31,6 @@ from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 from longtake.windows import Window
 
-_MIB = 2**20
 _FRAMES, _SIDE = 6, 32
 
 
@@ -77,7 +77,7 @@ def _work_and_load(job: Mapping[str, Any], model: str, n_frames: int) -> Residen
     parameters = parameter_bytes(adapter.module)
     loading, _, _ = recent_peaks()
     base = psutil.Process().memory_info().rss - parameters
-    return Resident(base, parameters, round(loading * _MIB), _timed(adapter, n_frames))
+    return Resident(base, parameters, round(loading * MIB), _timed(adapter, n_frames))
 
 
 def _timed(adapter: Adapter, n_frames: int) -> float:

@@ -44,6 +44,7 @@ _WATCH_S = 0.05
 # What a child that is told to end has for its tidying; SLURM kills half a minute after it has asked.
 _GRACE_S = 10.0
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+GPU_ALLOCATOR = "the GPU's allocator"
 _WORDS = "ended by {}: cancelled, or at the scheduler's time limit"
 # CPU allocations that fail have no exception type of their own in PyTorch; these are its own words for them.
 _FACES = {
@@ -81,7 +82,7 @@ def out_of_memory(error: BaseException) -> str:
     """Return which allocator ran out of memory, or an empty text for any other error."""
     torch: Any = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return "the GPU's allocator"
+        return GPU_ALLOCATOR
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "the system's allocator"
     if isinstance(error, RuntimeError):

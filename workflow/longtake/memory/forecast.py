@@ -12,12 +12,19 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from longtake.errors import SchemaError
+from longtake.memory.budget import MIB
 
-MIB = 2**20
+SIMULATED, CALIBRATED = "simulated", "calibrated"
+FOUND = 16
+"""Objects that are seen at a time where nobody counted them; measured peaks of jobs correct it."""
+DECODER_PICTURES = 8
+"""Pictures that a decoder holds: those others refer to, and those that wait for their turn."""
 OWNERS = ("base", "context", "parameters", "frames", "state", "cache", "activations")
 """Who holds a job's memory.
 
@@ -80,10 +87,16 @@ class Forecast:
 def key_of(**facts: Any) -> str:
     """Return a short digest of `facts`: the step, the model's digest, shapes, objects, chunk, precision, device.
 
-    Versions of the libraries belong to them; times and paths do not.
+    Versions of the libraries are added; times and paths do not belong to them.
     """
-    text = json.dumps(facts, sort_keys=True, default=str)
+    text = json.dumps({**facts, "libraries": _libraries()}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# Looking a version up reads a file, and thousands of videos have a row each.
+@cache
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "transformers", "numpy", "av")}
 
 
 def read_forecasts(path: str | Path) -> list[Forecast]:

@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from longtake.memory.child import GPU_ALLOCATOR
+from longtake.memory.ladder import AS_ASKED, OUT_OF_MEMORY
 from longtake.memory.request import CPU
 from longtake.store.records import number_of, scan_records
-
-AS_ASKED = "as asked"
-"""The rung of a job that runs as its forecast supposes; other rungs are other ways, with needs of their own."""
-GPU_ALLOCATOR = "the GPU's allocator"
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,13 @@ def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
     if isinstance(facts, dict) and facts.get("device") == "cpu" and asked.get("gpu_class", CPU) != CPU:
         return  # planned for a GPU that was not there: another device, another need
     for attempt in attempts:
-        if isinstance(attempt, dict) and attempt.get("rung") == AS_ASKED:
+        if isinstance(attempt, dict) and attempt.get("rung") == AS_ASKED.name:
             yield key, attempt
 
 
 def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]) -> Measured:
     host, gpu = number_of(attempt.get("rss_mb")), number_of(attempt.get("gpu_reserved_mb"))
-    if attempt.get("status") == "out of memory":
+    if attempt.get("status") == OUT_OF_MEMORY:
         if attempt.get("reason") == GPU_ALLOCATOR:
             return replace(known, short_gpu_mb=max(known.short_gpu_mb, gpu))
         return replace(known, short_host_mb=max(known.short_host_mb, host))
