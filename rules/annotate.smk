@@ -1,21 +1,9 @@
 """Follow the objects of a video, window by window; in a chain each window starts from the state the last one left."""
 
-TRACKING = {
-    "scale": settings.video_scale_factor,
-    "frame_interval": settings.frame_interval,
-    "continuity": settings.annotate.continuity,
-    "dense_seeding": settings.annotate.dense_seeding,
-    "seed_predicted_iou": settings.annotate.seed_predicted_iou,
-    "seed_stability": settings.annotate.seed_stability,
-    "precision": settings.annotate.precision,
-    "max_conditioning_frames": settings.annotate.max_conditioning_frames,
-    "object_batch": settings.annotate.object_batch,
-}
-
 
 rule annotate_window:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         state=state_before,
         model=TRACKER,
@@ -31,12 +19,11 @@ rule annotate_window:
     threads: 1
     resources:
         **asked("annotate_window", chunk=settings.annotate.object_batch),
-        approximate=int(settings.memory.allow_approximate),
     params:
         window=window_of,
         prompts=prompts_of,
-        model=lambda wildcards, input: str(Path(input.model[0]).parent),
-        options=lambda wildcards: {**TRACKING, "species": VIDEOS[wildcards.video].species},
+        model=model_folder,
+        options=tracking_of,
         direction="forward",
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.annotate.window"),
@@ -50,7 +37,7 @@ rule annotate_window:
 # The same from the last frame to the first, where annotate.direction is both; the state goes the other way, too.
 use rule annotate_window as annotate_window_backward with:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         state=state_after,
         model=TRACKER,

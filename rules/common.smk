@@ -1,5 +1,7 @@
 """Settings, sheets and the few functions that rules ask for their files."""
 
+import gc
+import inspect
 import os
 import shlex
 import sys
@@ -22,6 +24,10 @@ from longtake.windows import read_windows
 # glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
+# Nearly all of the millions of objects that make up the jobs of a large study live until the end. Python's collector
+# looks through them for what could be freed, at its usual pace for an eighth of the driver's time.
+gc.set_threshold(100_000, 20, 50)
+
 BASE = Path(workflow.basedir)
 
 try:
@@ -42,6 +48,8 @@ except LongtakeError as error:
 OUT = settings.output_dir.rstrip("/")
 # Whether windows hand the tracker's state on, and the files in which they do.
 CHAIN = settings.annotate.continuity == "chain"
+# Whether each window is followed backward, too.
+BOTH = settings.annotate.direction == "both"
 STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors"
 BACKWARD_STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.backward.state.safetensors"
 # How a run is started again, without its profile and targets; what --config said would be lost otherwise.
@@ -53,9 +61,23 @@ COMMAND = shlex.join(
 )
 
 
+def often(function):
+    """A function that Snakemake asks for a value of each job, with its signature beside it.
+
+    Snakemake looks for it up to three times a call, and to find it out takes longer than the call.
+    """
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def digest(*modules):
     """A param: the digest of what a job runs, taken where such a job is looked at: reading the whole library takes long."""
-    return lambda wildcards: fingerprint.digest(*modules)
+    return often(lambda wildcards: fingerprint.digest(*modules))
+
+
+def per_try(mb):
+    """A resource: so many MiB, and as many times that as the job is tried."""
+    return often(lambda wildcards, attempt: mb * attempt)
 
 
 wildcard_constraints:
@@ -72,16 +94,3 @@ def species_names():
 def file_name(name):
     """A species as a file name: what is no letter, digit, dash or dot becomes an underscore."""
     return "".join(character if character.isalnum() or character in "-." else "_" for character in name)
-
-
-def prompts_of(wildcards):
-    """The prompts of a video, as plain values; a changed one, or the picture of a mask, reruns that video alone."""
-    return _prompts_of(wildcards.video)
-
-
-# All windows of a video hold one list: made for each, the lists of a thousand videos would fill the driver.
-@cache
-def _prompts_of(video):
-    species, prompts = VIDEOS[video].species, PROMPTS[video]
-    known = [replace(each, label=each.label or species, mask_digest=mask_digest(each)) for each in prompts]
-    return fingerprint.Digested(map(asdict, known))

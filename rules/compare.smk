@@ -25,7 +25,7 @@ rule model_comparison:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         ours=lambda wildcards, output: str(Path(output.table).parents[1]),
         theirs=OTHER,

@@ -14,7 +14,7 @@ if settings.demo:
             "../envs/longtake.yaml"
         threads: 1
         resources:
-            mem_mb=lambda wildcards, attempt: 1000 * attempt,
+            mem_mb=per_try(1000),
         params:
             code=digest("longtake.demo.render"),
         message:

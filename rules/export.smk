@@ -3,7 +3,7 @@
 
 rule overlay:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
         plan=wait_for_plan,
@@ -17,7 +17,7 @@ rule overlay:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         windows=all_windows_of,
         frame_interval=settings.frame_interval,
@@ -44,7 +44,7 @@ FORMATS = {
 
 rule convert:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
         plan=wait_for_plan,
@@ -60,7 +60,7 @@ rule convert:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         format=lambda wildcards: next(name for name, ending in FORMATS.items() if ending == wildcards.ending),
         windows=all_windows_of,

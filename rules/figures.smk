@@ -24,7 +24,7 @@ rule video_figures:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         windows=all_windows_of,
         species=SPECIES,
@@ -38,7 +38,7 @@ rule video_figures:
 rule video_stills:
     input:
         plan=wait_for_plan,
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/detections/{{video}}.parquet",
         statistics=expand(
@@ -56,7 +56,7 @@ rule video_stills:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         windows=all_windows_of,
         species=SPECIES,
@@ -84,7 +84,7 @@ rule study_figures:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=per_try(2000),
     params:
         species=SPECIES,
         seed=settings.seed,

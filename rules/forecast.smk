@@ -17,10 +17,10 @@ rule forecast_annotate:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=per_try(4000),
     params:
         objects=objects_at_once,
-        model=lambda wildcards, input: str(Path(input.model[0]).parent),
+        model=model_folder,
         options={**TRACKING, "direction": settings.annotate.direction},
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.annotate.forecast"),
@@ -44,7 +44,7 @@ rule forecast_gradients:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=per_try(4000),
     params:
         objects=objects_at_once,
         frames=frames_in_window,
@@ -69,7 +69,7 @@ rule typical_video:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         code=digest("longtake.store.atomic"),
     message:
@@ -92,7 +92,7 @@ rule memory_check:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         classes=[asdict(each) for each in CLASSES],
         terms=TERMS,

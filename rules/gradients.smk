@@ -4,7 +4,7 @@
 rule annotations:
     input:
         annotations=settings.gradients.annotations or [],
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
     output:
         table=f"{OUT}/annotations/{{video}}.parquet",
@@ -16,7 +16,7 @@ rule annotations:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=per_try(2000),
     params:
         code=digest("longtake.gradients.annotations"),
     message:
@@ -27,7 +27,7 @@ rule annotations:
 
 rule gradients_window:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         detections=f"{OUT}/{OBJECTS}/{{video}}.parquet",
         model=CLASSIFIER,
@@ -45,9 +45,11 @@ rule gradients_window:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        **asked("gradients_window", chunk=settings.gradients.chunk_size),
-        approximate=int(settings.memory.allow_approximate),
-        gradient_mb=round(1024 * settings.gradients.memory_gb),
+        **asked(
+            "gradients_window",
+            chunk=settings.gradients.chunk_size,
+            gradient_mb=round(1024 * settings.gradients.memory_gb),
+        ),
     params:
         window=window_of,
         about=about,

@@ -3,11 +3,11 @@
 
 rule heat_video:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
-        maps=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.maps.safetensors"),
+        maps=in_windows("gradients/{video}/window-{window}.maps.safetensors"),
     output:
         video=f"{OUT}/figures/{{video}}/heat.mp4",
     log:
@@ -18,7 +18,7 @@ rule heat_video:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         species=species_names(),
         width=settings.export.overlay_width,

@@ -1,18 +1,42 @@
-"""What jobs ask for beyond a pattern: states of windows, videos whose gradients are taken, and what a plan is about."""
+"""What jobs ask for beyond a pattern: their videos, prompts and states, and videos whose gradients are taken."""
 
-from longtake.sheets import most_at_once
 from longtake.streams import pick
 
-# By name, how many objects they show; they stand for the videos of a sheet without one.
-TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
+
+@often
+def video_of(wildcards):
+    """The file of a job's video."""
+    return VIDEOS[wildcards.video].path
 
 
+@often
+def model_folder(wildcards, input):
+    """The folder of the model that a job loads."""
+    return os.path.dirname(input.model[0])
+
+
+@often
+def prompts_of(wildcards):
+    """The prompts of a video, as plain values; a changed one, or the picture of a mask, reruns that video alone."""
+    return _prompts_of(wildcards.video)
+
+
+# All windows of a video hold one list: made for each, the lists of a thousand videos would fill the driver.
+@cache
+def _prompts_of(video):
+    species, prompts = VIDEOS[video].species, PROMPTS[video]
+    known = [replace(each, label=each.label or species, mask_digest=mask_digest(each)) for each in prompts]
+    return fingerprint.Digested([dict(vars(each)) for each in known])
+
+
+@often
 def state_before(wildcards):
     """The state that the window before hands over; none for the first, and none where windows are independent."""
     window = window_of(wildcards)["window"]
     return [STATE.format(video=wildcards.video, window=f"{window - 1:04d}")] if CHAIN and window > 0 else []
 
 
+@often
 def state_after(wildcards):
     """The same of a backward pass, which comes from the window after; none for the last."""
     window, last = window_of(wildcards)["window"], len(planned()[wildcards.video]) - 1
@@ -49,6 +73,7 @@ def drawn():
     return {video: sorted(found[video]) for video in cut() if video in found}
 
 
+@often
 def about(wildcards):
     """The species of a job's video, which species are asked about (all, or those that were drawn), and the seed."""
     limited = settings.gradients.max_videos > 0
@@ -58,7 +83,12 @@ def about(wildcards):
 
 def if_analysed(pattern):
     """An input function: the file `pattern` of a job's video, none if no species was drawn from it."""
-    return lambda wildcards: [f"{OUT}/{pattern}".format(video=wildcards.video)] if wildcards.video in analysed() else []
+
+    @often
+    def files(wildcards):
+        return [f"{OUT}/{pattern}".format(video=wildcards.video)] if wildcards.video in analysed() else []
+
+    return files
 
 
 def per_analysed(pattern):
@@ -68,34 +98,3 @@ def per_analysed(pattern):
 
 # Where the objects are: by the tracker, or by people.
 OBJECTS = "annotations" if settings.gradients.annotations else "detections"
-
-
-def steps(wildcards):
-    """What the plan is for: the rules of each step, its videos, and how many objects each has at most at a time."""
-    return {
-        "annotate": {"rules": RULES[:-1], "videos": list(cut()), "objects": objects_at_once(wildcards)},
-        "gradients": {"rules": RULES[-1:], "videos": list(drawn()), "objects": {}},
-    }
-
-
-def objects_at_once(wildcards):
-    """How many objects of each video are tracked at a time, at most; 0 where none is prompted."""
-    if not VIDEOS:
-        return TYPICAL
-    last = {video: windows[-1] for video, windows in cut().items()}
-    rates = {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
-    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates.items()}
-
-
-def frames_in_window(wildcards):
-    """Processed frames of the longest window of each video."""
-    if not VIDEOS:
-        return {}
-    interval = settings.frame_interval
-    return {video: max(len(each.frames(interval)) for each in windows) for video, windows in cut().items()}
-
-
-def shapes(videos):
-    """An input function: what the probe found of `videos()`; of typical ones where the sheet is empty."""
-    typical = [f"{OUT}/plan/typical/{name}.json" for name in TYPICAL]
-    return lambda wildcards: [f"{OUT}/probe/{video}.json" for video in videos()] if VIDEOS else typical

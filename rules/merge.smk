@@ -3,9 +3,9 @@
 
 rule merge_detections:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
-        windows=lambda wildcards: windows_of(wildcards.video, "annotate/{video}/window-{window}.parquet"),
+        windows=in_windows("annotate/{video}/window-{window}.parquet"),
         backward=backward_windows_of,
     output:
         detections=f"{OUT}/detections/{{video}}.parquet",
@@ -19,7 +19,7 @@ rule merge_detections:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         prompts=prompts_of,
         options={
@@ -37,11 +37,9 @@ rule merge_detections:
 
 rule merge_gradients:
     input:
-        curves=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.curves.parquet"),
-        clips=lambda wildcards: windows_of(wildcards.video, "gradients/{video}/window-{window}.clips.parquet"),
-        perturbations=lambda wildcards: windows_of(
-            wildcards.video, "gradients/{video}/window-{window}.perturbations.parquet"
-        ),
+        curves=in_windows("gradients/{video}/window-{window}.curves.parquet"),
+        clips=in_windows("gradients/{video}/window-{window}.clips.parquet"),
+        perturbations=in_windows("gradients/{video}/window-{window}.perturbations.parquet"),
     output:
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
@@ -54,7 +52,7 @@ rule merge_gradients:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         code=digest("longtake.store.tables", "longtake.store.schemas"),
     message:

@@ -5,7 +5,7 @@
 rule partial_detections:
     input:
         plan=wait_for_plan,
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
         index=f"{OUT}/probe/{{video}}.index.parquet",
     output:
         detections=f"{OUT}/partial/detections/{{video}}.parquet",
@@ -18,7 +18,7 @@ rule partial_detections:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         windows=all_windows_of,
         passes=lambda wildcards: [existing(wildcards, pattern) for pattern in PASSES],
@@ -47,7 +47,7 @@ rule partial_gradients:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         curves=partial(existing, pattern="gradients/{video}/window-{window}.curves.parquet"),
         clips=partial(existing, pattern="gradients/{video}/window-{window}.clips.parquet"),

@@ -16,7 +16,7 @@ checkpoint windows:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         duration=settings.window_duration,
         overlap=settings.window_overlap,
@@ -44,7 +44,7 @@ checkpoint plan:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         steps=steps,
         classes=[asdict(each) for each in CLASSES],

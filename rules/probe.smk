@@ -3,7 +3,7 @@
 
 rule probe_video:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video].path,
+        video=video_of,
     output:
         summary=f"{OUT}/probe/{{video}}.json",
         index=f"{OUT}/probe/{{video}}.index.parquet",
@@ -15,7 +15,7 @@ rule probe_video:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         picture_rate=settings.picture_rate,
         code=digest("longtake.plan"),

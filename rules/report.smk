@@ -19,7 +19,7 @@ rule report:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         results=lambda wildcards, output: str(Path(output.page).parent),
         species=SPECIES,

@@ -1,6 +1,5 @@
 """What a job of a model asks of the machine or the cluster. The plan says it, and no result depends on it."""
 
-import inspect
 import shutil
 from functools import lru_cache
 from operator import itemgetter
@@ -12,7 +11,7 @@ REQUESTS = f"{OUT}/plan/jobs.tsv"
 # Made by the steps that use a model: what their jobs will take.
 FORECASTS = [f"{OUT}/plan/annotate.forecast.tsv", f"{OUT}/plan/gradients.forecast.tsv"]
 RULES = ["annotate_window", "gradients_window"]
-if settings.annotate.direction == "both":
+if BOTH:
     RULES.insert(1, "annotate_window_backward")
 
 
@@ -51,11 +50,11 @@ def _requests_in(path, modified):
 # Asked once for each resource of a job, one after the other.
 @lru_cache(maxsize=64)
 def _resources_of(rule, video, window, attempt):
-    modified = os.stat(REQUESTS).st_mtime_ns if os.path.exists(REQUESTS) else None
-    request = _requests_in(REQUESTS, modified).get(rule, video, int(window))
+    request = _requests_in(REQUESTS, written(REQUESTS)).get(rule, video, int(window))
     return resources(request, CLASSES, attempt, TERMS["gpu_limit_mb"])
 
 
+@often
 def any_gpu(wildcards, attempt):
     """One GPU; none in a run that goes past this machine's SLURM where the machine has none: its jobs wait for nobody."""
     alone = workflow.is_main_process and workflow.local_exec and not workflow.dryrun
@@ -63,30 +62,29 @@ def any_gpu(wildcards, attempt):
 
 
 def asked(rule, **otherwise):
-    """The resources of a model's rule; `otherwise` is what of `longtake.memory.request.PLANNED` the plan does not say."""
+    """The resources of a model's rule; `otherwise` is what of `longtake.memory.request.TOLD` the plan does not say."""
 
     def function(read):
+        @often
         def value(wildcards, attempt):
             return read(_resources_of(rule, wildcards.video, wildcards.window, attempt))
 
-        # Snakemake asks for it each time that it calls a function, and finding it out takes longer than the call.
-        value.__signature__ = SIGNATURE
         return value
 
     def words(found):
-        return in_words(otherwise | {name: value for name, value in found.items() if value is not None})
+        return in_words(KNOBS | otherwise | {name: value for name, value in found.items() if value is not None})
 
     varying = {name: function(itemgetter(name)) for name in ("mem_mb", "runtime", *VARYING)}
-    return {**varying, **CONSTANT, **WATCH, "plan": function(words)}
+    return {**varying, **CONSTANT, "plan": function(words)}
 
 
-SIGNATURE = inspect.signature(lambda wildcards, attempt: None)
 # Only what a class asks for: a resource of a rule hides a profile's default, also where a job leaves it out.
 CONSTANT, VARYING = requested(CLASSES)
 if CLASSES == (ANY,):
     CONSTANT["gpu"] = any_gpu
-# How a job of a model sees to its memory. A share is told in percent: Snakemake rounds resources.
-WATCH = {
+# How a job of a model sees to its memory.
+KNOBS = {
     "clean_up_percent": round(100 * settings.memory.clean_up_at),
     "expandable_segments": settings.memory.expandable_segments,
+    "approximate": int(settings.memory.allow_approximate),
 }

@@ -25,7 +25,7 @@ rule video_statistics:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         windows=all_windows_of,
         frame_interval=settings.frame_interval,
@@ -55,7 +55,7 @@ rule species_statistics:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=per_try(1500),
     params:
         seed=settings.seed,
         level=settings.statistics.confidence,

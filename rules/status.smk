@@ -16,7 +16,7 @@ rule status:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        mem_mb=per_try(1000),
     params:
         results=lambda wildcards, output: str(Path(output.table).parents[1]),
         steps=steps_of_windows,

@@ -3,6 +3,11 @@
 import hashlib
 from itertools import product
 
+# What is made of a window, one of each pass over it.
+PASSES = ["annotate/{video}/window-{window}.parquet"]
+if BOTH:
+    PASSES.append("annotate/{video}/window-{window}.backward.parquet")
+
 
 @cache
 def cut():
@@ -22,11 +27,13 @@ def planned():
     return windows
 
 
+@often
 def window_of(wildcards):
     """The window of a job, as plain values."""
     return dict(vars(planned()[wildcards.video][int(wildcards.window)]))
 
 
+@often
 def wait_for_plan(wildcards):
     """An input without files that waits for the plan; params that read it do not wait by themselves."""
     return planned() and []
@@ -43,10 +50,15 @@ def windows_of(video, pattern):
     return [f"{OUT}/{pattern}".format(video=video, window=f"{window.window:04d}") for window in windows]
 
 
+def in_windows(pattern):
+    """An input function: the files `pattern` of all windows of a job's video."""
+    return often(lambda wildcards: windows_of(wildcards.video, pattern))
+
+
+@often
 def backward_windows_of(wildcards):
     """The backward passes of all windows of a job's video, where there are any."""
-    both = settings.annotate.direction == "both"
-    return windows_of(wildcards.video, "annotate/{video}/window-{window}.backward.parquet") if both else []
+    return [path for pattern in PASSES[1:] for path in windows_of(wildcards.video, pattern)]
 
 
 def per_video(pattern):
@@ -54,15 +66,18 @@ def per_video(pattern):
     return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in planned()]
 
 
+def written(path):
+    """When a file was written, in nanoseconds; None where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def existing(wildcards, pattern):
     """Of each window of a job's video: the file `pattern` and when it was written, or None where there is none."""
-    paths = map(Path, windows_of(wildcards.video, pattern))
-    return [[str(path), path.stat().st_mtime_ns] if path.exists() else None for path in paths]
-
-
-PASSES = ["annotate/{video}/window-{window}.parquet"]
-if settings.annotate.direction == "both":
-    PASSES.append("annotate/{video}/window-{window}.backward.parquet")
+    found = ((path, written(path)) for path in windows_of(wildcards.video, pattern))
+    return [None if moment is None else [path, moment] for path, moment in found]
 
 
 def holes_of(wildcards):
@@ -73,22 +88,19 @@ def holes_of(wildcards):
 
 def what_exists(wildcards):
     """When the files and records of all windows were written, as one number: the table is made anew as they change."""
-    patterns = ["annotate/{}/window-{:04d}.parquet", "annotate/{}/window-{:04d}.backward.parquet"]
-    patterns += ["gradients/{}/window-{:04d}.clips.parquet"]
-    patterns += [f"logs/{rule}/{{}}.{{:04d}}.json" for rule in ("annotate_window", "gradients_window")]
+    patterns = [*PASSES, "gradients/{video}/window-{window}.clips.parquet"]
+    patterns += [f"logs/{rule}/{{video}}.{{window}}.json" for rule in RULES]
     found = hashlib.sha256()
-    for video, windows in planned().items():
-        for pattern, window in product(patterns, windows):
-            path = Path(OUT, pattern.format(video, window.window))
-            found.update(f"{path} {path.stat().st_mtime_ns if path.exists() else None}\n".encode())
+    for video, pattern in product(planned(), patterns):
+        for path in windows_of(video, pattern):
+            found.update(f"{path} {written(path)}\n".encode())
     return found.hexdigest()
 
 
 def steps_of_windows(wildcards):
     """The steps of a window, and the videos that take them."""
-    both = settings.annotate.direction == "both"
     return {
         "annotate": list(planned()),
-        **({"backward": list(planned())} if both else {}),
+        **({"backward": list(planned())} if BOTH else {}),
         "gradients": list(analysed()),
     }

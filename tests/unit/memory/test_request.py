@@ -103,6 +103,8 @@ def test_what_no_scheduler_needs_travels_as_one_text():
     assert from_words(text) == {name: asked[name] for name in PLANNED}
     assert text.startswith("gpu_class=large; chunk=2; ")
     assert from_words("") == {}
+    told = {"gradient_mb": 512, "clean_up_percent": 85, "expandable_segments": "off", "approximate": 1}
+    assert from_words(in_words({"mem_mb": 4000, "chunk": 2, **told})) == {"chunk": 2, **told}
     # A digest may be all digits.
     assert from_words("forecast=0123456789012345") == {"forecast": "0123456789012345"}
 

@@ -17,7 +17,10 @@ from longtake.memory.classes import GpuClass
 CPU = "CPU"
 """The class of a job without a GPU."""
 PLANNED = ("gpu_class", "chunk", "gpu_mb", "host_mb", "gpu_limit_mb", "frames", "rung", "forecast")
-"""What the plan says of a job beyond what the scheduler is asked, all in one resource (`in_words`)."""
+"""What the plan says of a job beyond what the scheduler is asked."""
+TOLD = (*PLANNED, "gradient_mb", "clean_up_percent", "expandable_segments", "approximate")
+"""The same, and what settings say of how it sees to its memory, all in one resource (`in_words`)."""
+_TEXTS = ("gpu_class", "forecast", "expandable_segments")
 UNKNOWN_MB, UNKNOWN_MINUTES = 4000, 120
 """What a job asks for where nobody could tell what it needs."""
 
@@ -179,18 +182,18 @@ def requested(classes: Sequence[GpuClass]) -> tuple[dict[str, int | str], list[s
 
 
 def in_words(asked: Mapping[str, int | str | None]) -> str:
-    """Return what of `PLANNED` is asked as one text, as ``gpu_class=a100; chunk=8; rung=0``.
+    """Return what of `TOLD` is asked as one text, as ``gpu_class=a100; chunk=8; rung=0``.
 
     Snakemake calls a function for each resource of each job, which takes longer than all of a job's share of planning;
     so what no scheduler needs is one resource.
     """
-    return "; ".join(f"{name}={asked[name]}" for name in PLANNED if asked.get(name) is not None)
+    return "; ".join(f"{name}={asked[name]}" for name in TOLD if asked.get(name) is not None)
 
 
 def from_words(text: str) -> dict[str, int | str]:
     """Return what `in_words` put into a text; numbers as such."""
     pairs = (part.partition("=") for part in text.split("; ") if part)
-    return {name: value if name in ("gpu_class", "forecast") else int(value) for name, _, value in pairs}
+    return {name: value if name in _TEXTS else int(value) for name, _, value in pairs}
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
