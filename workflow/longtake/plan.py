@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import ConfigError, UnreadableVideo
-from longtake.media import PICTURE_RATE, index_video, load_index, probe_video, save_index
+from longtake.media import PICTURE_RATE, index_video, load_times, probe_video, save_index
 from longtake.store.atomic import write_json, write_text, write_tsv
 from longtake.windows import Window, grid, plan_windows
 
@@ -80,11 +80,11 @@ def plan(
         facts = json.loads(Path(summary).read_text(encoding="utf-8"))
         cut: list[Window] = []
         if facts["status"] == "ok":
-            loaded = load_index(index, facts["path"])
+            pts, time_base = load_times(index, facts["path"])
             cut = plan_windows(
                 facts["video"],
-                loaded.pts.tolist(),
-                loaded.time_base,
+                pts.tolist(),
+                time_base,
                 duration=duration,
                 overlap=overlap,
                 frame_interval=frame_interval,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtake.errors import FrameUnavailable, MediaError
-from longtake.media import index_video, load_index, probe_video, read_frames, save_index
+from longtake.media import index_video, load_index, load_times, probe_video, read_frames, save_index
 from longtake.media.index import DISCARD, HIDDEN
 
 
@@ -88,6 +88,9 @@ def test_saved_and_loaded_index_is_the_same(tmp_path, clip, barcode_name):
         assert np.array_equal(getattr(index, name), getattr(loaded, name)), name
         assert getattr(index, name).dtype == getattr(loaded, name).dtype
     assert (loaded.time_base, loaded.facts, loaded.digest) == (index.time_base, index.facts, index.digest)
+    times, time_base = load_times(tmp_path / "index.parquet", source)
+    assert np.array_equal(times, index.pts)
+    assert time_base == index.time_base
     assert [item.name for item in tmp_path.iterdir()] == ["index.parquet"]
 
 
@@ -104,6 +107,8 @@ def test_the_index_of_another_file_is_refused(tmp_path, clip):
     source.write_bytes(data)
     with pytest.raises(MediaError, match="another file"):
         load_index(saved, source)
+    with pytest.raises(MediaError, match="another file"):
+        load_times(saved, source)
     with pytest.raises(MediaError, match="missing"):
         load_index(saved, tmp_path / "gone.mp4")
 

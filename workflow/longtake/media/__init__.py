@@ -7,7 +7,7 @@ video as well.
 
 from longtake.media.flow import flow, flow_magnitude
 from longtake.media.index import PICTURE_RATE, VideoIndex, index_video
-from longtake.media.index_file import load_index, save_index
+from longtake.media.index_file import load_index, load_times, save_index
 from longtake.media.probe import probe_video
 from longtake.media.reader import Frame, read_frames
 from longtake.media.writer import write_video
@@ -20,6 +20,7 @@ __all__ = [
     "flow_magnitude",
     "index_video",
     "load_index",
+    "load_times",
     "probe_video",
     "read_frames",
     "save_index",

@@ -59,6 +59,15 @@ class StreamFacts:
     reason: str = ""  # what keeps frames out: an undecodable start, demuxing that ended early
 
 
+def presentation_order(pts: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Return the packet (decode order) of each frame that is shown: (N,) int64, by presentation time.
+
+    `pts` and `flags` are those of all packets, (P,), in decode order.
+    """
+    shown = np.flatnonzero((flags & (DISCARD | HIDDEN) == 0) & (pts != NO_PTS))
+    return shown[np.argsort(pts[shown], kind="stable")]
+
+
 @dataclass(frozen=True, eq=False)
 class VideoIndex:
     """All packets of a video stream in decode order, and its frames in presentation order.
@@ -82,8 +91,7 @@ class VideoIndex:
     @cached_property
     def order(self) -> np.ndarray:
         """Packet (decode order) of each frame: (N,) int64, by presentation time."""
-        shown = np.flatnonzero((self.packet_flags & (DISCARD | HIDDEN) == 0) & (self.packet_pts != NO_PTS))
-        return shown[np.argsort(self.packet_pts[shown], kind="stable")]
+        return presentation_order(self.packet_pts, self.packet_flags)
 
     @cached_property
     def by_time(self) -> np.ndarray:
