@@ -14,24 +14,22 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from discs import DISCS, make_video
+from host import cpu, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "workflow" / "models" / "sam2-pond"
 RESULT = ROOT / "benchmarks" / "results" / "annotate.json"
 PICTURE = ROOT / "docs" / "memory.png"
 WIDTH, HEIGHT, SCALE = 512, 288, 0.5
-# Where the four discs begin: centre x, y and radius.
-DISCS = [(90, 70, 30), (220, 150, 24), (360, 90, 36), (430, 210, 28)]
 
 
 def main() -> None:
@@ -57,7 +55,7 @@ def compare(temporary: Path, lengths: list[int]) -> dict:
     runs = []
     for frames in lengths:
         folder = temporary / str(frames)
-        make_video(folder, frames)
+        make_video(folder, frames, WIDTH, HEIGHT)
         (folder / "model").symlink_to(model)
         for kind in CHILDREN:
             runs.append({"run": kind, "frames": frames} | run_child(kind, folder))
@@ -68,7 +66,7 @@ def compare(temporary: Path, lengths: list[int]) -> dict:
         "what": "peak memory of annotation against the length of the video",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cpu": cpu(), "cores": os.cpu_count(), "load_at_end": os.getloadavg()[0]},
-        "versions": versions(),
+        "versions": versions("torch", "transformers", "numpy", "av", "pycocotools", "pyarrow"),
         "model": "workflow/models/sam2-pond" if model == MODEL else "random weights of the sam2-pond configuration",
         "video": {"width": WIDTH, "height": HEIGHT, "scale": SCALE, "objects": len(DISCS), "frame_interval": 1},
         "runs": runs,
@@ -227,47 +225,11 @@ def prompts() -> list:
     ]
 
 
-def make_video(folder: Path, frames: int) -> None:
-    """Discs that circle over a striped ground; long enough never to repeat exactly."""
-    from longtake.media import index_video, save_index, write_video
-
-    folder.mkdir()
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    ground = np.stack([90 + 40 * np.sin(x / 17 + y / 31), 110 + 30 * np.cos(y / 11), 120 + 0 * x], axis=-1)
-
-    def draw(number: int) -> np.ndarray:
-        image = ground + 8 * np.sin(number / 7)
-        for place, (centre_x, centre_y, radius) in enumerate(DISCS):
-            at_x = centre_x + 20 * np.sin(number / (9 + place))
-            at_y = centre_y + 20 * np.cos(number / (11 + 2 * place))
-            inside = (x - at_x) ** 2 + (y - at_y) ** 2 < radius**2
-            image[inside] = (230 - 40 * place, 60 + 50 * place, 90)
-        return np.clip(image, 0, 255).astype(np.uint8)
-
-    video = folder / "video.mp4"
-    drawn = ((number, draw(number)) for number in range(frames))
-    write_video(video, drawn, time_base=Fraction(1, 20), width=WIDTH, height=HEIGHT)
-    save_index(index_video(video), folder / "index.parquet")
-
-
 def random_model(folder: Path) -> Path:
     from longtake.demo.tracker import new_tracker, save_tracker
 
     save_tracker(new_tracker(1), folder)
     return folder
-
-
-def cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("torch", "transformers", "numpy", "av", "pycocotools", "pyarrow")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 def draw(found: dict) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast_gradients import gradients
+from host import cpu, versions
 
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # as rules/common.smk sets it for jobs
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -275,25 +275,17 @@ def configuration(prefix: str, side: int) -> dict[str, Any]:
 
 
 def result(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    import torch
-
     within = sum(abs(row["error"]) <= 0.05 for row in rows) / len(rows)
     return {
         "what": "forecast against measured peak of resident memory",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cpu": cpu(), "cores": os.cpu_count(), "load_at_end": round(os.getloadavg()[0], 1)},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "versions": versions("torch"),
         "rows": rows,
         "within_5_percent": round(within, 4),
         "worst_low": min(row["error"] for row in rows),
         "worst_high": max(row["error"] for row in rows),
     }
-
-
-def cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def show(found: dict[str, Any]) -> None:

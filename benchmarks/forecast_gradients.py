@@ -148,13 +148,15 @@ def options(model: Model, spec: str, **others: Any) -> Any:
 def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:
     """Each forecast on the CPU, and the GiB of tensors to grant so that this way is taken."""
     from longtake.gradients import forecast
+    from longtake.gradients.cases import Seen
+    from longtake.gradients.rehearsal import rehearsed
     from longtake.gradients.resident import resident
     from longtake.models import load_model
 
     given, adapter = options(model, spec), load_model(spec)
-    clips = forecast.rehearsed(adapter, adapter.input_size(288, 512), given)
+    clips = rehearsed(adapter, adapter.input_size(288, 512), given)
     facts = {"video": "pond", "height": 288, "width": 512}
-    pairs = forecast.forecasts(clips, facts, forecast.Seen(1), given, resident(given))
+    pairs = forecast.forecasts(clips, facts, Seen(1), given, resident(given))
     for (cpu, _), each in zip(pairs, clips.ways, strict=True):
         yield cpu, (each.peak + 1) / 2**30
 

@@ -15,16 +15,16 @@ import argparse
 import ctypes
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from host import cpu, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "gradients.json"
@@ -84,7 +84,7 @@ def result(arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]) -> di
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cpu": cpu(), "cores": os.cpu_count(), "load_at_end": round(os.getloadavg()[0], 1)},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "versions": {"python": platform.python_version()} | versions("torch", "transformers", "numpy", "captum"),
+        "versions": versions("torch", "transformers", "numpy", "captum"),
         "frames": arguments.frames,
         "depth": arguments.depth,
         "labels": {name: label for name, (label, _) in ROWS.items()},
@@ -308,22 +308,6 @@ ROWS: dict[str, tuple[str, Callable[..., tuple[Any, dict[str, Any]]]]] = {
 def status(key: str) -> float:
     """MiB, of this program alone."""
     return int(Path("/proc/self/status").read_text().split(f"{key}:")[1].split()[0]) / 1024
-
-
-def cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def versions(*names: str) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def show(found: dict[str, Any]) -> None:

@@ -11,10 +11,8 @@ child processes; memory is peak resident size above that after the imports.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from host import cpu, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -237,17 +236,8 @@ def run(way: str, path: Path, repeat: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    versions = {}
-    for name in ("av", "numpy", "opencv-python-headless", "torch", "torchcodec", "imageio-ffmpeg"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
+    found = versions("av", "numpy", "opencv-python-headless", "torch", "torchcodec", "imageio-ffmpeg")
+    return {"cpu": cpu(), "cores": os.cpu_count(), "python": found.pop("python"), "versions": found}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -19,7 +19,9 @@ from forecast_gradients import LABELS, VitAdapter
 
 from longtake.config import GradientOptions
 from longtake.gradients import forecast
-from longtake.gradients.resident import Resident, parameter_bytes
+from longtake.gradients.cases import Resident, Seen
+from longtake.gradients.rehearsal import rehearsed
+from longtake.gradients.resident import parameter_bytes
 from longtake.memory.choice import Terms, choose
 from longtake.memory.classes import GpuClass
 from longtake.models import load_model
@@ -59,10 +61,10 @@ def models() -> Any:
 def tiers(name: str, adapter: Any, frames: int) -> Any:
     given = GradientOptions(max_frames=frames, clips="even")
     size = adapter.input_size(1080, 1920)
-    clips = forecast.rehearsed(adapter, size, given)
+    clips = rehearsed(adapter, size, given)
     held = Resident(base=0, parameters=parameter_bytes(adapter.module), loading=0, seconds_per_frame=0.0)
     facts = {"video": "reef", "height": 1080, "width": 1920}
-    needs = [gpu for _, gpu in forecast.forecasts(clips, facts, forecast.Seen(1), given, held)]
+    needs = [gpu for _, gpu in forecast.forecasts(clips, facts, Seen(1), given, held)]
     for memory in TIERS:
         wanted = GpuClass(f"{memory} GB", memory)
         choice = choose(needs, [wanted], Terms(MARGIN), {})

@@ -24,18 +24,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from discs import DISCS, make_video
+from host import versions
 from limits import Confinement, confined, start
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "tight.json"
 SCRIPTS = ROOT / "workflow" / "scripts"
 NO_LIMIT = 2**50
-DISCS = [(90, 70, 30), (220, 150, 24), (360, 90, 36), (430, 210, 28)]
 WHAT = {
     "gradients": "gradient of a score with respect to 31 frames of 384 px, encoder like ViT-Ti's of 40 layers and "
     "attention over frames, float32",
@@ -71,7 +71,7 @@ def write(name: str, what: str, runs: list[dict[str, Any]]) -> None:
     """Put the runs of a job so far into the results; those of other jobs stay."""
     found = json.loads(RESULT.read_text()) if RESULT.is_file() else {"jobs": {}}
     found["machine"] = {"cores": os.cpu_count(), "kernel": platform.release(), "load": round(os.getloadavg()[0], 1)}
-    found["versions"] = versions()
+    found["versions"] = versions("torch", "transformers", "numpy")
     found["jobs"][name] = {"what": what, "date": datetime.now(UTC).date().isoformat(), "runs": runs}
     RESULT.write_text(json.dumps(found, indent=2) + "\n")
 
@@ -216,36 +216,8 @@ def long_video(folder: Path, frames: int) -> None:
     make_video(folder, frames, 512, 288)
 
 
-def make_video(folder: Path, frames: int, width: int, height: int) -> None:
-    """Discs that circle over a striped ground."""
-    import numpy as np
-
-    from longtake.media import index_video, save_index, write_video
-
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    ground = np.stack([90 + 40 * np.sin(x / 17 + y / 31), 110 + 30 * np.cos(y / 11), 120 + 0 * x], axis=-1)
-
-    def draw(number: int) -> np.ndarray:
-        image = ground + 8 * np.sin(number / 7)
-        for place, (centre_x, centre_y, radius) in enumerate(DISCS):
-            at_x = centre_x + 20 * np.sin(number / (9 + place))
-            at_y = centre_y + 20 * np.cos(number / (11 + 2 * place))
-            image[(x - at_x) ** 2 + (y - at_y) ** 2 < radius**2] = (230 - 40 * place, 60 + 50 * place, 90)
-        return np.clip(image, 0, 255).astype(np.uint8)
-
-    drawn = ((number, draw(number)) for number in range(frames))
-    write_video(folder / "video.mp4", drawn, time_base=Fraction(1, 20), width=width, height=height)
-    save_index(index_video(folder / "video.mp4"), folder / "index.parquet")
-
-
 CHILDREN = {"gradients": gradients, "tracking": tracking}
 MEDIA = {"gradients": clip_video, "tracking": long_video}
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {"python": platform.python_version()} | {name: version(name) for name in ("torch", "transformers", "numpy")}
 
 
 def show(found: dict[str, Any]) -> None:
