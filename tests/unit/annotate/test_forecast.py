@@ -1,19 +1,26 @@
 """Rehearsals against real steps of the same models, and the table that is made of them."""
 
 import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 
-from longtake.annotate import forecast
+from longtake.annotate import cases, forecast, rehearsal, trial
+from longtake.annotate.cases import Trial
 from longtake.annotate.forecast import forecast_annotate, needs
 from longtake.annotate.rehearsal import rehearse
 from longtake.annotate.session import BoundedSession, track
 from longtake.annotate.tracker import load_tracker
-from longtake.annotate.trial import Trial
 from longtake.bounded.live import LiveBytes
+from longtake.errors import OutOfMemory
 from longtake.memory.forecast import read_forecasts
+from longtake.memory.known import Known
 
 MIB = 2**20
 FRAMES = 20
@@ -78,12 +85,12 @@ def untried(monkeypatch, model_dir):
     """Trials whose figures can be checked by hand: 200 MiB, 1.2 times what is simulated, a gigaflop a second."""
 
     def run(model_dir, objects, *, threads=1):
-        options = {"scale": forecast.SCALE, "object_batch": objects}
-        width, height = forecast.SIZE
-        found = needs(model_dir, forecast.cases({"width": width, "height": height}, objects, options)[0])
+        options = {"scale": cases.SCALE, "object_batch": objects}
+        width, height = cases.SIZE
+        found = needs(model_dir, cases.cases({"width": width, "height": height}, objects, options)[0])
         return Trial(200 * MIB + round(1.2 * sum(found.owners.values())), found.flops / 1e9)
 
-    monkeypatch.setattr(forecast, "run", run)
+    monkeypatch.setattr(trial, "run", run)
     monkeypatch.setattr(forecast, "EMBEDDED", model_dir.resolve())
     forecast._tried.cache_clear()
     yield
@@ -96,7 +103,7 @@ def summary(folder, video, width=96, height=56, status="ok", **facts):
     return path
 
 
-def table(folder, model_dir, objects, *summaries, force_cpu=True, **options):
+def table(folder, model_dir, objects, *summaries, force_cpu=True, known=None, **options):
     out = folder / "forecast.tsv"
     told = forecast_annotate(
         summaries=summaries,
@@ -105,6 +112,7 @@ def table(folder, model_dir, objects, *summaries, force_cpu=True, **options):
         options={"scale": 0.5, **options},
         force_cpu=force_cpu,
         out=out,
+        known=known,
     )
     return read_forecasts(out), told
 
@@ -125,7 +133,7 @@ def test_a_row_for_each_readable_video_device_and_chunk(tmp_path, model_dir, unt
 
 def test_the_sum_lies_on_the_line_that_was_measured(tmp_path, model_dir, untried):
     ((row,), told) = table(tmp_path, model_dir, {"a": 2}, summary(tmp_path, "a"))
-    needed = needs(model_dir, forecast.cases({"width": 96, "height": 56}, 2, {"scale": 0.5})[0])
+    needed = needs(model_dir, cases.cases({"width": 96, "height": 56}, 2, {"scale": 0.5})[0])
     assert row.source == told["source"] == "calibrated"
     assert sum(row.host.values()) == pytest.approx(200 * MIB + 1.2 * sum(needed.owners.values()), rel=5e-3)
     assert row.seconds_per_frame == pytest.approx(needed.flops / 1e9, rel=0.01)
@@ -140,7 +148,7 @@ def test_a_model_that_costs_too_much_is_not_tried(tmp_path, model_dir, untried, 
 def test_between_two_rehearsals_nothing_is_too_low(model_dir, monkeypatch):
     def activations(objects, each):
         monkeypatch.setattr(forecast, "_EACH", each)
-        case = forecast.cases({"width": 96, "height": 56}, objects, {"scale": 0.5})[0]
+        case = cases.cases({"width": 96, "height": 56}, objects, {"scale": 0.5})[0]
         return needs(model_dir, case).owners
 
     between, itself = activations(3, 1), activations(3, 8)
@@ -151,8 +159,7 @@ def test_between_two_rehearsals_nothing_is_too_low(model_dir, monkeypatch):
 def test_a_backward_pass_holds_blocks_of_frames():
     facts = {"width": 1920, "height": 1080, "frames": 100_000}
     forward, backward = (
-        forecast.cases(facts, 1, {"scale": 0.5, "direction": way, "frame_interval": 30})[0]
-        for way in ("forward", "both")
+        cases.cases(facts, 1, {"scale": 0.5, "direction": way, "frame_interval": 30})[0] for way in ("forward", "both")
     )
     assert forward.block_frames == 0
     assert backward.block_frames == 2 * 21, "32 MiB would hold 21 of 960 x 540, 1000 source frames 34"
@@ -160,12 +167,124 @@ def test_a_backward_pass_holds_blocks_of_frames():
 
 def test_what_is_searched_has_objects_that_nobody_counted():
     facts = {"width": 96, "height": 56}
-    assert forecast.cases(facts, 0, {"scale": 1.0, "dense_seeding": "auto"})[0].seeding
-    assert not forecast.cases(facts, 2, {"scale": 1.0, "dense_seeding": "auto"})[0].seeding
-    assert forecast.cases(facts, 2, {"scale": 1.0, "dense_seeding": "auto", "continuity": "overlap"})[0].seeding
-    assert forecast.cases(facts, 0, {"scale": 1.0})[0].objects == 1
+    assert cases.cases(facts, 0, {"scale": 1.0, "dense_seeding": "auto"})[0].seeding
+    assert not cases.cases(facts, 2, {"scale": 1.0, "dense_seeding": "auto"})[0].seeding
+    assert cases.cases(facts, 2, {"scale": 1.0, "dense_seeding": "auto", "continuity": "overlap"})[0].seeding
+    assert cases.cases(facts, 0, {"scale": 1.0})[0].objects == 1
 
 
 def test_searching_takes_its_own_memory(model_dir):
     assert rehearse(model_dir, 1, seeding=True).activations > rehearsed(model_dir, 1).activations
     assert torch.is_grad_enabled()
+
+
+@pytest.fixture
+def counted(untried, model_dir, monkeypatch):
+    """Numbers of objects that were rehearsed, and models that were tried, in place of either."""
+    counts = {"rehearsed": [], "tried": []}
+
+    def count(folder, objects, **options):
+        counts["rehearsed"].append(objects)
+        one = rehearsed(model_dir, 1)
+        return replace(one, state=objects * one.state, flops=objects * one.flops)
+
+    def trying(folder, objects, **options):
+        counts["tried"].append(folder)
+        return Trial(300 * MIB + len(counts["tried"]), 1 / 3)
+
+    monkeypatch.setattr(rehearsal, "rehearse", count)
+    monkeypatch.setattr(trial, "run", trying)
+    return counts
+
+
+def anew(counted, folder, model_dir, *summaries, code="one", kept="known", objects=None, **options):
+    """A table as another process would write it: its bytes, what was told, and what was rehearsed and tried."""
+    forecast._rehearsed.cache_clear()
+    forecast._tried.cache_clear()
+    for each in counted.values():
+        each.clear()
+    known = Known.within(folder / kept, code) if kept else None
+    _, told = table(folder, model_dir, objects or {"a": 2}, *summaries, known=known, force_cpu=False, **options)
+    forecast._rehearsed.cache_clear()
+    return (folder / "forecast.tsv").read_bytes(), told, {name: list(each) for name, each in counted.items()}
+
+
+def test_one_more_video_asks_for_nothing_but_its_own(tmp_path, model_dir, counted):
+    a, b, c = summary(tmp_path, "a"), summary(tmp_path, "b", 640, 360), summary(tmp_path, "c")
+    objects = {"a": 2, "b": 2, "c": 3}
+    _, told, done = anew(counted, tmp_path, model_dir, a)
+    # The model's digest, what two objects take, the trial, and what its four objects take.
+    assert (told["known"], told["found_out"]) == (0, 4)
+    assert done == {"rehearsed": [2, 4], "tried": [model_dir.resolve()]}
+
+    two, told, done = anew(counted, tmp_path, model_dir, a, b, objects=objects)
+    assert (told["known"], told["found_out"]) == (4, 0), "a picture of another size is the same to the model"
+    assert done == {"rehearsed": [], "tried": []}
+    assert two == anew(counted, tmp_path, model_dir, a, b, objects=objects, kept=None)[0]
+
+    three, told, done = anew(counted, tmp_path, model_dir, a, b, c, objects=objects)
+    assert (told["known"], told["found_out"], done["rehearsed"]) == (4, 1, [3])
+    assert three == anew(counted, tmp_path, model_dir, a, b, c, objects=objects, kept=None)[0]
+    assert len(list((tmp_path / "known").iterdir())) == 5
+
+
+def test_what_changes_memory_is_found_out_again(tmp_path, model_dir, counted):
+    a = summary(tmp_path, "a")
+    anew(counted, tmp_path, model_dir, a)
+    other = shutil.copytree(model_dir, tmp_path / "other")
+    assert not anew(counted, tmp_path, other, a)[2]["rehearsed"], "the same model in another folder"
+
+    for changed in ({"precision": "bfloat16"}, {"max_conditioning_frames": 1}, {"object_batch": 2}):
+        assert anew(counted, tmp_path, model_dir, a, **changed)[2]["rehearsed"] == [2], changed
+    assert anew(counted, tmp_path, model_dir, a, code="two")[2]["rehearsed"] == [2, 4]
+
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"max_object_pointers_in_encoder": 8}))
+    assert anew(counted, tmp_path, other, a)[2]["rehearsed"] == [2, 4]
+
+
+def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, model_dir, counted):
+    a = summary(tmp_path, "a")
+    expected, *_ = anew(counted, tmp_path, model_dir, a)
+    for path in (tmp_path / "known").iterdir():
+        path.write_text(path.read_text()[:-20])
+    again, told, _ = anew(counted, tmp_path, model_dir, a)
+    assert again == expected
+    assert (told["known"], told["found_out"]) == (0, 4)
+
+
+def test_a_trial_that_memory_did_not_suffice_for_is_tried_the_next_time(tmp_path, model_dir, counted, monkeypatch):
+    a, run = summary(tmp_path, "a"), trial.run
+    other = shutil.copytree(model_dir, tmp_path / "other")
+    (other / "preprocessor_config.json").write_text("{}")
+
+    def refuse(folder, *arguments, **options):
+        if folder == other.resolve():
+            raise OutOfMemory("not now")
+        return run(folder, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial, "run", refuse)
+        assert anew(counted, tmp_path, other, a)[1]["source"] == "simulated"
+    _, told, done = anew(counted, tmp_path, other, a)
+    assert (told["source"], done) == ("calibrated", {"rehearsed": [], "tried": [other.resolve()]})
+
+
+def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, model_dir, counted):
+    a = summary(tmp_path, "a")
+    anew(counted, tmp_path, model_dir, a)
+    code = f"""
+import sys
+from pathlib import Path
+from longtake.annotate import forecast
+from longtake.memory.known import Known
+forecast.EMBEDDED = Path({str(model_dir.resolve())!r})
+forecast.forecast_annotate(summaries=[{str(a)!r}], objects={{"a": 2}}, model_dir={str(model_dir)!r},
+    options={{"scale": 0.5}}, force_cpu=False, out={str(tmp_path / "again.tsv")!r},
+    known=Known.within({str(tmp_path / "known")!r}, "one"))
+print("torch" in sys.modules)
+"""
+    library = Path(forecast.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=library, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+    assert (tmp_path / "again.tsv").read_bytes() == (tmp_path / "forecast.tsv").read_bytes()

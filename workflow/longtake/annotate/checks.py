@@ -16,6 +16,8 @@ from longtake.store.tables import read_metadata, scan_batches
 Location = str | os.PathLike[str]
 Facts = dict[str, str]
 CHAIN, OVERLAP = "chain", "overlap"
+# When a window is searched for objects.
+AUTO, NEVER, ALWAYS = "auto", "never", "always"
 SAME = tuple(f"longtake.{name}" for name in "video continuity frame_interval grid_frames model source".split())
 
 

@@ -16,13 +16,15 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from longtake.annotate.cases import Taken
 from longtake.annotate.geometry import ModelPrompt
 from longtake.annotate.pipeline import DEPTH
 from longtake.annotate.seeding import TERMS, ask, look
 from longtake.annotate.session import CONDITIONING, FEATURES, POINTER, POSITIONS, TRACKED, BoundedSession, step
 from longtake.annotate.tracker import Tracker, hollow_tracker
 from longtake.bounded.live import LiveBytes
-from longtake.memory.heap import Event
+from longtake.memory.caching import reserved
+from longtake.memory.heap import Event, footprint
 
 # The frame of the prompts, amid a long video, so that no encoding is of a beginning.
 _PROMPTED, _VIDEO = 1000, 100_000
@@ -61,6 +63,20 @@ class Rehearsed:
     logits: int
     flops: int
     events: list[Event]
+
+
+def taken(found: Rehearsed) -> Taken:
+    """Replay the events of a rehearsal: what the heap of this machine, and a GPU's allocator, would take for them."""
+    heap = footprint(found.events)
+    return Taken(
+        parameters=found.parameters,
+        state=found.state,
+        activations=max(heap - found.state, found.activations),
+        frame=found.frame,
+        logits=found.logits,
+        flops=found.flops,
+        reserved=reserved(found.events),
+    )
 
 
 class _Session(BoundedSession):

@@ -6,32 +6,20 @@ import os
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from longtake.annotate.cases import FRAMES, SCALE, SIZE, Trial
 from longtake.annotate.window import annotate_window
 from longtake.media import index_video, save_index, write_video
 from longtake.memory.calibrate import measure
 from longtake.sheets import Prompt
 from longtake.windows import Window
 
-SIZE = 512, 288
-SCALE = 0.5
-# As many as fill the memories of the published models, and as many again, in which the heap finds its size.
-FRAMES = 24
 _RATE = 10
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a trial took: peak resident bytes of its process, and seconds a frame once it was running."""
-
-    rss: int
-    seconds_per_frame: float
 
 
 def run(model_dir: str | os.PathLike[str], objects: int, *, threads: int = 1, frames: int = FRAMES) -> Trial:

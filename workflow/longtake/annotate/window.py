@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from longtake.annotate.accounts import accounted
-from longtake.annotate.checks import CHAIN, OVERLAP
+from longtake.annotate.checks import ALWAYS, AUTO, CHAIN, NEVER, OVERLAP
 from longtake.annotate.geometry import model_frame, model_prompt
 from longtake.annotate.handover import load_state, save_state
 from longtake.annotate.passes import BACKWARD, BLOCK_BYTES, FORWARD, Row, read_in_order, write_in_time
@@ -31,7 +31,6 @@ from longtake.windows import Window
 
 Location = str | Path
 Progress = Callable[[int, int], None] | None
-AUTO, NEVER, ALWAYS = "auto", "never", "always"
 _NO_PIXELS = np.empty((0, 0, 3), dtype=np.uint8)
 
 
