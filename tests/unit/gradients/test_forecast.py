@@ -1,14 +1,21 @@
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from longtake.config import GradientOptions
+from longtake.errors import ModelError
 from longtake.gradients import forecast as forecast_module
+from longtake.gradients import perturbations, rehearsal, resident
+from longtake.gradients.cases import Resident
 from longtake.gradients.forecast import forecast_gradients
-from longtake.gradients.resident import Resident
 from longtake.gradients.resident import resident as measured_resident
 from longtake.memory.forecast import read_forecasts
+from longtake.memory.known import Known
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import load_model, save_classifier
 
@@ -27,7 +34,7 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def held(monkeypatch):
     """What a process holds without clips is measured elsewhere."""
-    monkeypatch.setattr(forecast_module, "resident", lambda options, threads: HELD)
+    monkeypatch.setattr(resident, "resident", lambda options, threads: HELD)
 
 
 def write_summaries(folder, **sizes):
@@ -41,17 +48,18 @@ def write_summaries(folder, **sizes):
     return paths
 
 
-def tell(tmp_path, folder, summaries, force_cpu=False, objects=None, frames=None, **options):
-    given = GradientOptions(model=str(folder), max_frames=9, **options)
+def tell(tmp_path, folder, summaries, force_cpu=False, objects=None, frames=None, known=None, **options):
+    given = GradientOptions(**{"model": str(folder), "max_frames": 9, **options})
     out = tmp_path / "forecast.tsv"
-    known = {"objects": objects, "frames": frames}
-    told = forecast_gradients(summaries=summaries, options=given, force_cpu=force_cpu, out=out, **known)
+    seen = {"objects": objects, "frames": frames}
+    told = forecast_gradients(summaries=summaries, options=given, force_cpu=force_cpu, out=out, known=known, **seen)
     return told, read_forecasts(out)
 
 
 def test_all_frames_at_once_then_ever_fewer(tmp_path, folder):
     told, rows = tell(tmp_path, folder, write_summaries(tmp_path, pond=(96, 160), reef=(1080, 1920), broken=None))
-    assert told == {"videos": 2, "sizes": 1, "rows": 20}
+    # What is resident, what each picture is to the model, and what a clip needs.
+    assert told == {"videos": 2, "sizes": 1, "rows": 20, "known": 0, "found_out": 4}
     for video in ("pond", "reef"):
         for device in ("cpu", "cuda"):
             own = [row for row in rows if (row.video, row.device) == (video, device)]
@@ -99,7 +107,7 @@ def test_objects_and_frames_count_where_they_are_known(tmp_path, folder):
 
 def test_reading_weights_twice_may_be_the_peak(tmp_path, folder, monkeypatch):
     heavy = Resident(base=300 * MIB, parameters=500 * MIB, loading=1300 * MIB, seconds_per_frame=0.1)
-    monkeypatch.setattr(forecast_module, "resident", lambda options, threads: heavy)
+    monkeypatch.setattr(resident, "resident", lambda options, threads: heavy)
     _, rows = tell(tmp_path, folder, write_summaries(tmp_path, pond=(96, 160)), force_cpu=True)
     assert {row.host_mb for row in rows} == {1300}
 
@@ -110,3 +118,109 @@ def test_what_is_resident_is_measured(folder):
     assert 0 < found.seconds_per_frame < 10
     bare = sum(each.numel() * each.element_size() for each in load_model(folder).module.state_dict().values())
     assert found.parameters == bare
+
+
+def test_a_shuffled_clip_is_called_so():
+    assert forecast_module.SHUFFLE == perturbations.SHUFFLE
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Sizes of clips that were rehearsed, and how often a model was measured."""
+    counts = {"rehearsed": [], "measured": 0}
+    given = rehearsal.rehearsed
+
+    def rehearse(adapter, size, options):
+        counts["rehearsed"].append(size)
+        return given(adapter, size, options)
+
+    def measure(options, threads):
+        counts["measured"] += 1
+        return HELD
+
+    monkeypatch.setattr(rehearsal, "rehearsed", rehearse)
+    monkeypatch.setattr(resident, "resident", measure)
+    return counts
+
+
+def anew(counted, tmp_path, folder, summaries, code="one", kept="known", **options):
+    """A table as another process would write it: its bytes, what was told, what was rehearsed, and measured."""
+    counted.update(rehearsed=[], measured=0)
+    known = Known.within(tmp_path / kept, code) if kept else None
+    told, _ = tell(tmp_path, folder, summaries, known=known, frames={"pond": 90}, **options)
+    return (tmp_path / "forecast.tsv").read_bytes(), told, counted["rehearsed"], counted["measured"]
+
+
+def test_one_more_video_asks_for_nothing_but_its_own(tmp_path, folder, counted):
+    pond = {"pond": (96, 160)}
+    _, told, sizes, measured = anew(counted, tmp_path, folder, write_summaries(tmp_path, **pond))
+    assert (told["known"], told["found_out"], sizes, measured) == (0, 3, [(48, 48)], 1)
+
+    both = write_summaries(tmp_path, **pond, reef=(1080, 1920))
+    found, told, sizes, measured = anew(counted, tmp_path, folder, both)
+    assert (told["known"], told["found_out"], sizes, measured) == (3, 1, [], 0), "how the model sees it"
+    assert found == anew(counted, tmp_path, folder, both, kept=None)[0]
+    assert anew(counted, tmp_path, folder, both)[1]["known"] == 4
+    assert len(list((tmp_path / "known").iterdir())) == 4
+
+
+def test_what_changes_memory_is_found_out_again(tmp_path, folder, counted):
+    summaries = write_summaries(tmp_path, pond=(96, 160))
+    anew(counted, tmp_path, folder, summaries)
+    moved = shutil.copytree(folder, tmp_path / "other")
+    assert anew(counted, tmp_path, moved, summaries)[1]["found_out"] == 0, "the same model in another folder"
+    for changed in ({"chunk_size": 4}, {"memory_gb": 1e-6}, {"code": "two"}):
+        assert anew(counted, tmp_path, folder, summaries, **changed)[2], changed
+    for changed in ({"shuffles": 2}, {"clips": "even"}):
+        assert not anew(counted, tmp_path, folder, summaries, **changed)[2], "memory is summed up, not rehearsed"
+    weights = next(moved.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert anew(counted, tmp_path, moved, summaries)[2:] == ([(48, 48)], 1)
+
+
+def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, folder, counted):
+    summaries = write_summaries(tmp_path, pond=(96, 160))
+    expected, *_ = anew(counted, tmp_path, folder, summaries)
+    for path in (tmp_path / "known").iterdir():
+        path.write_text("")
+    again, told, *_ = anew(counted, tmp_path, folder, summaries)
+    assert (again, told["found_out"]) == (expected, 3)
+
+
+def test_what_cannot_be_rehearsed_says_so_each_time(tmp_path, folder, counted, monkeypatch, caplog):
+    def refuse(*_):
+        raise ModelError("it looks at numbers")
+
+    monkeypatch.setattr(rehearsal, "ways_for", refuse)
+    for _ in range(2):
+        caplog.clear()
+        _, told, sizes, _ = anew(counted, tmp_path, folder, write_summaries(tmp_path, pond=(96, 160)))
+        assert (told["rows"], sizes) == (0, [(48, 48)])
+        assert "it looks at numbers" in caplog.text
+
+
+def test_a_model_that_cannot_be_loaded_is_told_before_anything_is_measured(tmp_path, folder, counted):
+    next(folder.glob("*.safetensors")).write_bytes(b"")
+    for kept in ("known", None):
+        with pytest.raises(ModelError):
+            anew(counted, tmp_path, folder, write_summaries(tmp_path, pond=(96, 160)), kept=kept)
+        assert not counted["measured"]
+
+
+def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, folder, counted):
+    summaries = write_summaries(tmp_path, pond=(96, 160))
+    anew(counted, tmp_path, folder, summaries)
+    code = f"""
+import sys
+from longtake.config import GradientOptions
+from longtake.gradients.forecast import forecast_gradients
+from longtake.memory.known import Known
+forecast_gradients(summaries=[{str(summaries[0])!r}], options=GradientOptions(model={str(folder)!r}, max_frames=9),
+    force_cpu=False, out={str(tmp_path / "again.tsv")!r}, frames={{"pond": 90}},
+    known=Known.within({str(tmp_path / "known")!r}, "one"))
+print("torch" in sys.modules)
+"""
+    library = Path(forecast_module.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=library, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+    assert (tmp_path / "again.tsv").read_bytes() == (tmp_path / "forecast.tsv").read_bytes()

@@ -1,71 +1,36 @@
 """What a window's gradients will need of memory, for every way they could be had.
 
-A way is rehearsed with fake tensors (`longtake.bounded.planning`); what the heap, or a GPU's allocator, would take for
-its allocations is found by replaying them (`longtake.memory.heap`, `longtake.memory.caching`). What a process holds
-beside that is measured on this machine (`longtake.gradients.resident`), the rest is arithmetic. A way depends on the
-size at which the model sees a clip, not on the video, so each size is rehearsed once.
+A way is rehearsed without numbers (`longtake.gradients.rehearsal`). What a process holds beside that is measured on
+this machine (`longtake.gradients.resident`), the rest is arithmetic. A way depends on the size at which the model sees
+a clip, not on the video, so each size is rehearsed once. What was found out may be kept (`longtake.memory.known`);
+PyTorch and the model are loaded only where something is not known yet.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from longtake.bounded.planning import Rehearsed, splits
-from longtake.bounded.run import Way
 from longtake.config import GradientOptions
-from longtake.errors import ModelError
-from longtake.gradients.attribution import ClipFrames, Grant, ways_for
-from longtake.gradients.perturbations import SHUFFLE
-from longtake.gradients.resident import Resident, resident
-from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, GIB
-from longtake.memory.caching import reserved
+from longtake.gradients.cases import Clips, ClipWay, Resident, Seen
+from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
 from longtake.memory.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
-from longtake.memory.heap import footprint
-from longtake.models import Adapter, SplitAdapter, load_model
-from longtake.models.targets import FixedTarget
+from longtake.memory.known import Known
 from longtake.store.atomic import write_tsv
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from longtake.models import Adapter
+
 PathLikes = Sequence[str | PathLike[str]]
 
-LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
-"""Of what the heap takes for a gradient's tensors: what it takes more, as other blocks come between them, and other
-gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
 REHEARSAL = 8 * 2**20
 """Bytes of Python's that stay of a job's own rehearsals: what is kept of operations, a copy of the model's parts."""
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Clips of one shape as a model sees them, and how their gradient can be had, fastest first.
-
-    `model` is a digest of the model's parts and their shapes.
-    """
-
-    n_frames: int
-    height: int
-    width: int
-    model: str
-    ways: tuple[Rehearsed, ...]
-    heaps: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is known of a video's windows: objects at a time, and processed frames of the longest; 0 for unknown."""
-
-    objects: int
-    frames: int = 0
+SHUFFLE = "shuffle"
+"""As `longtake.gradients.perturbations` has it, which comes with PyTorch."""
 
 
 def forecast_gradients(
@@ -77,6 +42,7 @@ def forecast_gradients(
     objects: Mapping[str, int] | None = None,
     frames: Mapping[str, int] | None = None,
     threads: int = 1,
+    known: Known | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write a table of `Forecast` of the windows of each readable video: on the CPU, and on a GPU if it may be used.
@@ -88,28 +54,30 @@ def forecast_gradients(
     objects : at most how many of a video are seen at the same time; 0 where nobody counted them
     frames : processed frames of a video's longest window; where they are given, it is said how long one takes
     threads : as many as a job will have
+    known : what was found out before; by default everything is found out, and nothing is kept
     progress : called with videos done and videos
 
     Returns
     -------
-    Number of videos, of sizes that were rehearsed, and of rows. A model whose memory cannot be rehearsed has no rows.
+    Number of videos, of sizes of clips, of rows, and of what was known and found out. A model whose memory cannot be
+    rehearsed has no rows.
 
     Raises
     ------
     ModelError : the model cannot be loaded.
     """
-    torch.set_num_threads(threads)
-    adapter = load_model(options.model)
-    held = resident(options, threads)
-    known: dict[tuple[int, int], Clips | None] = {}
+    known = (known or Known()).of_model(options.model)
+    model = _Model(options, threads, known)
+    held = model.resident()
+    sizes: dict[tuple[int, int], Clips | None] = {}
     rows: list[Forecast] = []
     for done, path in enumerate(summaries, start=1):
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
         if facts["status"] == "ok":
-            size = adapter.input_size(facts["height"], facts["width"])
-            if size not in known:
-                known[size] = rehearsed(adapter, size, options)
-            clips = known[size]
+            size = model.input_size(facts["height"], facts["width"])
+            if size not in sizes:
+                sizes[size] = model.clips(size)
+            clips = sizes[size]
             if clips is not None:
                 seen = _seen(facts["video"], options, objects or {}, frames or {})
                 pairs = list(forecasts(clips, facts, seen, options, held))
@@ -117,41 +85,61 @@ def forecast_gradients(
         if progress is not None:
             progress(done, len(summaries))
     write_tsv(out, COLUMNS, [row.row() for row in rows])
-    return {"videos": len({row.video for row in rows}), "sizes": len(known), "rows": len(rows)}
+    return {"videos": len({row.video for row in rows}), "sizes": len(sizes), "rows": len(rows), **known.counts}
+
+
+class _Model:
+    """What must be known of the model of these options; it is loaded where that is not known yet."""
+
+    def __init__(self, options: GradientOptions, threads: int, known: Known) -> None:
+        self._options, self._threads, self._known = options, threads, known
+        self._loaded: Adapter | None = None
+
+    def load(self) -> Adapter:
+        """Return the model; it is loaded at the first call."""
+        if self._loaded is None:
+            import torch
+
+            from longtake.models import load_model
+
+            torch.set_num_threads(self._threads)
+            self._loaded = load_model(self._options.model)
+        return self._loaded
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width at which the model sees such a video."""
+        found = self._known.value(lambda: self.load().input_size(height, width), what="size", source=[height, width])
+        return found[0], found[1]
+
+    def clips(self, size: tuple[int, int]) -> Clips | None:
+        """Return what clips of this size need; None where the model cannot be rehearsed."""
+
+        def find() -> dict[str, Any] | None:
+            from longtake.gradients.rehearsal import rehearsed
+
+            clips = rehearsed(self.load(), size, self._options)
+            return None if clips is None else asdict(clips)
+
+        asked = {name: getattr(self._options, name) for name in ("max_frames", "chunk_size", "memory_gb")}
+        found = self._known.value(find, what="clips", size=size, **asked)
+        return None if found is None else Clips.read(found)
+
+    def resident(self) -> Resident:
+        """Return what a process that has loaded the model holds."""
+
+        def find() -> dict[str, Any]:
+            from longtake.gradients.resident import resident
+
+            self.load()  # one that cannot be is told at once, and not after a small job of another
+            return asdict(resident(self._options, self._threads))
+
+        known = self._known.here(self._threads)
+        return Resident(**known.value(find, what="resident", max_frames=self._options.max_frames))
 
 
 def _seen(video: str, options: GradientOptions, objects: Mapping[str, int], frames: Mapping[str, int]) -> Seen:
     found = objects.get(video) or FOUND
     return Seen(1 if options.clips == "even" else found, frames.get(video, 0))
-
-
-def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions) -> Clips | None:
-    """Rehearse the ways to the gradient of a clip of this size; None where the model cannot be rehearsed.
-
-    A way that takes no less than a faster one is left out, and so is one that takes more than `memory_gb`, unless
-    nothing would be left. For a model that splits, one frame at a time is the last that is looked at.
-    """
-    pixels = np.random.default_rng(0).integers(0, 256, (options.max_frames, *size, 3), dtype=np.uint8)
-    frames = ClipFrames(pixels, torch.device("cpu"))
-    grant = Grant(chunk_size=options.chunk_size, splits=isinstance(adapter, SplitAdapter) and splits(adapter, frames))
-    found: list[Rehearsed] = []
-    try:
-        for each in ways_for(adapter, frames, FixedTarget(None, adapter.class_names), grant):
-            if grant.splits and found and each.way.chunk_size is None:
-                break
-            if not found or each.peak < found[-1].peak:
-                found.append(each)
-    except ModelError as error:
-        logger.warning("no forecast for clips of %d x %d pixels: %s", *size, error)
-        return None
-    limit = options.memory_gb * GIB
-    found = [each for each in found if not limit or each.peak <= limit] or found[-1:]
-    heaps = tuple(_loose(footprint(each.events)) for each in found)
-    return Clips(options.max_frames, *size, _digest(adapter), tuple(found), heaps)
-
-
-def _loose(heap: int) -> int:
-    return heap + round(LOOSE * heap) + min(heap, LOOSE_BYTES)
 
 
 def forecasts(
@@ -165,35 +153,35 @@ def forecasts(
     held : what the process holds beside that
     """
     frames = frame_bytes(clips, facts, seen, options)
-    for each, heap in zip(clips.ways, clips.heaps, strict=True):
-        whole = 0 if each.way.chunk_size else 12 * clips.n_frames * clips.height * clips.width
+    for each in clips.ways:
+        whole = 0 if each.chunk_size else 12 * clips.n_frames * clips.height * clips.width
         base = held.base + REHEARSAL
-        mine = {"base": base, "parameters": held.parameters, "frames": frames + whole, "activations": heap}
+        mine = {"base": base, "parameters": held.parameters, "frames": frames + whole, "activations": each.heap}
         beside = {"base": base + CUDA_LIBRARIES, "parameters": held.parameters, "frames": frames}
         for host in (mine, beside):
             # The peak may be where the model is loaded: its weights are then read a second time.
             host["parameters"] += max(0, held.loading - sum(host.values()))
-        gpu = {"context": CONTEXT, "parameters": held.parameters, "frames": whole, "activations": reserved(each.events)}
-        known = key_of(
+        gpu = {"context": CONTEXT, "parameters": held.parameters, "frames": whole, "activations": each.reserved}
+        key = key_of(
             step="gradients",
             model=clips.model,
             clip=[clips.n_frames, clips.height, clips.width],
             source=[facts["height"], facts["width"], options.clip_stride],
             clips=seen.objects * options.clips_per_window,
-            blocks=repr(each.way),
+            blocks=each.told,
         )
         cpu = Forecast(
             "gradients",
             facts["video"],
             "cpu",
-            each.way.chunk_size or clips.n_frames,
-            each.way.name,
+            each.chunk_size or clips.n_frames,
+            each.name,
             mine,
-            seconds_per_frame=_pace(clips, each.way, seen, options, held),
+            seconds_per_frame=_pace(clips, each, seen, options, held),
             source=CALIBRATED,
-            key=f"{known}-cpu",
+            key=f"{key}-cpu",
         )
-        cuda = replace(cpu, device="cuda", host=beside, gpu=gpu, key=f"{known}-cuda")
+        cuda = replace(cpu, device="cuda", host=beside, gpu=gpu, key=f"{key}-cuda")
         yield cpu, replace(cuda, seconds_per_frame=None, source=SIMULATED)
 
 
@@ -206,7 +194,7 @@ def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Gra
     return decoded + seen.objects * (4 + 2 * options.clips_per_window) * clip + (2 * 4 + 3) * clip
 
 
-def _pace(clips: Clips, way: Way, seen: Seen, options: GradientOptions, held: Resident) -> float | None:
+def _pace(clips: Clips, way: ClipWay, seen: Seen, options: GradientOptions, held: Resident) -> float | None:
     """Seconds of a window for each of its frames, by counting passes through the model as long as the one timed."""
     if not seen.frames:
         return None
@@ -215,10 +203,3 @@ def _pace(clips: Clips, way: Way, seen: Seen, options: GradientOptions, held: Re
     # The backward pass takes as long as the forward pass, as parameters have no gradient.
     passes = 2 if way.name == "plain" else 3
     return gradients * clips.n_frames * passes * held.seconds_per_frame / seen.frames
-
-
-def _digest(adapter: Adapter) -> str:
-    """What the memory of a model's gradient depends on: its parts in order, and the shapes of their tensors."""
-    parts = [(name, type(part).__name__) for name, part in adapter.module.named_modules()]
-    shapes = [(name, tuple(each.shape), str(each.dtype)) for name, each in adapter.module.state_dict().items()]
-    return hashlib.sha256(repr((parts, shapes)).encode()).hexdigest()[:16]

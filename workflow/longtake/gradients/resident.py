@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 
 from longtake.config import GradientOptions
+from longtake.gradients.cases import Resident
 from longtake.gradients.window import analyse_window
 from longtake.media import index_video, save_index, write_video
 from longtake.memory.budget import MIB
@@ -32,23 +32,6 @@ from longtake.models.loading import save_classifier
 from longtake.windows import Window
 
 _FRAMES, _SIDE = 6, 32
-
-
-@dataclass(frozen=True)
-class Resident:
-    """A process that has loaded a model.
-
-    Attributes
-    ----------
-    parameters, base : bytes of the model, and of everything else
-    loading : most bytes while the model was loaded
-    seconds_per_frame : that the model takes, forward only
-    """
-
-    base: int
-    parameters: int
-    loading: int
-    seconds_per_frame: float
 
 
 def resident(options: GradientOptions, threads: int = 1) -> Resident:

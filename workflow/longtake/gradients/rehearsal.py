@@ -1,0 +1,67 @@
+"""The ways to the gradient of a clip of one size, rehearsed with fake tensors (`longtake.bounded.planning`).
+
+What the heap, or a GPU's allocator, would take for a way's allocations is found by replaying them
+(`longtake.memory.heap`, `longtake.memory.caching`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import numpy as np
+import torch
+
+from longtake.bounded.planning import Rehearsed, splits
+from longtake.config import GradientOptions
+from longtake.errors import ModelError
+from longtake.gradients.attribution import ClipFrames, Grant, ways_for
+from longtake.gradients.cases import Clips, ClipWay
+from longtake.memory.budget import GIB
+from longtake.memory.caching import reserved
+from longtake.memory.heap import footprint
+from longtake.models import Adapter, SplitAdapter
+from longtake.models.targets import FixedTarget
+
+logger = logging.getLogger(__name__)
+
+LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
+"""Of what the heap takes for a gradient's tensors: what it takes more, as other blocks come between them, and other
+gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
+
+
+def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions) -> Clips | None:
+    """Rehearse the ways to the gradient of a clip of this size; None where the model cannot be rehearsed.
+
+    A way that takes no less than a faster one is left out, and so is one that takes more than `memory_gb`, unless
+    nothing would be left. For a model that splits, one frame at a time is the last that is looked at.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (options.max_frames, *size, 3), dtype=np.uint8)
+    frames = ClipFrames(pixels, torch.device("cpu"))
+    grant = Grant(chunk_size=options.chunk_size, splits=isinstance(adapter, SplitAdapter) and splits(adapter, frames))
+    found: list[Rehearsed] = []
+    try:
+        for each in ways_for(adapter, frames, FixedTarget(None, adapter.class_names), grant):
+            if grant.splits and found and each.way.chunk_size is None:
+                break
+            if not found or each.peak < found[-1].peak:
+                found.append(each)
+    except ModelError as error:
+        logger.warning("no forecast for clips of %d x %d pixels: %s", *size, error)
+        return None
+    limit = options.memory_gb * GIB
+    found = [each for each in found if not limit or each.peak <= limit] or found[-1:]
+    return Clips(options.max_frames, *size, _digest(adapter), tuple(map(_replayed, found)))
+
+
+def _replayed(found: Rehearsed) -> ClipWay:
+    way, heap = found.way, footprint(found.events)
+    loose = heap + round(LOOSE * heap) + min(heap, LOOSE_BYTES)
+    return ClipWay(way.name, way.chunk_size, repr(way), found.peak, loose, reserved(found.events))
+
+
+def _digest(adapter: Adapter) -> str:
+    """What the memory of a model's gradient depends on: its parts in order, and the shapes of their tensors."""
+    parts = [(name, type(part).__name__) for name, part in adapter.module.named_modules()]
+    shapes = [(name, tuple(each.shape), str(each.dtype)) for name, each in adapter.module.state_dict().items()]
+    return hashlib.sha256(repr((parts, shapes)).encode()).hexdigest()[:16]
