@@ -2,6 +2,9 @@
 
 import time
 
+# What both forecasts found out, for the next time. No output: Snakemake would delete it before a job.
+KNOWN = f"{OUT}/plan/known"
+
 
 rule forecast_annotate:
     input:
@@ -23,6 +26,7 @@ rule forecast_annotate:
         model=model_folder,
         options={**TRACKING, "direction": settings.annotate.direction},
         force_cpu=settings.device.force_cpu,
+        known=KNOWN,
         code=digest("longtake.annotate.forecast"),
     message:
         "Forecast what following objects takes of memory"
@@ -50,6 +54,7 @@ rule forecast_gradients:
         frames=frames_in_window,
         options={**asdict(settings.gradients), "model": model_spec(settings.gradients.model, BASE)},
         force_cpu=settings.device.force_cpu,
+        known=KNOWN,
         code=digest("longtake.gradients.forecast"),
     message:
         "Forecast what gradients take of memory"

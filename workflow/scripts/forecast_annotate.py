@@ -1,5 +1,6 @@
 from longtake.annotate.forecast import forecast_annotate
 from longtake.job import job
+from longtake.memory.known import Known
 
 with job(snakemake) as it:
     facts = forecast_annotate(
@@ -10,5 +11,6 @@ with job(snakemake) as it:
         force_cpu=it.params.force_cpu,
         out=it.output.forecast,
         threads=it.threads,
+        known=Known.within(it.params.known, it.params.code),
     )
     it.record(**facts)

@@ -1,6 +1,7 @@
 from longtake.config import GradientOptions
 from longtake.gradients.forecast import forecast_gradients
 from longtake.job import job
+from longtake.memory.known import Known
 
 with job(snakemake) as it:
     it.run(
@@ -12,4 +13,5 @@ with job(snakemake) as it:
         force_cpu=it.params.force_cpu,
         out=it.output.forecast,
         threads=it.threads,
+        known=Known.within(it.params.known, it.params.code),
     )
