@@ -93,6 +93,13 @@ def test_one_more_video_runs_its_own_jobs_only(project):
     assert "Annotate pond-a" not in text
     assert "Annotate pond-b" not in text
     assert "Look at pond-a" not in text
+    found_out = {}
+    for step in ("annotate", "gradients"):
+        record = project.out / f"logs/forecast_{step}/forecast_{step}.json"
+        facts = json.loads(record.read_text())["facts"]
+        assert facts["known"] > 0
+        found_out[step] = facts["found_out"]
+    assert found_out == {"annotate": 1, "gradients": 0}, "no video before it was searched for objects"
 
 
 def test_a_path_may_hold_odd_characters(fresh, finished, tmp_path):

@@ -165,4 +165,5 @@ def test_failures_are_not_kept(tmp_path, finder):
     with pytest.raises(MemoryError):
         asked(tmp_path, fail)
     assert asked(tmp_path, lambda: None) == (None, {"known": 0, "found_out": 1})
+    assert not files(tmp_path)
     assert asked(tmp_path, finder) == (VALUE, {"known": 0, "found_out": 1})
