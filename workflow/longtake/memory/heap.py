@@ -24,7 +24,7 @@ _ALIGNMENT = 64
 _LARGEST_KEPT = 32 * 2**20 - 2**13
 # Of each size up to about 1 kB, it keeps seven freed blocks for itself (mallopt(3) and glibc.malloc.tcache_count).
 _KEPT_SMALL, _KEPT_OF_A_SIZE = 1040, 7
-_PAGE = 4096
+_PAGE, _HEADER = 4096, 16
 # How the process ends where there is nothing to ask, or no answer.
 _NOT_TOLD = 3
 
@@ -126,9 +126,9 @@ def _settle(library: ctypes.CDLL) -> None:
     for size in range(16, _KEPT_SMALL, 16):
         for block in [library.malloc(size) for _ in range(_KEPT_OF_A_SIZE)]:
             library.free(block)
-    # The next block then begins at the same place of a page.
-    _, within = divmod(library.malloc(_ALIGNMENT), _PAGE)
-    library.malloc(2 * _PAGE - within)
+    # The next block's header then begins a page. Both of these are larger than what is kept, so they lie at the end.
+    following = library.malloc(2 * _PAGE) + 2 * _PAGE + _HEADER
+    library.malloc(_PAGE + (_HEADER - following) % _PAGE - _HEADER // 2)
     library.malloc_trim(0)
 
 
