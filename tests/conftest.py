@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports torch. A job computes in one thread, too; and where two tests at a time have two each on two
+# cores, small tensors take nine times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 ANNOTATED = ("annotate", "detections")
 PROMPTS_HEADER = "video\tobject\tlabel\tframe\ttime_s\tx_min\ty_min\tx_max\ty_max\tuntil_s\n"
