@@ -24,9 +24,13 @@ def prompts_of(wildcards):
 # All windows of a video hold one list: made for each, the lists of a thousand videos would fill the driver.
 @cache
 def _prompts_of(video):
-    species, prompts = VIDEOS[video].species, PROMPTS[video]
-    known = [replace(each, label=each.label or species, mask_digest=mask_digest(each)) for each in prompts]
-    return fingerprint.Digested([dict(vars(each)) for each in known])
+    return fingerprint.Digested(vars(_whole(prompt, VIDEOS[video].species)) for prompt in PROMPTS[video])
+
+
+def _whole(prompt, species):
+    """The prompt with what its row leaves to others; most are whole, and stay the one that was read."""
+    missing = {"label": prompt.label or species, "mask_digest": mask_digest(prompt)}
+    return prompt if missing.items() <= vars(prompt).items() else replace(prompt, **missing)
 
 
 @often
