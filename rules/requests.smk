@@ -82,7 +82,7 @@ def asked(rule, **otherwise):
 CONSTANT, VARYING = requested(CLASSES)
 if CLASSES == (ANY,):
     CONSTANT["gpu"] = any_gpu
-# How a job of a model sees to its memory.
+# How a job of a model sees to its memory; a share is told in percent, since numbers are told whole.
 KNOBS = {
     "clean_up_percent": round(100 * settings.memory.clean_up_at),
     "expandable_segments": settings.memory.expandable_segments,

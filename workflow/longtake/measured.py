@@ -28,8 +28,9 @@ def headlines() -> str:
     tight, forecast, streaming = _read("tight")["jobs"]["gradients"]["runs"], _read("forecast"), _read("streaming")
     same = [run["run"] for run in tight[1:] if run["finished"] and run["identical"]]
     many = [row["ratio"] for row in streaming["steps"].values() if row["unit"] == "videos"]
-    scale = _read("scale")["projects"][-1]
-    dry = next(step for step in scale["steps"] if step["step"] == "dry run of annotate")
+    scale = _read("scale")
+    most = scale["projects"][-1]
+    dry = next(step for step in most["steps"] if step["step"] == "dry run of annotate")
     lines = [
         f"reading every 30th frame of a minute: {ways['longtake']['cpu_s']:.1f} s of CPU; seeking to each takes "
         f"{ways['naive']['cpu_s']:.1f} s, decoding on {ways['sequential']['cpu_s']:.1f} s",
@@ -43,8 +44,8 @@ def headlines() -> str:
         f"memory forecast before a job against its peak: {forecast['within_5_percent']:.0%} of "
         f"{len(forecast['rows'])} jobs within 5 %, the lowest {forecast['worst_low']:+.1%}",
         f"statistics, figures and report over 1,000 videos: {min(many):.2f} to {max(many):.2f} times the memory of 10",
-        f"{dry['step']}, {scale['videos']:,} videos of {_read('scale')['windows']} "
-        f"windows: {dry['cpu_s']:.0f} s of CPU and {dry['rss_mb']:.0f} MB in the driver",
+        f"{dry['step']}, {most['videos']:,} videos of {scale['windows']} windows: "
+        f"{dry['cpu_s']:.0f} s of CPU and {dry['rss_mb']:.0f} MB in the driver",
     ]
     return "\n".join(f"- {line}" for line in lines) + "\n"
 

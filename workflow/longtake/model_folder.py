@@ -5,8 +5,9 @@ It is parsed with the Snakefile in every job, so it imports the standard library
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -69,6 +70,15 @@ def model_files(model: str, base: Path, setting: str) -> list[str]:
     # Weights may be cut into parts, which an index lists. Pickles count only where there is nothing better.
     weights = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("pytorch_model*.bin*"))
     return [str(folder / name) for name in names if (folder / name).is_file()] + [str(path) for path in weights]
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """Return a digest of names and contents, so that a model with an edited constant is another one."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 def video_model_files(options: GradientOptions, base: Path) -> list[str]:

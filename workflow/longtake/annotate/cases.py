@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from longtake.annotate.checks import ALWAYS, AUTO, OVERLAP
+from longtake.annotate.checks import ALWAYS, AUTO, NEVER, OVERLAP
 from longtake.annotate.passes import BLOCK_BYTES, BLOCK_FRAMES, BLOCK_SPAN
 from longtake.annotate.pipeline import DEPTH
 from longtake.memory.calibrate import Line
@@ -100,7 +100,7 @@ class Machine:
 def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) -> list[Case]:
     """List the ways to follow `objects` in a video with these facts: batches as asked, then halves down to one."""
     asked = int(options.get("object_batch", 1))
-    given = options.get("dense_seeding", "never")
+    given = options.get("dense_seeding", NEVER)
     seeding = given == ALWAYS or (given == AUTO and (not objects or options.get("continuity") == OVERLAP))
     scale = float(options["scale"])
     source = int(facts["width"]), int(facts["height"])

@@ -125,10 +125,10 @@ def needs(model_dir: Location, case: Case, known: Known | None = None) -> Needs:
 def calibrated(model_dir: Location, flops: float, threads: int = 1, known: Known | None = None) -> Machine:
     """Try the model itself on this machine, where that is cheap; else what the embedded model told counts.
 
-    `flops` are floating point operations of a frame with one object.
+    `flops` are floating point operations of a frame with one object; `known` is of this model.
     """
     known = known or Known()
-    told = _machine([], EMBEDDED, threads, known)
+    told = _machine([], EMBEDDED, threads, known.of_model(EMBEDDED))
     if FRAMES * _TRIED * flops / told.flops_per_s > _CHEAP_S:
         return replace(told, source=SIMULATED)
     folder = Path(model_dir).resolve()
@@ -142,8 +142,7 @@ def calibrated(model_dir: Location, flops: float, threads: int = 1, known: Known
 
 
 def _machine(others: Iterable[tuple[float, float]], folder: Path, threads: int, known: Known) -> Machine:
-    """What a trial of this model tells, beside the points of others."""
-    known = known.of_model(folder)
+    """What a trial of this model tells, beside the points of others; `known` is of it."""
     facts = {"width": SIZE[0], "height": SIZE[1]}
     found = needs(folder, cases(facts, _TRIED, {"scale": SCALE, "object_batch": _TRIED})[0], known)
     trial = Trial(**known.here(threads).value(lambda: asdict(_tried(folder, threads)), what="trial", objects=_TRIED))

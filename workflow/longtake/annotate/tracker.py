@@ -6,7 +6,6 @@ SAM 2, EdgeTAM and SAM 3's tracker have one session in ``transformers`` and one 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from longtake.annotate.geometry import Preprocessing
 from longtake.errors import ModelError
 from longtake.memory.ledger import stage
+from longtake.model_folder import files_digest
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def tracker_digest(folder: str | os.PathLike[str]) -> str:
     root = Path(folder)
     family, config = _config(root)
     _, processor_file = _preprocessing(root, config, family)
-    return _digest([root / "config.json", *_weight_files(root), *([processor_file] if processor_file else [])])
+    return files_digest([root / "config.json", *_weight_files(root), *([processor_file] if processor_file else [])])
 
 
 def hollow_tracker(
@@ -303,12 +303,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds no JSON object; copy the file again.")
     return found
-
-
-def _digest(files: list[Path]) -> str:
-    """Hash names and contents, so that an edited constant is another model."""
-    whole = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()

@@ -25,7 +25,7 @@ from typing import Any
 
 from longtake.memory.budget import GIB
 from longtake.memory.forecast import key_of
-from longtake.model_folder import model_files
+from longtake.model_folder import files_digest, model_files
 from longtake.store.atomic import write_text
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Known:
 
         Of a model that is ``module:factory`` nothing is kept, since what its file imports or opens is not known.
         """
-        digest = None if self.folder is None else _files_digest(Path(spec))
+        digest = None if self.folder is None else _model_digest(Path(spec))
         return self.about(model=digest) if digest else replace(self.about(model=str(spec)), folder=None)
 
     def here(self, threads: int) -> Known:
@@ -122,15 +122,11 @@ def _digest(key: str, value: Any) -> str:
     return hashlib.sha256(json.dumps([key, value]).encode()).hexdigest()
 
 
-def _files_digest(folder: Path) -> str | None:
+def _model_digest(folder: Path) -> str | None:
     """Digest of names and contents of a model's files; None of what is no folder of a model."""
     if not (folder / "config.json").is_file():
         return None
-    whole = hashlib.sha256()
-    for path in map(Path, model_files(str(folder), Path(), "model")):
-        with path.open("rb") as file:
-            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()
+    return files_digest(map(Path, model_files(str(folder), Path(), "model")))
 
 
 @cache
