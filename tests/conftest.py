@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 ANNOTATED = ("annotate", "detections")
+OWN_PROCESS = "LONGTAKE_TESTS_OWN_PROCESS"
 PROMPTS_HEADER = "video\tobject\tlabel\tframe\ttime_s\tx_min\ty_min\tx_max\ty_max\tuntil_s\n"
 
 
@@ -111,6 +112,21 @@ def add_pond(project, video, seed, seconds, species):
 def pytest_collection_modifyitems(items):
     """What takes longest and mostly waits comes first, so that no worker is left with it at the end."""
     items.sort(key=lambda item: ("tests/slurm" not in str(item.path), "tests/workflow" not in str(item.path)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A test of `own_process` runs in a pytest that runs nothing else, where no other test has left its memory."""
+    if pyfuncitem.get_closest_marker("own_process") is None or OWN_PROCESS in os.environ:
+        return None
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", pyfuncitem.nodeid]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**kept, OWN_PROCESS: "1"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.fail(done.stdout + done.stderr, pytrace=False)
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -15,6 +15,7 @@ def filled(size):
     return block
 
 
+@pytest.mark.own_process
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the kernel does not let peaks restart")
 def test_a_restart_begins_a_new_peak_and_keeps_the_old_one():
     restart_peaks()
@@ -29,6 +30,7 @@ def test_a_restart_begins_a_new_peak_and_keeps_the_old_one():
     assert peak_vms_mb() > peak_rss_mb()
 
 
+@pytest.mark.own_process
 def test_a_forked_child_has_peaks_of_its_own():
     block = filled(80)
     restart_peaks()
