@@ -176,7 +176,7 @@ def test_a_child_dies_with_its_parent(tmp_path):
     child = psutil.Process(int(note.read_text()))
     parent.kill()
     parent.wait()
-    for _ in range(100):
+    for _ in range(1200):
         if not child.is_running() or child.status() == psutil.STATUS_ZOMBIE:
             break
         time.sleep(0.05)
@@ -283,7 +283,7 @@ def begin(tmp_path, stubborn=False):
     note, target = tmp_path / "note", tmp_path / "out" / "table.tsv"
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from longtake.memory import child\nchild._GRACE_S = 1\n"
+        f"from longtake.memory import child\nchild._GRACE_S = {1 if stubborn else 60}\n"
         "from longtake.memory.ladder import climb_down\nfrom test_ladder import write_slowly\n"
         f"given = dict(note={str(note)!r}, target={str(target)!r}, stubborn={stubborn})\n"
         "climb_down(write_slowly, given, attempts=[])\n"
