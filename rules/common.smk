@@ -9,7 +9,10 @@ from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 
+from snakemake import sourcecache
+from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
+from snakemake.resources import Resource
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
@@ -62,12 +65,17 @@ COMMAND = shlex.join(
 
 
 def often(function):
-    """A function that Snakemake asks for a value of each job, with its signature beside it.
+    """A function that Snakemake asks for a value of each job, with its parameters beside it.
 
-    Snakemake looks for it up to three times a call, and to find it out takes longer than the call.
+    Snakemake looks for them up to three times a call, and to find them out takes longer than the call.
     """
-    function.__signature__ = inspect.signature(function)
+    overwrite_function_params(function, inspect.signature(function).parameters)
     return function
+
+
+# Of its own, it finds these out for every resource, and for every script three times; they never change.
+often(Resource.evaluate)
+sourcecache.parse_uri = cache(sourcecache.parse_uri)
 
 
 def digest(*modules):

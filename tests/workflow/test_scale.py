@@ -16,16 +16,29 @@ from longtake.plan import plan
 from longtake.store.atomic import write_tsv
 
 ROOT = Path(__file__).parents[2]
-VIDEOS, WINDOWS, PROMPTS = 3, 4, 5
-# Runs Snakemake in one process, and then tells how often prompts were looked at and whose code was digested.
+VIDEOS, WINDOWS, PROMPTS = 3, 8, 5
+# Runs Snakemake in one process, and then tells how often prompts were looked at, whose code was digested, whose
+# parameters Snakemake found out, and of how many scripts it took the place apart.
 COUNTING = """
-import atexit, json, sys
+import atexit, inspect, json, sys
+from types import SimpleNamespace
 sys.path.insert(0, "workflow")
+from snakemake import common, sourcecache
 from longtake import fingerprint, sheets
 looked, digest = [], sheets.mask_digest
 sheets.mask_digest = lambda prompt: (looked.append(prompt.video), digest(prompt))[1]
+functions = []
+def signature(function):
+    functions.append(function.__qualname__)
+    return inspect.signature(function)
+common.inspect = SimpleNamespace(**{**vars(inspect), "signature": signature})
 def tell():
-    counts = {"prompts": len(looked), "digests": fingerprint.digest.cache_info().currsize}
+    counts = {
+        "prompts": len(looked),
+        "digests": fingerprint.digest.cache_info().currsize,
+        "functions": functions,
+        "scripts": sourcecache.parse_uri.cache_info().misses,
+    }
     open("counts.json", "w").write(json.dumps(counts))
 atexit.register(tell)
 from snakemake.cli import main
@@ -84,13 +97,16 @@ def snakemake(project, *arguments, program=("-m", "snakemake")):
     return done.stdout + done.stderr
 
 
-def test_prompts_are_looked_at_once_a_video_and_code_once_a_rule(stubs):
+def test_what_jobs_share_is_looked_at_once(stubs):
     text = snakemake(stubs, "annotate", "-n", program=("-c", COUNTING))
     assert text.count("Annotate video-") == VIDEOS * WINDOWS
     counts = json.loads((stubs / "counts.json").read_text())
     assert counts["prompts"] == VIDEOS * PROMPTS
     # Of the rules that are asked for and of those before them; there are more than twice as many.
     assert counts["digests"] <= 7
+    often = {name for name in counts["functions"] if counts["functions"].count(name) >= VIDEOS * WINDOWS}
+    assert often == {"Resource.from_cli_expression.<locals>.threads_evaluator"}, "the folder for temporary files"
+    assert counts["scripts"] < VIDEOS * WINDOWS
 
 
 def test_a_job_has_one_thread_and_few_arenas_and_its_record_is_small(stubs):
