@@ -24,6 +24,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 CLIENTS = ("sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo", "sacct", "sacctmgr", "sshare")
 COMMANDS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", *CLIENTS, "setpriv")
 # Where Debian's mariadb-server-core keeps what makes an empty database a usable one.
@@ -138,6 +140,7 @@ def running_cluster(nodes=NODES):
     cluster = Cluster(path)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, path, ignore_errors=True)
+        stack.callback(end_what_is_left, path)
         write_files(path, nodes)
         stack.enter_context(daemon(cluster, "munged", *munge_options(path)))
         wait_until((path / "munge.socket").exists, "munged made no socket", path)
@@ -177,6 +180,15 @@ def cancel_everything(cluster):
     cluster.ask("scancel", "--user=root", "--full")
     with suppress(TimeoutError):
         wait_until(lambda: not cluster.ask("squeue", "--noheader"), "jobs do not end", cluster.path, seconds=20)
+
+
+def end_what_is_left(path):
+    """End processes of jobs that nobody kills any more: of a lost node, or of a Snakemake that hangs in SIGTERM."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            of = process.environ()
+            if "SLURM_JOB_ID" in of and of.get("PATH", "").startswith(f"{path}/bin:"):
+                process.kill()
 
 
 @contextmanager
