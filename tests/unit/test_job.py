@@ -12,11 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from longtake import job as job_module
 from longtake.errors import SheetError
 from longtake.job import job
 from longtake.memory import ledger as ledger_module
+from longtake.memory.budget import CONTEXT, MIB
 from longtake.memory.ladder import Rung
 from longtake.memory.ledger import holds, stage
 from longtake.memory.meter import Meter
@@ -247,6 +249,71 @@ def test_after_a_fragmented_attempt_the_next_one_has_expandable_segments(snakema
     assert ("30 % of the GPU memory" in record["ledger"]["expandable_segments"]) == expected
     assert record["attempts"][0]["ledger"]["expandable_segments"] == ""
     assert "PYTORCH_ALLOC_CONF" not in os.environ
+
+
+def test_the_forecast_of_a_gpu_is_held_against_what_pytorch_took_of_it_and_the_driver(snakemake):
+    snakemake.resources = {"gpu_mb": 1500}
+    with job(snakemake) as it:
+        told = job_module._accounted(
+            it, {"rss_mb": 1.0, "gpu_allocated_mb": 600.0, "gpu_reserved_mb": 1000.0}, alone=True
+        )
+    assert told["forecast"] == {"gpu": {"predicted_mb": 1500, "measured_mb": 1000 + CONTEXT / MIB, "error": 0.0}}
+
+
+def missing():
+    raise RuntimeError("The NVIDIA driver on your system is too old")
+
+
+@pytest.mark.parametrize(
+    ("built", "name", "device", "words"),
+    [
+        (False, lambda: "H100", "cpu", "this PyTorch is built without CUDA"),
+        (True, lambda: "H100", "cuda", "device cuda: H100"),
+        (True, missing, "cpu", "the GPU cannot be used (The NVIDIA driver on your system is too old)"),
+    ],
+)
+def test_a_gpu_is_used_that_a_child_can_use_and_the_driver_does_not_begin_here(
+    snakemake, monkeypatch, built, name, device, words
+):
+    asked = []
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: asked.append(1) or True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", name)
+    snakemake.resources = {"gpu_class": "H100"}
+    with job(snakemake) as it:
+        assert it.device(False) == device
+        assert it.device(True) == "cpu"
+    assert not asked, "only a child may ask"
+    text = Path(snakemake.log[0]).read_text()
+    assert words in text
+    assert ("was to run on a GPU (H100)" in text) == (device == "cpu")
+
+
+def on_gpu(progress, device, approximate=""):
+    kept = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.deterministic)
+    if not approximate:
+        raise MemoryError
+    return {"kept": kept}
+
+
+def off(device):
+    return f"TF32 {torch.backends.cudnn.allow_tf32}"
+
+
+def test_on_a_gpu_numbers_are_float32s_and_the_limit_holds_for_what_measures_errors_too(snakemake, monkeypatch):
+    def held_to(limit):
+        with told.open("a") as file:
+            file.write(f"{limit} ")
+
+    told = Path(snakemake.log[0]).with_name("limits")
+    monkeypatch.setattr(job_module, "hold_to_gpu_limit", held_to)
+    snakemake.resources = {"approximate": 1, "gpu_limit_mb": 3000}
+    with job(snakemake) as it:
+        it.survive(on_gpu, lambda _: (Rung("exact"), Rung("lossy", errors=(off,))), device="cuda")
+    record = record_of(snakemake)
+    assert record["facts"]["kept"] == [False, False, True]
+    assert told.read_text() == "3000 " * 3, "the exact way, the error's measure, and the way that is not"
+    assert torch.backends.cudnn.allow_tf32, "as it was: children alone have it set"
 
 
 def cancelled(progress):

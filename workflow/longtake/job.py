@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -21,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import LongtakeError
-from longtake.memory.budget import MIB, Budget, hold_to_gpu_limit, host_budget
+from longtake.memory.budget import CONTEXT, MIB, Budget, hold_to_gpu_limit, host_budget
 from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 from longtake.memory.ledger import Terms
 from longtake.memory.meter import EVERY_S, Meter
-from longtake.memory.request import PLANNED, from_words
+from longtake.memory.request import CPU, PLANNED, from_words
 from longtake.memory.segments import AUTO
 from longtake.store.atomic import write_json
 from longtake.windows import Window
@@ -69,15 +71,15 @@ class Job:
 
     def device(self, force_cpu: bool) -> str:
         """Return ``"cuda"`` if there is a GPU and `force_cpu` does not forbid it, else ``"cpu"``; logged."""
-        # The driver must not start in this process: a forked child could not use it any more.
-        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
         import torch
 
         torch.set_num_threads(self.threads)
-        available = torch.cuda.is_available()
-        device = "cuda" if available and not force_cpu else "cpu"
-        why = "force_cpu is set" if force_cpu else ("a GPU was found" if available else "no GPU was found")
-        log.info("device %s: %s; %d threads", device, why, self.threads)
+        gpu, why = ("", "force_cpu is set") if force_cpu else _usable_gpu()
+        device = "cuda" if gpu else "cpu"
+        log.info("device %s: %s; %d threads", device, gpu or why, self.threads)
+        planned = self.resources.get("gpu_class", CPU)
+        if not (gpu or force_cpu) and planned != CPU:
+            log.warning("%s was to run on a GPU (%s), but %s: it runs on the CPU", self.name, planned, why)
         self.record(device=device)
         return device
 
@@ -106,12 +108,12 @@ class Job:
         if skipped:
             log.info("try %d of this job begins on the rung: %s", skipped + 1, rungs[0].name)
             self.record(first_rung=rungs[0].name)
-        work = partial(_with_gpu_budget, work, self.resources.get("gpu_limit_mb"))
+        on_gpu = partial(partial, _on_gpu, self.resources.get("gpu_limit_mb"))
         self.meter.quiet = True
         climb = climb_down(
-            work,
+            on_gpu(work),
             arguments,
-            rungs,
+            [replace(rung, errors=tuple(map(on_gpu, rung.errors))) for rung in rungs],
             budget=self.budget,
             progress=self.progress,
             attempts=self.attempts,
@@ -215,8 +217,9 @@ def _accounted(it: Job, peaks: Mapping[str, float], *, alone: bool) -> dict[str,
     """
     attempts = [asdict(attempt) for attempt in it.attempts]
     ledger = attempts[-1].pop("ledger") if attempts else {}
-    context = ledger.get("gpu", {}).get("context", 0.0)
-    measured = {"host": peaks["rss_mb"], "gpu": peaks["gpu_allocated_mb"] and peaks["gpu_allocated_mb"] + context}
+    # As it was forecast: what PyTorch takes of the GPU, and the driver; not what others hold of it.
+    reserved = peaks["gpu_reserved_mb"]
+    measured = {"host": peaks["rss_mb"], "gpu": reserved and reserved + CONTEXT / MIB}
     forecast = {}
     for kind, used in measured.items():
         predicted = it.resources.get(f"{kind}_mb")
@@ -226,14 +229,47 @@ def _accounted(it: Job, peaks: Mapping[str, float], *, alone: bool) -> dict[str,
     return {"ledger": ledger, "forecast": forecast, "attempts": attempts}
 
 
-def _with_gpu_budget(work: Callable[..., Mapping[str, Any]], limit_mb: int | None, **arguments: Any) -> dict[str, Any]:
-    """Do `work` within `limit_mb` MiB of the GPU, or what it has, and tell that; asking takes some of it, too."""
-    budget = hold_to_gpu_limit(limit_mb) if arguments.get("device") == "cuda" else None
+def _usable_gpu() -> tuple[str, str]:
+    """Return the name of the GPU that a child of this process can use; an empty one with the reason if there is none.
+
+    A child is asked, for the driver must not start here: a forked child could not use it any more.
+    """
+    import torch
+
+    if not torch.backends.cuda.is_built():
+        return "", "this PyTorch is built without CUDA"
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as child:
+            return child.submit(_name_of_gpu).result(), "no GPU was found"
+    except (RuntimeError, AssertionError) as error:  # a driver that is too old, a GPU in a bad state
+        return "", f"the GPU cannot be used ({error})"
+
+
+def _name_of_gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
+
+def _on_gpu(limit_mb: int | None, work: Callable[..., Any], **arguments: Any) -> Any:
+    """Do `work` within `limit_mb` MiB of the GPU, or what it has, and tell that; asking takes some of it, too.
+
+    Numbers are those of float32: convolutions would else be rounded to 10 bits (TF32) on some GPUs and not on others,
+    and sum in an order of their own each time.
+    """
+    if arguments.get("device") != "cuda":
+        return work(**arguments)
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    budget = hold_to_gpu_limit(limit_mb)
     told: dict[str, Any] = {}
     if budget is not None:
         log.info("%s", budget.describe())
         told = {"gpu_budget_mb": budget.nbytes // MIB, "gpu_budget_by": budget.limits[0].source}
-    return {**told, **work(**arguments)}
+    result = work(**arguments)
+    return {**told, **result} if isinstance(result, Mapping) else result
 
 
 def _report(name: str, path: Path, failure: BaseException) -> None:

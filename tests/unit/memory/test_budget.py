@@ -27,6 +27,9 @@ def test_gpus_are_counted_by_their_device_files(tmp_path):
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia0-modeset"):
         (tmp_path / name).touch()
     assert local_gpus(tmp_path) == 2
+    (tmp_path / "windows").mkdir()
+    (tmp_path / "windows/dxg").touch()
+    assert local_gpus(tmp_path / "windows") == 1
 
 
 @pytest.fixture
@@ -51,6 +54,11 @@ def smallest(root, requested_mb=None, environment=None, gpus=0):
 
 def test_without_any_other_limit_what_is_free_counts(tmp_path, machine):
     assert smallest(tmp_path) == (60 * GIB, "what other processes leave free now")
+
+
+def test_what_this_process_holds_itself_is_no_longer_free_but_its_own(tmp_path, machine):
+    machine("proc/self/status", f"Name:\tpython\nVmRSS:\t{3 * 2**20} kB\nRssAnon:\t{2 * 2**20} kB\nThreads:\t1\n")
+    assert smallest(tmp_path) == (62 * GIB, "what other processes leave free now")
 
 
 def test_the_request_of_the_job_counts(tmp_path, machine):

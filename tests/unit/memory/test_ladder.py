@@ -1,11 +1,13 @@
 """A job that does not fit steps down, whoever it is that refuses the memory; any other error goes straight through."""
 
+import errno
 import logging
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from longtake.errors import OutOfMemory, SheetError
 from longtake.memory.budget import Budget, Limit
+from longtake.memory.child import GPU_ALLOCATOR, out_of_memory
 from longtake.memory.ladder import Rung, climb_down, from_rung
 
 MIB = 2**20
@@ -26,10 +29,10 @@ def limit_of(mib, **of):
 
 
 def fill(size):
-    """Touch `size` MiB and hold them until it is asked for the answer."""
+    """Touch `size` MiB and hold them for a while; what is to be ended for it, until it is."""
     block = bytearray(size * MIB)
     block[::4096] = b"x" * len(block[::4096])
-    time.sleep(0.4)
+    time.sleep(0.4 if size < 400 else 60)
     return {"answer": 42, "size": size}
 
 
@@ -114,6 +117,38 @@ def test_when_nothing_fits_every_attempt_is_told():
         climb_down(killed, {}, RUNGS[:2], attempts=[])
 
 
+def killed_while_it_speaks(size):
+    if size > 20:
+        words = "x" * 2**22  # more than a pipe holds, so that most of the time it is in the middle of them
+        log = logging.getLogger("longtake.work")
+        threading.Thread(target=lambda: [log.debug(words) for _ in range(1000)], daemon=True).start()
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return size
+
+
+def test_a_child_killed_in_the_middle_of_a_word_steps_down_too():
+    attempts = []
+    assert climb_down(killed_while_it_speaks, {}, RUNGS, attempts=attempts).result == 20
+    assert [attempt.reason for attempt in attempts] == ["killed, as the kernel does when memory runs out"] * 2 + [""]
+
+
+@pytest.mark.parametrize(
+    ("error", "who"),
+    [
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ..."), GPU_ALLOCATOR),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), GPU_ALLOCATOR),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), GPU_ALLOCATOR),
+        (Exception("OpenCV(4.13.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 64"), "OpenCV"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "the system's allocator"),
+        (OSError(errno.ENOSPC, "No space left on device"), ""),
+        (RuntimeError("CUDA error: device-side assert triggered"), ""),
+    ],
+)
+def test_libraries_have_their_own_words_for_memory_that_ran_out(error, who):
+    assert out_of_memory(error) == who
+
+
 def bad_row(size):
     logging.getLogger("longtake.work").warning("row %d looks odd", 7)
     if size:
@@ -176,11 +211,17 @@ def test_a_child_dies_with_its_parent(tmp_path):
     child = psutil.Process(int(note.read_text()))
     parent.kill()
     parent.wait()
-    for _ in range(1200):
-        if not child.is_running() or child.status() == psutil.STATUS_ZOMBIE:
-            break
+    until = time.monotonic() + 60
+    while not gone(child):
+        assert time.monotonic() < until
         time.sleep(0.05)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def gone(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_request_alone_ends_nothing():
@@ -230,6 +271,13 @@ def test_what_is_not_exact_is_not_tried_unasked():
     assert [rung.name for rung in rungs] == ["large", "middle", "the CPU"]
     with pytest.raises(OutOfMemory, match=r"large: .*; middle: .*; the CPU: .*memory\.allow_approximate: true"):
         climb_down(rounded, {}, rungs, attempts=[])
+
+
+def test_a_later_try_does_not_begin_on_another_device():
+    rungs = (*RUNGS[:2], Rung("the CPU", {"device": "cpu"}))
+    names = [[rung.name for rung in from_rung(rungs, skipped)] for skipped in (0, 1, 2, 9)]
+    assert names == [["large", "middle", "the CPU"], *[["middle", "the CPU"]] * 3]
+    assert [rung.name for rung in from_rung(rungs[2:], 1)] == ["the CPU"]
 
 
 def test_what_is_not_exact_comes_last_and_says_how_far_off_it_is():

@@ -128,7 +128,8 @@ def granted(
         return Grant(int(part * memory_gb * GIB), firm=part == 1, chunk_size=chunk_size)
     gpu = gpu_budget() if device.startswith("cuda") else None
     if gpu is not None:
-        return Grant(int(part * GPU_SHARE * gpu.nbytes), firm=False, chunk_size=chunk_size)
+        free = max(0, gpu.nbytes - torch.cuda.memory_allocated())  # the model is on it already
+        return Grant(int(part * GPU_SHARE * free), firm=False, chunk_size=chunk_size)
     load_rehearsal()
     budget = host_budget(None if requested_mb is None else requested_mb - OVERHEAD_MB)
     free = left(budget.limits, psutil.Process())

@@ -56,11 +56,12 @@ class Budget:
 
 
 def local_gpus(devices: Path = Path("/dev")) -> int:
-    """Return how many NVIDIA GPUs this machine shows as device files.
+    """Return how many NVIDIA GPUs this machine shows as device files; under Windows' Linux one file stands for all.
 
     The Snakefile asks this in every job, so no driver library is loaded for it.
     """
-    return sum(1 for path in devices.glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit())
+    found = sum(1 for path in devices.glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit())
+    return found or int((devices / "dxg").exists())
 
 
 def host_budget(
@@ -188,13 +189,20 @@ def _address_space() -> Iterator[Limit]:
 
 
 def _physical(root: Path) -> Iterator[Limit]:
-    for line in _lines(root / "proc/meminfo"):
-        name, _, value = line.partition(":")
-        if name in ("MemTotal", "MemAvailable"):
-            source = "the machine's memory" if name == "MemTotal" else FREE_NOW
-            yield Limit(_number(value.split()[0]) * 1024, source)
+    machine, mine = _kilobytes(root / "proc/meminfo"), _kilobytes(root / "proc/self/status")
+    if "MemTotal" in machine:
+        yield Limit(machine["MemTotal"] * 1024, "the machine's memory")
+    if "MemAvailable" in machine:
+        # What this process holds is not available any more; pages of files are, while nobody needs more.
+        yield Limit((machine["MemAvailable"] + mine.get("RssAnon", 0)) * 1024, FREE_NOW)
     if not (root / "proc/meminfo").exists():
         yield Limit(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "the machine's memory")
+
+
+def _kilobytes(path: Path) -> dict[str, int]:
+    """The lines ``name: number kB`` of a file of proc(5)."""
+    rows = (line.partition(":") for line in _lines(path))
+    return {name: _number(value.split()[0]) for name, _, value in rows if value.endswith(" kB")}
 
 
 def _lines(path: Path) -> list[str]:

@@ -46,11 +46,15 @@ _GRACE_S = 10.0
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 GPU_ALLOCATOR = "the GPU's allocator"
 _WORDS = "ended by {}: cancelled, or at the scheduler's time limit"
-# CPU allocations that fail have no exception type of their own in PyTorch; these are its own words for them.
+# Allocations that fail outside PyTorch's GPU allocator have no type of their own; these are the libraries' words.
 _FACES = {
     "DefaultCPUAllocator": "PyTorch's CPU allocator",
     "could not create a primitive": "oneDNN",
     "std::bad_alloc": "the C++ allocator",
+    "(-4:Insufficient memory)": "OpenCV",
+    "CUDA error: out of memory": GPU_ALLOCATOR,
+    "CUBLAS_STATUS_ALLOC_FAILED": GPU_ALLOCATOR,
+    "CUDNN_STATUS_ALLOC_FAILED": GPU_ALLOCATOR,
 }
 
 
@@ -85,9 +89,7 @@ def out_of_memory(error: BaseException) -> str:
         return GPU_ALLOCATOR
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "the system's allocator"
-    if isinstance(error, RuntimeError):
-        return next((face for words, face in _FACES.items() if words in str(error)), "")
-    return ""
+    return next((face for words, face in _FACES.items() if words in str(error)), "")
 
 
 def attempt(
@@ -179,10 +181,11 @@ class _Child:
         try:
             while end is None and not stopped:
                 try:
-                    if self.pipe.poll(_WATCH_S):
-                        end = self._hear(self.pipe.recv())
-                except EOFError:
+                    told = self.pipe.recv() if self.pipe.poll(_WATCH_S) else None
+                except (EOFError, OSError):  # it has ended, perhaps in the middle of a word
                     break
+                if told is not None:
+                    end = self._hear(told)
                 stopped = self._look(limits)
                 leave()
         except BaseException:  # this process is told to end: so is the child

@@ -82,13 +82,15 @@ def on_the_cpu(arguments: Mapping[str, Any]) -> list[Rung]:
 
 
 def from_rung(rungs: Sequence[Rung], skipped: int, *, approximate: bool = False) -> list[Rung]:
-    """Leave out the first `skipped` rungs, but never the last exact one; and those that are not exact, or not allowed.
+    """Leave out the first `skipped` rungs, but none on the same device for one on another; and those not allowed.
 
-    A job begins further down where an earlier run of it was killed whole and could not step down by itself.
+    A job begins further down where an earlier run of it was killed whole and could not step down by itself. It got more
+    memory and a larger GPU as well, so it does not begin without that GPU.
     """
     exact = [rung for rung in rungs if rung.exact]
     lossy = [rung for rung in rungs if not rung.exact]
-    return exact[min(skipped, len(exact) - 1) :] + (lossy if approximate else [])
+    here = sum("device" not in rung.changes for rung in exact)
+    return exact[min(skipped, max(here, 1) - 1) :] + (lossy if approximate else [])
 
 
 def climb_down(

@@ -131,9 +131,13 @@ def gpu_state() -> dict[str, float]:
 
 
 def _torch_on_gpu() -> Any:
-    """PyTorch, if this process has used a GPU with it; it is not loaded for that: a meter must not cost anything."""
+    """PyTorch, if this process has used a GPU with it.
+
+    It is not loaded for that, nor is the driver asked: a meter must not cost anything, and a process in which the
+    driver has begun cannot hand the GPU to a forked child.
+    """
     torch: Any = sys.modules.get("torch")
-    return torch if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _cpu_s() -> float:
