@@ -23,6 +23,7 @@ rule forecast_annotate:
         mem_mb=per_try(4000),
     params:
         objects=objects_at_once,
+        prompted=prompted_frames,
         model=model_folder,
         options={**TRACKING, "direction": settings.annotate.direction},
         force_cpu=settings.device.force_cpu,

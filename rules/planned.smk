@@ -1,6 +1,6 @@
 """What a plan and its forecasts are about: the steps, their videos, how many objects these show and how they are followed."""
 
-from longtake.sheets import most_at_once
+from longtake.sheets import most_at_once, most_prompted
 
 # By name, how many objects they show; they stand for the videos of a sheet without one.
 TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
@@ -24,9 +24,19 @@ def objects_at_once(wildcards):
 def _objects_at_once():
     if not VIDEOS:
         return TYPICAL
+    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates().items()}
+
+
+def prompted_frames(wildcards):
+    """On how many processed frames one object of each video is prompted, at most; 0 where none is."""
+    interval = settings.frame_interval
+    return {video: most_prompted(PROMPTS[video], fps, interval) for video, fps in rates().items()} if VIDEOS else {}
+
+
+def rates():
+    """Mean frames a second of each video."""
     last = {video: windows[-1] for video, windows in cut().items()}
-    rates = {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
-    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates.items()}
+    return {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
 
 
 def frames_in_window(wildcards):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from longtake.errors import SheetError
-from longtake.sheets import Prompt, mask_digest, most_at_once, read_prompts, read_videos
+from longtake.sheets import Prompt, mask_digest, most_at_once, most_prompted, read_prompts, read_videos
 
 
 @pytest.fixture
@@ -201,6 +201,22 @@ def test_an_edited_picture_of_a_mask_is_another_prompt(sheet, tmp_path):
 )
 def test_the_most_objects_at_a_time(sheet, rows, most):
     assert most_at_once(read_prompts(sheet(HEADER, *rows), ["v"])["v"], fps=10) == most
+
+
+@pytest.mark.parametrize(
+    ("rows", "most"),
+    [
+        ([], 0),
+        (["v|a||0||1|2|3|4||||", "v|b||90||1|2|3|4||||"], 1),
+        (["v|a||0||1|2|3|4||||", "v|b||0||1|2|3|4||||", "v|a||90||1|2|3|4||||", "v|a||30||1|2|3|4||||"], 3),
+        # Every third frame is processed: 0 and 1 act on one, 2 and 4 on another.
+        ([f"v|a||{frame}||1|2|3|4||||" for frame in (0, 1, 2, 4)], 2),
+        # Frame 30 is second 3.
+        (["v|a||30||1|2|3|4||||", "v|a|||3|1|2|3|4||||", "v|a|||9|1|2|3|4||||"], 2),
+    ],
+)
+def test_the_most_prompted_frames_of_an_object(sheet, rows, most):
+    assert most_prompted(read_prompts(sheet(HEADER, *rows), ["v"])["v"], fps=10, frame_interval=3) == most
 
 
 def test_a_sheet_without_a_row_will_do_where_that_is_said(sheet):

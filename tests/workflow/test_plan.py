@@ -43,6 +43,25 @@ def test_a_dry_run_shows_what_every_window_asks_for(finished, tmp_path):
         assert line.startswith(f"{row.mem_mb} MB, {row.runtime} min; gpu_class=CPU; chunk={row.chunk}; ")
 
 
+def test_prompted_frames_of_the_sheet_reach_the_plan(fresh, tmp_path):
+    """By a model that reads them all; the demo's own reads one."""
+    project = fresh.copy(tmp_path / "checkout")
+    folder = shutil.copytree(project.path / "workflow/models/sam2-pond", project.path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_cond_frame_num": -1}))
+    sheet = project.path / "config/prompts.tsv"
+    header, *rows = [line.split("\t") for line in sheet.read_text().splitlines()]
+    first = next(row for row in rows if row[0] == "pond-a")
+    again = [[*first[:3], str(frame), *first[4:]] for frame in (41, 42, 61, 81, 101, 121)]  # 41 and 42 are one frame
+    sheet.write_text("".join("\t".join(row) + "\n" for row in [header, *rows, *again]))
+    project.run("plan", "--config", "annotate={model: model}")
+    plan = Requests(project.out / "plan/jobs.tsv")
+    many, one = (plan.get("annotate_window", video, 0) for video in ("pond-a", "pond-b"))
+    assert many.way.endswith(", 8 prompted frames of each")
+    assert "prompted" not in one.way
+    assert many.key != one.key
+
+
 def test_another_margin_makes_another_plan_and_reruns_no_window(finished, tmp_path):
     project = finished.copy(tmp_path / "checkout")
     targets = ("annotate", "gradients", "--config", "memory={margin: 3}")

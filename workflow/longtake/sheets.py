@@ -275,6 +275,21 @@ def most_at_once(prompts: Iterable[Prompt], fps: float) -> int:
     return max((-total for total in accumulate(change for _, change in steps)), default=0)
 
 
+def most_prompted(prompts: Iterable[Prompt], fps: float, frame_interval: int) -> int:
+    """Return on how many processed frames one object is prompted, at most: each is one that the model may read.
+
+    Of prompts that act on one processed frame, every `frame_interval`-th, one is used. Times become frames by the mean
+    rate `fps` of the video: enough to say what memory will be needed. An object that ends and begins anew is counted
+    as if nothing were forgotten.
+    """
+    frames: dict[str, set[int]] = {}
+    for each in prompts:
+        frame = each.frame if each.frame is not None else round((each.time_s or 0.0) * fps)
+        # The nearest processed frame, the earlier one in a tie (longtake.annotate.prompts).
+        frames.setdefault(each.object, set()).add((2 * frame + frame_interval - 1) // (2 * frame_interval))
+    return max(map(len, frames.values()), default=0)
+
+
 def _joined(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Join an object's spans that touch; it ends where the latest prompt says."""
     joined: list[tuple[float, float]] = []

@@ -6,6 +6,7 @@ with job(snakemake) as it:
     facts = forecast_annotate(
         summaries=it.input.summaries,
         objects=it.params.objects,
+        prompted=it.params.prompted,
         model_dir=it.params.model,
         options=it.params.options,
         force_cpu=it.params.force_cpu,

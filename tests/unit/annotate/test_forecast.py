@@ -27,15 +27,19 @@ FRAMES = 20
 rehearsed = cache(rehearse)
 
 
-def lived(folder, objects, batch, drifting_pixels, square, **options):
-    """Real steps until all memories are full: (parameters, state, most tensors alive beside state and frame)."""
+def lived(folder, objects, batch, drifting_pixels, square, prompted=1, **options):
+    """Real steps until all memories are full: (parameters, state, most tensors alive beside state and frame).
+
+    Each object is prompted on the first `prompted` frames.
+    """
     tracker = load_tracker(folder, object_batch=batch, **options)
-    session = BoundedSession(tracker, FRAMES)
-    pixels = drifting_pixels(FRAMES)
+    frames = FRAMES + prompted - 1
+    session = BoundedSession(tracker, frames)
+    pixels = drifting_pixels(frames)
     prompts = {f"object {number}": square(8 + number, 8, 40 + number, 40) for number in range(objects)}
     with LiveBytes() as live:
         for frame, picture in enumerate(pixels):
-            track(tracker, session, frame, picture.clone(), {} if frame else prompts)
+            track(tracker, session, frame, picture.clone(), prompts if frame < prompted else {})
     tensors = {id(each.untyped_storage()): each for each in (*tracker.model.parameters(), *tracker.model.buffers())}
     held = sum(each.untyped_storage().nbytes() for each in tensors.values())
     return held, session.live_bytes(), live.peak - session.live_bytes() - pixels[0].nbytes
@@ -73,6 +77,18 @@ def test_conditioning_frames_are_kept_as_the_model_keeps_them(model_dir):
     assert bounded.state - one.state == 2 * pointer
 
 
+@pytest.mark.parametrize(("objects", "batch"), [(1, 1), (2, 2)])
+def test_many_prompted_frames_take_what_was_rehearsed_of_them(model_dir, objects, batch, drifting_pixels, square):
+    """The model reads them all: its own rule is -1."""
+    one = rehearsed(model_dir, objects, object_batch=batch)
+    found = rehearse(model_dir, objects, object_batch=batch, conditioning_frames=8)
+    _, state, activations = lived(model_dir, objects, batch, drifting_pixels, square, prompted=8)
+    assert found.state == state
+    assert found.activations == pytest.approx(activations, rel=0.03)
+    assert found.activations > 1.4 * one.activations
+    assert found.flops > 1.2 * one.flops
+
+
 def test_nothing_of_the_model_is_allocated(model_dir, tmp_path):
     """A folder without weights can be rehearsed: shapes are all that is read."""
     (tmp_path / "config.json").write_text((model_dir / "config.json").read_text())
@@ -103,7 +119,7 @@ def summary(folder, video, width=96, height=56, status="ok", **facts):
     return path
 
 
-def table(folder, model_dir, objects, *summaries, force_cpu=True, known=None, **options):
+def table(folder, model_dir, objects, *summaries, force_cpu=True, known=None, prompted=None, **options):
     out = folder / "forecast.tsv"
     told = forecast_annotate(
         summaries=summaries,
@@ -112,6 +128,7 @@ def table(folder, model_dir, objects, *summaries, force_cpu=True, known=None, **
         options={"scale": 0.5, **options},
         force_cpu=force_cpu,
         out=out,
+        prompted=prompted,
         known=known,
     )
     return read_forecasts(out), told
@@ -137,6 +154,31 @@ def test_the_sum_lies_on_the_line_that_was_measured(tmp_path, model_dir, untried
     assert row.source == told["source"] == "calibrated"
     assert sum(row.host.values()) == pytest.approx(200 * MIB + 1.2 * sum(needed.owners.values()), rel=5e-3)
     assert row.seconds_per_frame == pytest.approx(needed.flops / 1e9, rel=0.01)
+
+
+def test_prompted_frames_count_as_far_as_the_model_reads_them(tmp_path, model_dir, untried):
+    """Five are rehearsed as eight; the setting and the model's own rule limit them."""
+    videos = [summary(tmp_path, name) for name in "abc"]
+    objects, prompted = dict.fromkeys("abc", 1), {"b": 5, "c": 8}
+    rows, told = table(tmp_path, model_dir, objects, *videos, prompted=prompted, max_conditioning_frames=32)
+    one, five, eight = rows
+    assert told["cases"] == 2
+    found = rehearsed(model_dir, 1, conditioning_frames=8, max_conditioning_frames=32)
+    assert five.host == eight.host
+    assert five.key == eight.key != one.key
+    assert five.host["state"] == found.state > 1.5 * one.host["state"]
+    assert five.host["activations"] > one.host["activations"]
+    assert five.seconds_per_frame > 1.2 * one.seconds_per_frame
+    assert (one.way, five.way) == ("1 objects, 1 at a time", "1 objects, 1 at a time, 8 prompted frames of each")
+
+    three, *_ = table(tmp_path, model_dir, {"b": 1}, videos[1], prompted=prompted, max_conditioning_frames=3)[0]
+    assert three.way.endswith("3 prompted frames of each")
+    folder = shutil.copytree(model_dir, tmp_path / "own")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_cond_frame_num": 1}))
+    rows, _ = table(tmp_path, folder, objects, *videos, prompted=prompted, max_conditioning_frames=32)
+    assert len({row.key for row in rows}) == 1, "as for one prompted frame"
+    assert not any("prompted" in row.way for row in rows)
 
 
 def test_a_model_that_costs_too_much_is_not_tried(tmp_path, model_dir, untried, monkeypatch):
@@ -242,6 +284,15 @@ def test_what_changes_memory_is_found_out_again(tmp_path, model_dir, counted):
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"max_object_pointers_in_encoder": 8}))
     assert anew(counted, tmp_path, other, a)[2]["rehearsed"] == [2, 4]
+
+
+def test_how_many_prompted_frames_a_model_reads_is_asked_once(tmp_path, model_dir, counted):
+    a = summary(tmp_path, "a")
+    anew(counted, tmp_path, model_dir, a)
+    _, told, done = anew(counted, tmp_path, model_dir, a, prompted={"a": 3})
+    assert (told["known"], told["found_out"], done["rehearsed"]) == (3, 2, [2])
+    _, told, done = anew(counted, tmp_path, model_dir, a, prompted={"a": 4})
+    assert (told["known"], told["found_out"], done["rehearsed"]) == (5, 0, [])
 
 
 def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, model_dir, counted):

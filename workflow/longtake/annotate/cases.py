@@ -28,7 +28,8 @@ class Case:
     """What the memory of a window job depends on, apart from the model and the machine.
 
     `decoded`, `coded` and `source` are widths and heights in pixels; `chunk` is as asked, more than there are objects
-    being no more than all of them. `block_frames` are decoded frames that a backward pass holds.
+    being no more than all of them. `conditioning_frames` are prompted frames of an object of which the model reads the
+    features (`frames_read`). `block_frames` are decoded frames that a backward pass holds.
     """
 
     objects: int
@@ -39,6 +40,7 @@ class Case:
     sample_bytes: int
     precision: str
     max_conditioning_frames: int | None
+    conditioning_frames: int
     seeding: bool
     block_frames: int
 
@@ -97,8 +99,27 @@ class Machine:
     source: str
 
 
-def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) -> list[Case]:
-    """List the ways to follow `objects` in a video with these facts: batches as asked, then halves down to one."""
+def frames_read(prompted: int, most: int) -> int:
+    """Of how many prompted frames the model may read the features, where an object has so many: a power of two, or all.
+
+    In powers of two, since each number is another rehearsal. `most` is what the model reads
+    (`longtake.annotate.tracker.most_conditioning_frames`), -1 for all. An object's later pointers are not counted: a
+    frame's features are thousands of tokens, a pointer a few.
+
+    In a chain every window is taken for one that has all prompts behind it, since the state holds what came before; in
+    a backward pass likewise. A window of an overlap takes in its own prompts only, and rarely so many.
+    """
+    rounded = 1 << (max(1, prompted) - 1).bit_length()
+    return rounded if most < 1 else min(rounded, most)
+
+
+def cases(
+    facts: Mapping[str, Any], objects: int, options: Mapping[str, Any], conditioning_frames: int = 1
+) -> list[Case]:
+    """List the ways to follow `objects` in a video with these facts: batches as asked, then halves down to one.
+
+    `conditioning_frames` as `frames_read` tells; those of an object that is found are one.
+    """
     asked = int(options.get("object_batch", 1))
     given = options.get("dense_seeding", NEVER)
     seeding = given == ALWAYS or (given == AUTO and (not objects or options.get("continuity") == OVERLAP))
@@ -115,6 +136,7 @@ def cases(facts: Mapping[str, Any], objects: int, options: Mapping[str, Any]) ->
         sample_bytes=2 if any(bits in str(facts.get("pixel_format")) for bits in ("10", "12", "14", "16")) else 1,
         precision=str(options.get("precision", "float32")),
         max_conditioning_frames=options.get("max_conditioning_frames"),
+        conditioning_frames=conditioning_frames,
         seeding=seeding,
         block_frames=_blocks(facts, options, decoded),
     )

@@ -16,7 +16,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from longtake.annotate.cases import FRAMES, SCALE, SIZE, Case, Machine, Needs, Taken, Trial, cases, needs_of
+from longtake.annotate.cases import (
+    FRAMES,
+    SCALE,
+    SIZE,
+    Case,
+    Machine,
+    Needs,
+    Taken,
+    Trial,
+    cases,
+    frames_read,
+    needs_of,
+)
 from longtake.errors import OutOfMemory
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, MIB
 from longtake.memory.calibrate import fit
@@ -46,6 +58,7 @@ def forecast_annotate(
     options: Mapping[str, Any],
     force_cpu: bool,
     out: Location,
+    prompted: Mapping[str, int] | None = None,
     threads: int = 1,
     known: Known | None = None,
 ) -> dict[str, Any]:
@@ -68,6 +81,8 @@ def forecast_annotate(
         Whether there are no rows for a GPU.
     out
         A tab-separated table with the columns of `longtake.memory.forecast.COLUMNS`.
+    prompted
+        On how many processed frames one object of a video is prompted, at most, by its name; 1 where it is missing.
     known
         What was found out before; by default everything is found out, and nothing is kept.
 
@@ -90,12 +105,14 @@ def forecast_annotate(
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
         if facts["status"] != "ok":
             continue
-        for case in cases(facts, objects.get(facts["video"], 0), options):
+        video = facts["video"]
+        read = _frames_read(model_dir, (prompted or {}).get(video, 1), options, known)
+        for case in cases(facts, objects.get(video, 0), options, read):
             if case not in needed:
                 needed[case] = needs(model_dir, case, known)
             line = line or calibrated(model_dir, needed[case].flops / case.objects, threads, known)
             devices = ("cpu",) if force_cpu else ("cpu", "cuda")
-            rows += [_forecast(line, digest, facts["video"], case, device, needed[case]) for device in devices]
+            rows += [_forecast(line, digest, video, case, device, needed[case]) for device in devices]
     write_tsv(out, COLUMNS, (row.row() for row in rows))
     counts = {"videos": len({row.video for row in rows}), "forecasts": len(rows), "cases": len(needed), **known.counts}
     if line is None:
@@ -150,6 +167,15 @@ def _machine(others: Iterable[tuple[float, float]], folder: Path, threads: int, 
     return Machine(points, fit(points, *_SLOPES), found.flops / trial.seconds_per_frame, CALIBRATED)
 
 
+def _frames_read(model_dir: Location, prompted: int, options: Mapping[str, Any], known: Known) -> int:
+    """As `longtake.annotate.cases.frames_read`; the model is asked only where the answer could matter."""
+    if prompted < 2:
+        return 1
+    setting = options.get("max_conditioning_frames")
+    most = known.value(lambda: _most_read(model_dir, setting), what="conditioning", max_conditioning_frames=setting)
+    return frames_read(prompted, most)
+
+
 def _taken(model_dir: Location, case: Case, known: Known) -> Taken:
     """What the model's part takes, whatever the video's size."""
     facts = {
@@ -157,6 +183,7 @@ def _taken(model_dir: Location, case: Case, known: Known) -> Taken:
         "object_batch": min(case.chunk, case.objects),
         "precision": case.precision,
         "max_conditioning_frames": case.max_conditioning_frames,
+        "conditioning_frames": case.conditioning_frames,
         "seeding": case.seeding,
     }
     return Taken(**known.value(lambda: asdict(_rehearsed(str(model_dir), **facts)), what="steps", **facts))
@@ -169,6 +196,12 @@ def _digest(model_dir: Location) -> str:
     from longtake.annotate.tracker import tracker_digest
 
     return tracker_digest(model_dir)
+
+
+def _most_read(model_dir: Location, setting: int | None) -> int:
+    from longtake.annotate.tracker import most_conditioning_frames
+
+    return most_conditioning_frames(model_dir, setting)
 
 
 @cache
@@ -204,10 +237,15 @@ def _forecast(  # noqa: PLR0917 - each is a fact of its own
         video,
         device,
         case.chunk,
-        f"{case.objects} objects, {at_a_time} at a time",
+        _way(case, at_a_time),
         host,
         gpu,
         seconds_per_frame=needed.flops / machine.flops_per_s if device == "cpu" else None,
         source=machine.source if device == "cpu" else SIMULATED,
         key=key_of(step="annotate", device=device, **facts),
     )
+
+
+def _way(case: Case, at_a_time: int) -> str:
+    read = f", {case.conditioning_frames} prompted frames of each" if case.conditioning_frames > 1 else ""
+    return f"{case.objects} objects, {at_a_time} at a time{read}"

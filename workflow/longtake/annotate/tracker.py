@@ -164,6 +164,21 @@ def tracker_digest(folder: str | os.PathLike[str]) -> str:
     return files_digest([root / "config.json", *_weight_files(root), *([processor_file] if processor_file else [])])
 
 
+def most_conditioning_frames(folder: str | os.PathLike[str], setting: int | None) -> int:
+    """Return the features of how many of an object's prompted frames the model reads at most; -1 for all.
+
+    `setting` is `load_tracker`'s ``max_conditioning_frames``.
+
+    Raises
+    ------
+    ModelError
+        As `load_tracker`, for config.json.
+    """
+    _, config = _config(Path(folder))
+    _bound(config, setting)
+    return int(config.max_cond_frame_num)
+
+
 def hollow_tracker(
     folder: str | os.PathLike[str],
     precision: str = "float32",
