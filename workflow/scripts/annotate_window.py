@@ -16,5 +16,5 @@ with job(snakemake) as it:
         state_out=next(iter(it.output.state), None),
         direction=it.params.direction,
         device=it.device(it.params.force_cpu),
-        **it.params.options,
+        **window.asked(it.params.options, it.resources),
     )

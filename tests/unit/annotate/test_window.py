@@ -1,7 +1,10 @@
 """Window jobs on real files: cut or uncut, the rows are those of one stock session over the whole video."""
 
 import json
+import runpy
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,12 +12,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from longtake import masks
+from longtake import job, masks
 from longtake.annotate.geometry import model_frame
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.session import ModelPrompt, Prediction
 from longtake.annotate.window import annotate_window
 from longtake.errors import SheetError, StateError
+from longtake.job import Job
 from longtake.media import read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
@@ -130,6 +134,31 @@ def test_cut_and_uncut_are_the_same_rows(video, prompts, model_dir, tmp_path):
     assert sum(record["rows"] for record in records) == len(cut_up)
     assert any(row["visible"] for row in uncut)
     assert not all(row["visible"] for row in uncut)
+
+
+@pytest.mark.parametrize(("planned", "followed"), [("chunk=2", 2), ("chunk=8", 4), ("rung=0", 4)])
+def test_a_job_follows_no_more_at_a_time_than_the_plan_says(tmp_path, monkeypatch, planned, followed):
+    """The script itself, up to the call."""
+    calls = []
+    monkeypatch.setattr(Job, "survive", lambda self, work, ladder, **arguments: calls.append(arguments))
+    script = Path(job.__file__).parents[1] / "scripts/annotate_window.py"
+    options = {"scale": 0.5, "frame_interval": 5, "object_batch": 4}
+    given = {"window": vars(cut((0, 10))[0]), "prompts": [], "model": "m", "direction": "forward", "force_cpu": True}
+    snakemake = SimpleNamespace(
+        rule="annotate_window",
+        wildcards={},
+        log=[str(tmp_path / "it.log")],
+        input=SimpleNamespace(video="v.mp4", index="v.parquet", state=[]),
+        output=SimpleNamespace(detections="d.parquet", state=[]),
+        params=SimpleNamespace(**given, options=options),
+        resources={"plan": planned},
+        threads=1,
+        scriptdir=str(script.parent),
+    )
+    runpy.run_path(str(script), {"snakemake": snakemake})
+    (arguments,) = calls
+    assert arguments["object_batch"] == followed
+    assert (arguments["scale"], arguments["frame_interval"]) == (0.5, 5)
 
 
 def test_columns_and_record(video, prompts, model_dir, tmp_path):

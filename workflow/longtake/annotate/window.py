@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,6 +148,18 @@ def annotate_window(
     session = _begin(job, state_in)
     spent = _follow(job, session, detections_out, progress)
     return record(job, session, _hand_over(job, session, state_out)) | spent
+
+
+def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a job from the rule's params, with as many objects at a time as the plan says, if that is fewer.
+
+    Parameters
+    ----------
+    resources
+        ``chunk``, objects at a time at most, if it is there.
+    """
+    batch = int(options.get("object_batch", 1))
+    return {**options, "object_batch": min(batch, int(resources.get("chunk") or batch))}
 
 
 @stage("track")
