@@ -28,9 +28,15 @@ def _objects_at_once():
 
 
 def prompted_frames(wildcards):
-    """On how many processed frames one object of each video is prompted, at most; 0 where none is."""
-    interval = settings.frame_interval
-    return {video: most_prompted(PROMPTS[video], fps, interval) for video, fps in rates().items()} if VIDEOS else {}
+    """On how many processed frames one object of each video is prompted, at most, as far as one job knows of it."""
+    if not VIDEOS:
+        return {}
+    found = {}
+    for video, fps in rates().items():
+        # In a chain the state tells a job of the prompts in other windows.
+        alone = {} if CHAIN else {"spans": [(each.start, each.stop) for each in cut()[video]]}
+        found[video] = most_prompted(PROMPTS[video], fps, settings.frame_interval, **alone)
+    return found
 
 
 def rates():

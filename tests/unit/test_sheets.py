@@ -219,5 +219,15 @@ def test_the_most_prompted_frames_of_an_object(sheet, rows, most):
     assert most_prompted(read_prompts(sheet(HEADER, *rows), ["v"])["v"], fps=10, frame_interval=3) == most
 
 
+@pytest.mark.parametrize(
+    ("frames", "most"), [((0, 30, 60, 90), 2), ((27, 30, 33, 57), 3), ((98, 99), 1), ((58, 62), 1)]
+)
+def test_the_most_prompted_frames_of_an_object_in_a_window_that_stands_alone(sheet, frames, most):
+    """Two windows share frames 28 to 33; 98 and 99 act on the last frame that is processed."""
+    prompts = read_prompts(sheet(HEADER, *(f"v|a||{frame}||1|2|3|4||||" for frame in frames)), ["v"])["v"]
+    spans = [(0, 34), (28, 60), (60, 100)]
+    assert most_prompted(prompts, fps=10, frame_interval=3, spans=spans) == most
+
+
 def test_a_sheet_without_a_row_will_do_where_that_is_said(sheet):
     assert read_videos(sheet("video|path"), empty=True) == []

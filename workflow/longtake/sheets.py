@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -275,18 +276,28 @@ def most_at_once(prompts: Iterable[Prompt], fps: float) -> int:
     return max((-total for total in accumulate(change for _, change in steps)), default=0)
 
 
-def most_prompted(prompts: Iterable[Prompt], fps: float, frame_interval: int) -> int:
+def most_prompted(
+    prompts: Iterable[Prompt],
+    fps: float,
+    frame_interval: int,
+    spans: Sequence[tuple[float, float]] = ((0, math.inf),),
+) -> int:
     """Return on how many processed frames one object is prompted, at most: each is one that the model may read.
 
     Of prompts that act on one processed frame, every `frame_interval`-th, one is used. Times become frames by the mean
     rate `fps` of the video: enough to say what memory will be needed. An object that ends and begins anew is counted
-    as if nothing were forgotten.
+    as if nothing were forgotten. `spans` are what jobs know the prompts of: source frames [start, stop), ascending, of
+    windows that stand alone; by default the whole video.
     """
-    frames: dict[str, set[int]] = {}
+    starts, stops = zip(*spans, strict=True)
+    frames: dict[tuple[str, int], set[float]] = {}
     for each in prompts:
         frame = each.frame if each.frame is not None else round((each.time_s or 0.0) * fps)
         # The nearest processed frame, the earlier one in a tie (longtake.annotate.prompts).
-        frames.setdefault(each.object, set()).add((2 * frame + frame_interval - 1) // (2 * frame_interval))
+        nearest = (2 * frame + frame_interval - 1) // (2 * frame_interval) * frame_interval
+        at = min(nearest, stops[-1] - 1)
+        for span in range(bisect_right(stops, at), bisect_right(starts, at)):
+            frames.setdefault((each.object, span), set()).add(at)
     return max(map(len, frames.values()), default=0)
 
 

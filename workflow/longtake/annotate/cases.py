@@ -107,7 +107,7 @@ def frames_read(prompted: int, most: int) -> int:
     frame's features are thousands of tokens, a pointer a few.
 
     In a chain every window is taken for one that has all prompts behind it, since the state holds what came before; in
-    a backward pass likewise. A window of an overlap takes in its own prompts only, and rarely so many.
+    a backward pass likewise.
     """
     rounded = 1 << (max(1, prompted) - 1).bit_length()
     return rounded if most < 1 else min(rounded, most)
