@@ -78,9 +78,20 @@ class Cluster:
         )
         return done.stdout
 
+    def _tells_jobs(self, told):
+        command = ("scontrol", "--oneliner", "show", "job")
+        environment = {**os.environ, **self.environment}
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+            told += [done.stdout] * (done.returncode == 0)
+        return told
+
     def submissions(self):
         """Every job the controller remembers, as its fields, in the order of submission."""
-        lines = self.ask("scontrol", "--oneliner", "show", "job").splitlines()
+        told: list[str] = []
+        # Of a controller that does not answer, no jobs are no news: on a loaded machine it may miss its own time-out.
+        self.wait_for(lambda: self._tells_jobs(told), "scontrol does not answer", 120)
+        lines = told[0].splitlines()
         records = [record for record in (dict(FIELD.findall(line)) for line in lines) if "Comment" in record]
         return sorted(records, key=lambda record: int(record["JobId"]))
 

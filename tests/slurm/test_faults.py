@@ -102,9 +102,9 @@ def test_a_lost_node_and_a_requeue_start_a_window_again_by_themselves(begin, pro
     driver, first, _ = begin()
     cluster.ask("scontrol", "update", f"nodename={first['NodeList']}", "state=down", "reason=test")
     try:
+        before = cluster.jobs()
         again(cluster, first)
-        before, log = cluster.jobs(), project.out / "logs/annotate_window/pond-a.0002.log"
-        second = cluster.working(window("pond-a", 2), before, log)
+        second = cluster.working(window("pond-a", 2), before, project.out / "logs/annotate_window/pond-a.0002.log")
     finally:
         cluster.ask("scontrol", "update", f"nodename={first['NodeList']}", "state=resume")
     cluster.ask("scontrol", "requeue", second["JobId"])

@@ -242,7 +242,7 @@ def script_of(parent, word, log):
     return psutil.Process(number)
 
 
-def wait_for(condition, seconds=240):
+def wait_for(condition, seconds=600):
     for _ in range(seconds * 20):
         found = condition()
         if found:

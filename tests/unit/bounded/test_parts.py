@@ -7,7 +7,7 @@ from torch import nn
 from longtake.bounded.checkpoint import Block, Cut, checkpointed, even_bounds
 from longtake.bounded.choose import choices, relaxed
 from longtake.bounded.guard import fingerprint, frozen
-from longtake.bounded.independence import independent, possible_cuts, seems_independent
+from longtake.bounded.independence import independent, possible_cuts, rows_round_alike, seems_independent
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.planning import proved_cuts, rehearse, usage
 from longtake.bounded.profile import Usage
@@ -131,7 +131,7 @@ def test_independence_is_proved_or_not():
     assert proved(nn.BatchNorm1d(9).eval(), call((5, 9, 6))) == [0]
     assert proved(Second(), call((5, 9, 6), (5, 9, 6))) == [0, 1]
     # A factor for all goes whole into each piece, and its gradient is a sum over pieces: in another order.
-    assert proved(Second(), call((5, 9, 6), (6,))) == []
+    assert proved(Second(), call((5, 9, 6), (6,))) == ([] if rows_round_alike("cpu") else [0, 1])
     assert possible_cuts(((torch.zeros(5, 9, dtype=torch.int64),), {})) == []
 
 
