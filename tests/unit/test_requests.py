@@ -81,16 +81,33 @@ def test_only_this_machines_own_gpu_is_asked_for_its_memory(monkeypatch):
     assert with_own_memory(ANY) == ANY
 
 
-def test_what_an_earlier_job_used_stands_beside_the_forecast_and_is_asked_for(given):
+def finished(folder, video, **facts):
+    """The record of a job on a large GPU, planned with three objects, two at a time."""
     attempt = {"rung": "as asked", "status": "ok", "rss_mb": 900.0, "gpu_reserved_mb": 5000.0, "wall_s": 200.0}
-    record = {"rule": "annotate_window", "asked": {"forecast": "k20000", "frames": 10}, "attempts": [attempt]}
-    path = given / "logs/annotate_window/a.0000.json"
-    path.parent.mkdir(parents=True)
+    asked = {"forecast": "k20000", "frames": 10, "gpu_class": "large"}
+    record = {"rule": "annotate_window", "asked": asked, "attempts": [attempt], "facts": {"device": "cuda", **facts}}
+    path = folder / f"logs/annotate_window/{video}.0000.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))
+
+
+def test_what_an_earlier_job_used_stands_beside_the_forecast_and_is_asked_for(given):
+    finished(given, "a", tracked_frames=10, objects_at_once=3, prompted_at_once=1)
     _, found = planned(given)
     row = found.get("annotate_window", "a", 1)
     assert (row.gpu_mb, row.measured_gpu_mb, row.measured_host_mb) == (20000, 5000, 900)
     assert (row.gpu_class, row.chunk, row.runtime) == ("small", 2, START_MINUTES + 10)
+    assert row.why.endswith("; as 1 earlier jobs used")
+
+
+def test_a_window_in_which_nothing_was_tracked_yet_lowers_no_other_ones_memory_and_time(given):
+    before = planned(given)[1].get("annotate_window", "a", 1)
+    finished(given, "a", tracked_frames=0, objects_at_once=0, prompted_at_once=0)
+    finished(given, "b", tracked_frames=10, objects_at_once=1, prompted_at_once=1)
+    after = planned(given)[1].get("annotate_window", "a", 1)
+    assert (after.gpu_class, after.chunk, after.runtime) == (before.gpu_class, before.chunk, 120)
+    assert after.measured_gpu_mb == 5000
+    assert after.why.endswith("; 2 earlier jobs had less to do than is forecast")
 
 
 def test_what_fits_is_a_table_on_disk_and_on_the_terminal(given, monkeypatch):

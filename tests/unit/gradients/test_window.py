@@ -93,6 +93,7 @@ def analyse(pond, out, model, options=OPTIONS, **changes):
 def test_tables_and_maps_of_a_window(pond, folder, tmp_path):
     summary, curves, clips, maps, geometry = analyse(pond, tmp_path, folder)
     assert summary.items() >= {"objects": 2, "ok": 4, "approximate": 0, "failed": 0}.items()
+    assert summary["wall_s"] > 0
     assert [(row["object"], row["clip"]) for row in clips] == [("cod-2", 0), ("cod-2", 1), ("eel-1", 0), ("eel-1", 1)]
     assert len(curves) == 4 * 9
     for row in clips:
@@ -243,6 +244,7 @@ def test_too_short_is_failed_and_has_no_curve(pond, folder, tmp_path, monkeypatc
 def test_an_empty_window_gives_empty_tables(pond, folder, tmp_path):
     empty = replace(pond.window, start=40, stop=40, emit_start=40, emit_stop=40)
     summary, curves, clips, maps, _ = analyse(pond, tmp_path, folder, window=empty)
+    assert summary.pop("wall_s") >= 0
     assert summary == {"objects": 0, "ok": 0, "approximate": 0, "failed": 0}
     assert (curves, clips, maps) == ([], [], {})
 

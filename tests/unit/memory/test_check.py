@@ -8,7 +8,7 @@ from longtake.memory.choice import Terms
 from longtake.memory.classes import GpuClass
 from longtake.memory.devices import Device, installed_gpus, visible
 from longtake.memory.forecast import Forecast
-from longtake.memory.history import Measured
+from longtake.memory.history import Measured, Timed
 
 HOST = Budget("host", (Limit(4 * GIB, "SLURM_MEM_PER_NODE"), Limit(9 * GIB, "the machine's memory")))
 TERMS = Terms(margin=1.2)
@@ -62,7 +62,7 @@ def test_a_class_of_unknown_memory_is_not_judged():
 def test_videos_alike_stand_once_and_what_was_measured_stands_beside_the_forecast():
     offers = [forecast("cpu", 1, 900, video) for video in "abc"]
     where = places(HOST, [], [], TERMS, gpus=False)
-    (row,) = check(offers, where, 1.2, {"cpu1": Measured(jobs=2, host_mb=1000)})
+    (row,) = check(offers, where, 1.2, {"cpu1": Measured({(1, 1): Timed(2)}, host_mb=1000)})
     assert (row["videos"], row["forecast_mb"], row["measured_mb"]) == ("a and 2 more", 900, 1000)
 
 

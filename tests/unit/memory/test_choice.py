@@ -2,21 +2,29 @@
 
 import pytest
 
+from longtake.annotate import forecast as annotate
+from longtake.annotate.cases import Machine, Needs, cases
+from longtake.memory.calibrate import Line
 from longtake.memory.choice import MEASURED_MARGIN, OVERHEAD_MB, START_MINUTES, Terms, choose, minutes, need
 from longtake.memory.classes import GpuClass
 from longtake.memory.forecast import MIB, Forecast
-from longtake.memory.history import Measured
+from longtake.memory.history import Measured, Timed
 
 # Usable: 920, 1840 and 3680 of these MiB.
 CLASSES = [GpuClass(name, gb) for name, gb in (("small", 1000 / 1024), ("middle", 2000 / 1024), ("large", 4000 / 1024))]
 TERMS = Terms(margin=1.2)
 
 
-def forecast(chunk, gpu_mb=0, host_mb=1000, **more):
+def forecast(chunk, gpu_mb=0, host_mb=1000, step="annotate", way="8 objects", **more):
     gpu = {"context": 100 * MIB, "activations": (gpu_mb - 100) * MIB} if gpu_mb else {}
     device = "cuda" if gpu_mb else "cpu"
     given = {"host": {"base": host_mb * MIB}, "gpu": gpu, "key": f"{device}-{chunk}"} | more
-    return Forecast("annotate", "v", device, chunk, f"{chunk} at a time", **given)
+    return Forecast(step, "v", device, chunk, f"{way}, {chunk} at a time", **given)
+
+
+def measured(jobs=1, load=(8, 1), pace=0.0, per_frame=1.0, **more):
+    """What was measured of jobs that had so much to do."""
+    return Measured({load: Timed(jobs, (True, pace), per_frame)} if jobs else {}, **more)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +86,66 @@ def test_without_a_forecast_a_job_asks_for_what_it_always_did():
 
 def test_what_was_measured_replaces_the_forecast_and_both_are_told():
     offer = forecast(8, gpu_mb=3000, host_mb=1000)
-    found = need(offer, 1.2, {offer.key: Measured(jobs=3, host_mb=2000.5, gpu_mb=500)})
+    history = {offer.key: measured(3, host_mb=2000.5, gpu_mb=500)}
+    found = need(offer, 1.2, history)
     assert found.host_mb == pytest.approx(2000.5 * MEASURED_MARGIN, abs=1)
     assert found.gpu_mb == pytest.approx(600 * MEASURED_MARGIN, abs=1), "the driver's 100 MiB are added to PyTorch's"
     assert (found.measured_host_mb, found.measured_gpu_mb, found.forecast.gpu_mb) == (2001, 600, 3000)
-    choice = choose([offer], CLASSES, TERMS, {offer.key: Measured(jobs=3, host_mb=2000.5, gpu_mb=500)})
+    choice = choose([offer], CLASSES, TERMS, history)
     assert choice.gpu_class.name == "small"
     assert "3 earlier jobs" in choice.why
-    assert choose([offer], CLASSES, TERMS, {"another": Measured(jobs=3)}).gpu_class.name == "large"
+    assert choose([offer], CLASSES, TERMS, {"another": measured(3)}).gpu_class.name == "large"
+
+
+@pytest.mark.parametrize("load", [(0, 0), (1, 1), (7, 9)])
+def test_jobs_with_less_to_do_than_is_forecast_lower_nothing(load):
+    offer = forecast(8, gpu_mb=3000, host_mb=1000, seconds_per_frame=4.0)
+    lighter = {offer.key: measured(2, load, pace=0.01, host_mb=500, gpu_mb=400)}
+    choice = choose([offer], CLASSES, TERMS, lighter)
+    assert (choice.need.host_mb, choice.need.gpu_mb, choice.gpu_class.name) == (1200, 3600, "large")
+    assert (choice.need.measured_host_mb, choice.need.measured_gpu_mb) == (500, 500)
+    assert minutes(choice, 300) == START_MINUTES + 60
+    assert choice.why.endswith("; 2 earlier jobs had less to do than is forecast")
+    assert (choice.need.jobs, choice.need.lighter) == (0, 2)
+
+
+def test_jobs_with_less_to_do_raise_what_is_asked():
+    offer = forecast(8, gpu_mb=700, host_mb=1000)
+    more = measured(2, (1, 1), pace=99.0, host_mb=2000, gpu_mb=900)
+    found = need(offer, 1.2, {offer.key: more})
+    assert (found.host_mb, found.gpu_mb) == (2100, 1050)
+    assert found.seconds_per_frame is None
+
+
+def test_of_jobs_with_more_and_less_to_do_only_those_with_enough_are_told():
+    offer = forecast(8, host_mb=5000, seconds_per_frame=4.0)
+    loads = {(0, 0): Timed(5), (1, 1): Timed(7, (True, 3.0), 1.0), (8, 1): Timed(2, (True, 1.0), 1.0)}
+    choice = choose([offer], [], TERMS, {offer.key: Measured(loads, host_mb=2000)})
+    assert choice.why.endswith("; as 2 earlier jobs used")
+    assert (choice.need.jobs, choice.need.lighter) == (2, 12)
+    assert (choice.need.host_mb, choice.need.seconds_per_frame) == (2100, 1.0)
+
+
+def test_as_many_prompted_frames_are_wanted_as_the_forecast_supposes():
+    offer = forecast(8, host_mb=5000)
+    offer = Forecast(**(vars(offer) | {"way": "8 objects, 8 at a time, 4 prompted frames of each"}))
+    for prompted, jobs in ((1, 0), (2, 0), (3, 1), (20, 1)):
+        assert need(offer, 1.2, {offer.key: measured(load=(8, prompted))}).jobs == jobs
+
+
+@pytest.mark.parametrize(("objects", "load"), [(3, 3), (0, 1)])
+def test_a_forecast_says_in_words_for_how_many_objects_it_is(objects, load):
+    case = cases({"width": 96, "height": 56}, objects, {"scale": 1.0, "object_batch": 2})[0]
+    machine = Machine((), Line(1.0, 1.0), 1.0, "simulated")
+    needs = Needs(dict.fromkeys(("parameters", "frames", "state", "activations"), MIB), MIB, 1)
+    found = annotate._forecast(machine, "digest", "v", case, "cuda", needs)
+    assert need(found, 1.2, {found.key: measured(load=(load, 1))}).jobs == 1
+    assert need(found, 1.2, {found.key: measured(load=(load - 1, 1))}).jobs == 0
+
+
+def test_a_forecast_that_does_not_say_it_is_not_lowered():
+    offer = forecast(8, way="some")
+    assert need(offer, 1.2, {offer.key: measured(load=(99, 1), host_mb=5)}).host_mb == 1200
 
 
 def test_more_is_asked_than_a_job_ran_out_of_memory_with():
@@ -100,5 +160,30 @@ def test_more_is_asked_than_a_job_ran_out_of_memory_with():
 def test_time_is_that_of_the_slowest_frame_measured_before_that_of_the_forecast():
     timed = forecast(8, seconds_per_frame=2.0)
     assert minutes(choose([timed], [], TERMS, {}), 300) == START_MINUTES + 30
-    slower = {timed.key: Measured(jobs=1, host_mb=1, seconds_per_frame=4.0)}
+    slower = {timed.key: measured(pace=4.0, host_mb=1)}
     assert minutes(choose([timed], [], TERMS, slower), 300) == START_MINUTES + 60
+    quicker = {timed.key: measured(pace=1.0, host_mb=1)}
+    assert minutes(choose([timed], [], TERMS, quicker), 300) == START_MINUTES + 15
+
+
+def test_more_time_is_asked_than_a_job_did_not_end_within():
+    timed = forecast(8, seconds_per_frame=0.1)
+    choice = choose([timed], [], TERMS, {timed.key: measured(pace=0.1, short_minutes=33)})
+    assert minutes(choice, 300) == 66
+    assert choice.why.endswith("; one did not end within 33 min")
+    assert minutes(choice, 300_000) == START_MINUTES + 1500
+
+
+def test_gradients_count_where_there_was_a_clip_and_their_time_is_only_raised():
+    offer = forecast(31, host_mb=5000, step="gradients", way="plain", seconds_per_frame=2.0)
+    assert need(offer, 1.2, {offer.key: measured(load=(0, 0), host_mb=1000)}).host_mb == 6000
+    for pace, asked in ((1.0, 30), (4.0, 60)):
+        choice = choose(
+            [offer], [], TERMS, {offer.key: measured(load=(1, 1), pace=10 * pace, per_frame=0.1, host_mb=1000)}
+        )
+        assert choice.need.host_mb == 1050
+        assert minutes(choice, 300) == START_MINUTES + asked
+    on_a_gpu = forecast(31, gpu_mb=700, step="gradients", way="plain")
+    for pace, asked in ((0.1, 120), (40.0, START_MINUTES + 600)):
+        choice = choose([on_a_gpu], CLASSES, TERMS, {on_a_gpu.key: measured(load=(1, 1), pace=pace)})
+        assert minutes(choice, 300) == asked

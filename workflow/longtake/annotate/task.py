@@ -9,7 +9,7 @@ from longtake.annotate.pipeline import Room
 from longtake.annotate.prompts import Schedule
 from longtake.annotate.rows import prompt_facts
 from longtake.annotate.seeding import Terms
-from longtake.annotate.session import BoundedSession
+from longtake.annotate.session import CONDITIONING, BoundedSession
 from longtake.annotate.tracker import Tracker
 from longtake.media import VideoIndex
 from longtake.windows import Window
@@ -25,6 +25,17 @@ class Tally:
     tainted: int = 0
     objects: dict[str, None] = field(default_factory=dict)
     prompts: list[Row] = field(default_factory=list)
+    objects_at_once: int = 0
+    prompted_at_once: int = 0
+
+    def saw(self, session: BoundedSession) -> None:
+        """Note what the session knows after a frame: how many objects, and how many prompted frames of one at most.
+
+        By these a plan tells whether a window had as much to do as its forecast is of.
+        """
+        self.objects_at_once = max(self.objects_at_once, len(session.obj_ids))
+        prompted = (len(outputs[CONDITIONING]) for outputs in session.output_dict_per_obj.values())
+        self.prompted_at_once = max(self.prompted_at_once, *prompted, 0)
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,8 @@ def record(task: Task, session: BoundedSession, state_bytes: int) -> Row:
         "rows": tally.rows,
         "visible_rows": tally.visible,
         "objects": list(tally.objects),
+        "objects_at_once": tally.objects_at_once,
+        "prompted_at_once": tally.prompted_at_once,
         "objects_handed_over": list(session.obj_ids),
         "conditioning_frames": session.conditioning_frames(),
         "conditioning_frames_hidden_for": list(session.shortened),

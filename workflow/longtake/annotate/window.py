@@ -269,6 +269,7 @@ def _tracked(job: Task, session: BoundedSession, watch: Stopwatch, progress: Pro
         fresh = job.schedule.starting(at)
         with watch.model(), step(LiveBytes, gpu=job.tracker.device.type == "cuda"):
             predictions, begun = _advance(job, session, at, pixels, fresh)
+        job.tally.saw(session)
         labels = {name: job.species if SEEDED.fullmatch(name) else job.schedule.label(name) for name in predictions}
         yield Tracked(
             frame.frame, frame.time_s, frame.tainted, fresh, frozenset(fresh.keys() | begun), labels, predictions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,10 @@ MEASURED_MARGIN = 1.05
 """Jobs of one key were alike to the byte in what they computed, and differed by this much in what they took."""
 START_MINUTES, SLOWER = 10, 3
 """Minutes until a job computes, and how much slower than expected a node may be before its job is ended."""
+LONGER = 2
+"""How many times the time within which an earlier job did not end is asked for."""
+# For how many objects a forecast of annotate is, and for how many prompted frames of one, in its words.
+_LOAD = re.compile(r"(\d+) objects?\b(?:.*, (\d+) prompted frames)?")
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,21 @@ class Terms:
 class Need:
     """What one way of running takes, margin included, in MiB; and what earlier such jobs used (`jobs` 0: none did).
 
-    `measured_gpu_mb` counts the driver's context, as the forecast does.
+    `lighter` earlier jobs had less to do than is forecast; they are among those measured, but not among `jobs`.
+    `measured_gpu_mb` counts the driver's context, as the forecast does. No job gets less than `least_minutes`;
+    `short_minutes` are those within which an earlier one did not end.
     """
 
     forecast: Forecast
     host_mb: int
     gpu_mb: int
     jobs: int = 0
+    lighter: int = 0
     measured_host_mb: int | None = None
     measured_gpu_mb: int | None = None
     seconds_per_frame: float | None = None
+    least_minutes: int = 0
+    short_minutes: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,28 +77,56 @@ class Choice:
 def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> Need:
     """Return what to ask for: what was measured of such jobs, a little more; else the forecast times `margin`.
 
-    In any case more than such a job once ran out of memory with.
+    Jobs that had less to do than is forecast can only raise what is asked. In any case it is more than such a job once
+    ran out of memory with, or did not end within.
     """
     known = history.get(forecast.key, Measured()) if forecast.key else Measured()
+    alike = known.with_at_least(*_load(forecast))
     host, gpu = forecast.host_mb * margin, forecast.gpu_mb * margin
     measured_host = measured_gpu = None
     if known.jobs:
         measured_host = math.ceil(known.host_mb)
-        host = known.host_mb * MEASURED_MARGIN
-    if known.jobs and forecast.gpu:
+        host = max(known.host_mb * MEASURED_MARGIN, 0 if alike.jobs else host)
+    if known.gpu_mb and forecast.gpu:
         measured_gpu = math.ceil(known.gpu_mb + _context_mb(forecast))
-        gpu = (known.gpu_mb + _context_mb(forecast)) * MEASURED_MARGIN
+        gpu = max((known.gpu_mb + _context_mb(forecast)) * MEASURED_MARGIN, 0 if alike.jobs else gpu)
     if known.short_gpu_mb:
         gpu = max(gpu, (known.short_gpu_mb + _context_mb(forecast)) * margin)
+    pace, least = _pace(forecast, alike.seconds_per_frame)
     return Need(
         forecast,
         math.ceil(max(host, known.short_host_mb * margin)),
         math.ceil(gpu),
-        known.jobs,
+        alike.jobs,
+        known.jobs - alike.jobs,
         measured_host,
         measured_gpu,
-        forecast.seconds_per_frame if known.seconds_per_frame is None else known.seconds_per_frame,
+        pace,
+        max(least, math.ceil(LONGER * known.short_minutes)),
+        math.ceil(known.short_minutes),
     )
+
+
+def _load(forecast: Forecast) -> tuple[float, int]:
+    """The load (`longtake.memory.history.Load`) that a forecast is of; more than any where it does not say it."""
+    if forecast.step != "annotate":
+        return 1, 1
+    said = _LOAD.match(forecast.way)
+    return (int(said[1]), int(said[2] or 1)) if said else (math.inf, 1)
+
+
+def _pace(forecast: Forecast, timed: float | None) -> tuple[float | None, int]:
+    """Seconds for each frame of a window, None where nobody knows; and minutes that a job gets at least.
+
+    What was `timed` of tracking replaces the forecast. Of gradients it can only raise what is asked: no record tells of
+    how many clips the forecast is, and there may have been few so far.
+    """
+    expected = forecast.seconds_per_frame
+    if timed is None:
+        return expected, 0
+    if forecast.step == "annotate":
+        return timed, 0
+    return max(timed, expected or 0.0), 0 if expected else UNKNOWN_MINUTES
 
 
 def _context_mb(forecast: Forecast) -> float:
@@ -138,8 +176,11 @@ def usable_mb(gpu_class: GpuClass, terms: Terms) -> int | None:
 
 def minutes(choice: Choice, frames: int) -> int:
     """Return how long a job of so many frames may take; what it asks for without a forecast, where nobody timed it."""
-    pace = choice.need.seconds_per_frame if choice.need is not None else None
-    return UNKNOWN_MINUTES if pace is None else START_MINUTES + math.ceil(pace * frames * SLOWER / 60)
+    if choice.need is None:
+        return UNKNOWN_MINUTES
+    pace, least = choice.need.seconds_per_frame, choice.need.least_minutes
+    usual = UNKNOWN_MINUTES if pace is None else START_MINUTES + math.ceil(pace * frames * SLOWER / 60)
+    return max(usual, least)
 
 
 def _on_the_cpu(needs: Sequence[Need], terms: Terms) -> Choice:
@@ -166,6 +207,10 @@ def _fits(wanted: Need, first: Need, chosen: GpuClass, room: int | None, classes
 def _chosen(wanted: Need, gpu_class: GpuClass | None, why: str) -> Choice:
     if wanted.jobs:
         why = f"{why}; as {wanted.jobs} earlier jobs used"
+    elif wanted.lighter:
+        why = f"{why}; {wanted.lighter} earlier jobs had less to do than is forecast"
+    if wanted.short_minutes:
+        why = f"{why}; one did not end within {wanted.short_minutes} min"
     return Choice(wanted, gpu_class, asked_mb(wanted), why)
 
 

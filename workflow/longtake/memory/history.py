@@ -1,19 +1,54 @@
 """What earlier jobs used, by the key of their forecast: it says more of the next such job than any forecast.
 
-Read from the records that jobs leave (``logs/{rule}/{unit}.json``), of this run and of any other.
+Read from the records that jobs leave (``logs/{rule}/{unit}.json``), of this run and of any other. All windows of a
+video have one key, whatever there is to do in them: one in which nothing is tracked yet says little of the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from longtake.memory.child import GPU_ALLOCATOR
-from longtake.memory.ladder import AS_ASKED, OUT_OF_MEMORY
+from longtake.memory.ladder import AS_ASKED, OUT_OF_MEMORY, on_the_cpu
 from longtake.memory.request import CPU
 from longtake.store.records import number_of, scan_records
+
+ENOUGH = 16
+"""Frames that fill a tracker's memories, and after which the first ones, which are slow, no longer decide the pace."""
+_ON_THE_CPU = on_the_cpu({"device": "cuda"})[0].name
+_ENDED, _SPENT = "SIGTERM", 0.8
+"""By which schedulers end a job; and the share of its time after which it was for that, and nobody cancelled it."""
+
+
+Load = tuple[int, int]
+"""What a job had to do at a time: objects tracked, and prompted frames of one of them; of gradients 1 and 1."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """How many jobs finished, and how long the slowest of them took.
+
+    `pace`: seconds for each frame or clip that was processed, and before it whether there were many: a few say little,
+    and count where there are no others. `per_frame`: at most so many frames or clips were processed for each frame of a
+    window; of frames always 1.
+    """
+
+    jobs: int = 0
+    pace: tuple[bool, float] = (False, 0.0)
+    per_frame: float = 0.0
+
+    @property
+    def seconds_per_frame(self) -> float | None:
+        """Seconds for each frame of a window with as much to do as in the fullest; None where nobody knows."""
+        return self.pace[1] * self.per_frame or None
+
+    def and_also(self, other: Timed) -> Timed:
+        """Return what holds of these jobs and others."""
+        return Timed(self.jobs + other.jobs, max(self.pace, other.pace), max(self.per_frame, other.per_frame))
 
 
 @dataclass(frozen=True)
@@ -22,50 +57,80 @@ class Measured:
 
     Attributes
     ----------
-    jobs : how many finished
+    finished : those that did, by their load; (0, 0) where there was next to nothing to do
     host_mb : peak resident MiB of the process that computed; 0 without one that finished
     gpu_mb : peak MiB that PyTorch reserved of the GPU, the driver's context not included; as `host_mb`
     short_host_mb, short_gpu_mb : peak MiB with which such a job ran out of memory; 0 if none did
-    seconds_per_frame : of the slowest; None where nobody knows
+    short_minutes : most that such a job was given and did not end within; 0 if all did
     """
 
-    jobs: int = 0
+    finished: Mapping[Load, Timed] = field(default_factory=dict)
     host_mb: float = 0.0
     gpu_mb: float = 0.0
     short_host_mb: float = 0.0
     short_gpu_mb: float = 0.0
-    seconds_per_frame: float | None = None
+    short_minutes: float = 0.0
+
+    def with_at_least(self, objects: float, prompted: int) -> Timed:
+        """Return how many had such a load, and how long they took.
+
+        Forecasts round prompted frames up to a power of two, so more than half of them are as many.
+        """
+        alike = (it for load, it in self.finished.items() if load[0] >= objects and 2 * load[1] > prompted)
+        return reduce(Timed.and_also, alike, Timed())
+
+    @property
+    def jobs(self) -> int:
+        """How many finished, whatever they had to do."""
+        return sum(it.jobs for it in self.finished.values())
 
 
 def read_history(results: Iterable[str | Path], rules: Iterable[str]) -> dict[str, Measured]:
     """Gather what the jobs of `rules` used in the runs whose output folders are `results`, by key.
 
     A record that is torn, of another version, or of a job whose forecast nobody made says nothing. Memory: one record,
-    and what is returned.
+    the names of one folder's, and what is returned.
     """
     found: dict[str, Measured] = {}
     folders = list(map(Path, results))
     for rule in rules:
         for folder in folders:
             for record in scan_records(folder / "logs" / rule):
-                for key, attempt in _attempts(record):
-                    found[key] = _with(found.get(key, Measured()), attempt, record)
+                if key := _key(record):
+                    known = found.get(key, Measured())
+                    for attempt in _attempts(record, AS_ASKED.name):
+                        known = _with(known, attempt, record)
+                    minutes = max(known.short_minutes, _short_minutes(record))
+                    known = replace(known, short_minutes=minutes)
+                    if known != Measured():
+                        found[key] = known
     return found
 
 
-def _attempts(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the attempts that ran as forecast, each with the forecast's key."""
-    asked: Any = record.get("asked")
+def _key(record: Mapping[str, Any]) -> str:
+    """The key of a job's forecast; empty where there is none, or it ran on another device than was planned.
+
+    Another device, another need: a GPU was planned that was not there, or one was found that nobody had planned.
+    """
+    asked = _part(record, "asked")
+    key, device = asked.get("forecast"), _device(record)
+    planned = "cpu" if asked.get("gpu_class", CPU) == CPU else "cuda"
+    return key if isinstance(key, str) and device in ("", planned) else ""
+
+
+def _device(record: Mapping[str, Any]) -> str:
+    """The device on which a job began; empty where its record does not tell."""
+    # The facts are those of the last way that was tried, and only from a GPU does a ladder lead to the CPU.
+    if any(_attempts(record, _ON_THE_CPU)):
+        return "cuda"
+    return str(_part(record, "facts").get("device") or "").partition(":")[0]
+
+
+def _attempts(record: Mapping[str, Any], rung: str) -> Iterator[Mapping[str, Any]]:
     attempts = record.get("attempts")
-    key = asked.get("forecast") if isinstance(asked, dict) else None
-    if not isinstance(key, str) or not isinstance(attempts, list):
-        return
-    facts = record.get("facts")
-    if isinstance(facts, dict) and facts.get("device") == "cpu" and asked.get("gpu_class", CPU) != CPU:
-        return  # planned for a GPU that was not there: another device, another need
-    for attempt in attempts:
-        if isinstance(attempt, dict) and attempt.get("rung") == AS_ASKED.name:
-            yield key, attempt
+    for attempt in attempts if isinstance(attempts, list) else []:
+        if isinstance(attempt, dict) and attempt.get("rung") == rung:
+            yield attempt
 
 
 def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]) -> Measured:
@@ -76,13 +141,37 @@ def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]
         return replace(known, short_host_mb=max(known.short_host_mb, host))
     if attempt.get("status") != "ok":
         return known
-    frames, wall = number_of(record["asked"].get("frames")), number_of(attempt.get("wall_s"))
-    pace = wall / frames if frames and wall else None
-    slowest = max((each for each in (pace, known.seconds_per_frame) if each is not None), default=None)
+    load, timed = _done(record, number_of(attempt.get("wall_s")))
     return replace(
         known,
-        jobs=known.jobs + 1,
+        finished={**known.finished, load: known.finished.get(load, Timed()).and_also(timed)},
         host_mb=max(known.host_mb, host),
         gpu_mb=max(known.gpu_mb, gpu),
-        seconds_per_frame=slowest,
     )
+
+
+def _done(record: Mapping[str, Any], wall_s: float) -> tuple[Load, Timed]:
+    """What a job that finished had to do, and how long that took, of its `wall_s`; nothing where nobody tells."""
+    facts, frames = _part(record, "facts"), number_of(_part(record, "asked").get("frames"))
+    # Loading the model, which the facts' own `wall_s` leaves out, takes as long for one frame as for many.
+    seconds = number_of(facts.get("wall_s")) or wall_s
+    if "tracked_frames" in facts:
+        done = number_of(facts["tracked_frames"])
+        load = int(number_of(facts.get("objects_at_once"))), int(number_of(facts.get("prompted_at_once")))
+        if all(load) and done >= max(1, min(ENOUGH, frames)):
+            return load, Timed(1, (done >= ENOUGH, seconds / done), 1.0)
+    elif clips := number_of(facts.get("ok")) + number_of(facts.get("approximate")):
+        return (1, 1), Timed(1, (True, seconds / clips), clips / frames if frames else 0.0)
+    return (0, 0), Timed(1)
+
+
+def _short_minutes(record: Mapping[str, Any]) -> float:
+    """Minutes that a job was given which the scheduler ended for it; 0 if it ended in another way."""
+    given = number_of(_part(record, "asked").get("runtime"))
+    spent = number_of(record.get("wall_s")) >= _SPENT * 60 * given
+    return given if spent and record.get("status") == "failed" and _ENDED in str(record.get("reason")) else 0.0
+
+
+def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = record.get(name)
+    return part if isinstance(part, dict) else {}
