@@ -43,6 +43,34 @@ def test_numbers_of_the_command_line_come_as_text():
             read_config({"gradients": {"max_videos": wrong}})
 
 
+def test_a_whole_number_is_an_int_however_it_is_written():
+    given = {
+        "frame_interval": 5.0,
+        "seed": 20260601.0,
+        "window_duration": 60.0,
+        "annotate": {"object_batch": 2.0},
+        "gradients": {"clips_per_window": "2.0", "target": 1.0, "labels": {"cod": 1.0, "eel": "Anguilla"}},
+    }
+    found = read_config(given)
+    numbers = [found.frame_interval, found.seed, found.annotate.object_batch, found.gradients.clips_per_window]
+    assert repr([*numbers, found.gradients.target]) == "[5, 20260601, 2, 2, 1]"
+    assert repr(found.gradients.labels) == "{'cod': 1, 'eel': 'Anguilla'}"
+    assert repr(found.window_duration) == "60.0"
+    for wrong in (True, False, 5.5, "true"):
+        with pytest.raises(ConfigError, match=f"frame_interval is {wrong!r}"):
+            read_config({"frame_interval": wrong})
+
+
+@pytest.mark.parametrize("folder", ["results", "../study/results", "/data/x", "a b/ü", "results/..x", "./out", "x~"])
+def test_where_outputs_may_go(folder):
+    assert read_config({"output_dir": folder}).output_dir == folder
+
+
+@pytest.mark.parametrize(("duration", "overlap"), [(300, 299), (300, 299.0), (0.3, 0.297), (5, 4.95), (1e-3, 0)])
+def test_the_smallest_step_of_windows(duration, overlap):
+    assert read_config({"window_duration": duration, "window_overlap": overlap}).window_overlap == overlap
+
+
 def test_defaults_in_code_are_the_schemas():
     parts = load_schema()["properties"]["gradients"]["properties"]
     assert asdict(GradientOptions()) == {name: part["default"] for name, part in parts.items()}

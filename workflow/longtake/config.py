@@ -7,8 +7,10 @@ the Snakefile in every job, so it imports the standard library, PyYAML and jsons
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -16,11 +18,11 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from longtake.errors import ConfigError, nearest
+from longtake.errors import ConfigError, LongtakeError, nearest
 
 SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
 _Record = TypeVar("_Record")
-_LARGEST = 1e15
+LARGEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -155,11 +157,8 @@ def read_config(given: Mapping[str, Any], source: str = "config/config.yaml") ->
         raise ConfigError(_explain(errors[0], schema, source))
     _refuse_endless(filled, "", source)
     config = _build(Config, filled)
-    if config.window_overlap >= config.window_duration:
-        raise ConfigError(
-            f"{source}: window_overlap is {config.window_overlap} s, but a window lasts window_duration = "
-            f"{config.window_duration} s. Make the overlap smaller than the window, for example a tenth of it."
-        )
+    _check_output(config.output_dir, source)
+    _check_step(config.window_duration, config.window_overlap, source)
     if config.annotate.continuity == "overlap" and config.window_overlap == 0:
         raise ConfigError(
             f"{source}: annotate.continuity is 'overlap', but window_overlap is 0 s: windows that share no frame "
@@ -192,21 +191,62 @@ def _refuse_endless(values: Any, name: str, source: str) -> None:
     if isinstance(values, Mapping):
         for key, value in values.items():
             _refuse_endless(value, f"{name}.{key}" if name else str(key), source)
-    elif isinstance(values, int | float) and not -_LARGEST <= values <= _LARGEST:
+    elif isinstance(values, int | float) and not -LARGEST <= values <= LARGEST:
         shown = repr(values) if len(repr(values)) < 40 else f"a number of {len(repr(values))} digits"
-        raise ConfigError(f"{source}: {name} is {shown}. Give a plain number, up to {_LARGEST:.0e}.")
+        raise ConfigError(f"{source}: {name} is {shown}. Give a plain number, up to {LARGEST:.0e}.")
+
+
+def _check_output(folder: str, source: str) -> None:
+    whole = os.path.normpath(folder)
+    home = written_out(folder)
+    if home:
+        wrong, remedy = "would be a folder called ~ here, as no shell reads it", home.strip()
+    elif folder[0] in "~-":
+        wrong, remedy = "programs would read as an option or a home", "Begin it with a letter."
+    elif "://" in folder:
+        wrong, remedy = "is an address", "Name a folder of this machine."
+    elif not whole.strip("/") or set(whole.split("/")) == {".."}:
+        wrong, remedy = "holds more than this run", f"Name a folder in it: {whole.rstrip('/')}/results."
+    else:
+        return
+    raise ConfigError(f"{source}: output_dir is {shortened(folder)!r}, which {wrong}. {remedy}")
+
+
+def _check_step(duration: float, overlap: float, source: str) -> None:
+    if overlap >= duration:
+        raise ConfigError(
+            f"{source}: window_overlap is {overlap} s, but a window lasts window_duration = "
+            f"{duration} s. Make the overlap smaller than the window, for example a tenth of it."
+        )
+    # In whole ratios, as windows are cut: 0.3 - 0.297 is more than 0.003 in floats, and other steps are less.
+    step, least = Fraction(str(duration)) - Fraction(str(overlap)), min(Fraction(1), Fraction(str(duration)) / 100)
+    if step < least:
+        raise ConfigError(
+            f"{source}: window_overlap is {overlap} s of window_duration = {duration} s, so a window would begin every "
+            f"{float(step):g} s, and most frames would lie in more than a hundred windows. Leave at least "
+            f"{float(least):g} s from one to the next; an overlap of a tenth of the window is usual."
+        )
 
 
 def _parsed(value: Any, part: Mapping[str, Any]) -> Any:
-    """Return a number or truth value that came as text, as Snakemake hands on ``--config section={key: 1}``."""
-    kinds = {"integer": (int,), "number": (int, float), "boolean": (bool,)}.get(str(part.get("type")), ())
-    if not isinstance(value, str) or not kinds:
-        return value
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return value
-    return found if type(found) in kinds else value
+    """Return a number or truth value that came as text, as Snakemake hands on ``--config section={key: 1}``.
+
+    A whole number where one is asked for is an int, also if it was written 5.0, which to JSON Schema is an integer and
+    to Python none.
+    """
+    if isinstance(value, Mapping) and isinstance(part.get("additionalProperties"), Mapping):
+        return {key: _parsed(each, part["additionalProperties"]) for key, each in value.items()}
+    asked = {str(option.get("type")) for option in (part, *part.get("anyOf", ()))}
+    kinds = {"integer": (int, float), "number": (int, float), "boolean": (bool,)}.get(str(part.get("type")), ())
+    if isinstance(value, str) and kinds:
+        try:
+            found = json.loads(value)
+        except ValueError:
+            return value
+        if type(found) not in kinds or ("integer" in asked and found != found // 1):
+            return value
+        value = found
+    return int(value) if "integer" in asked and isinstance(value, float) and value.is_integer() else value
 
 
 def _explain(error: ValidationError, schema: Mapping[str, Any], source: str) -> str:
@@ -234,10 +274,41 @@ def _build(record: type[_Record], values: Mapping[str, Any]) -> _Record:
     )
 
 
-def locate(path: str, base: Path) -> Path:
+def locate(path: str, base: Path, setting: str = "a setting") -> Path:
     """Return `path` itself if it exists in the working directory, else the one under `base` (the checkout).
 
     So that the models that come with longtake are found from any working directory.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be found out whether `path` exists; the message says that `setting` names it.
     """
     here = Path(path)
-    return here if here.is_absolute() or here.exists() else base / path
+    what = f"{setting} is {shortened(path)!r}, which"
+    return here if here.is_absolute() or exists(here, what, ConfigError) else base / path
+
+
+def exists(path: Path, what: str, error: type[LongtakeError], test: Callable[[Path], bool] = Path.exists) -> bool:
+    """Return what `test` says of `path`; raise `error`, with a message that begins with `what`, if nobody can say.
+
+    Python answers for a file that is not there, but not in a folder that one may not search, or for an endless name.
+    """
+    try:
+        return test(path)
+    except OSError as problem:
+        raise error(
+            f"{what} cannot be looked at ({problem.strerror}). Correct the path, or let it and the folders above it be "
+            "read."
+        ) from problem
+
+
+def written_out(path: str | Path) -> str:
+    """Return what to write for a `path` that begins with ``~``, which only a shell takes for a home; else nothing."""
+    whole = os.path.expanduser(path)  # noqa: PTH111 - pathlib raises where there is no such user
+    return f" Write ~ out: {shortened(whole)}." if whole != str(path) else ""
+
+
+def shortened(text: str) -> str:
+    """Return `text` for a message, without its middle if it is long."""
+    return text if len(text) <= 100 else f"{text[:60]}...{text[-20:]}"
