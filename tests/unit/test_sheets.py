@@ -34,6 +34,33 @@ def test_a_byte_order_mark_is_no_column(sheet, tmp_path):
     assert read_videos(path)[0].video == "x"
 
 
+def test_the_header_may_stand_below_remarks(sheet):
+    (video,) = read_videos(sheet("", "# video and path, by hand", "#", "video|path", "", "x|a b.mp4"))
+    assert (video.video, video.row) == ("x", 6)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_only_ends_of_lines_end_lines(sheet, tmp_path, end):
+    name = "a\x85b\u2028c.mp4"
+    (tmp_path / name).touch()
+    path = sheet(name="videos.tsv")
+    path.write_bytes(end.join(["video\tpath\tspecies", f"x\t{name}\teel", "y\ta b.mp4\tcod"]).encode())
+    assert [(video.path, video.species, video.row) for video in read_videos(path)] == [
+        (name, "eel", 2),
+        ("a b.mp4", "cod", 3),
+    ]
+
+
+def test_names_that_are_just_short_enough(sheet):
+    (video,) = read_videos(sheet("video|path|species", f"x|a b.mp4|{'ü' * 100}"))
+    assert len(video.species) == 100
+
+
+def test_an_object_may_be_wanted_on_the_first_frame_alone(sheet):
+    (one,) = read_prompts(sheet("video|object|frame|points|until_s", "v|a|0|3,4|0"), ["v"])["v"]
+    assert one.until_s == 0
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [

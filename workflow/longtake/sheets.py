@@ -1,24 +1,25 @@
 """The sheets of videos and prompts: tab-separated text in, checked records out.
 
-Parsed with the Snakefile in every job, so a sheet is read in one pass with the standard library; columns, types
-and patterns come from ``config/videos.schema.yaml`` and ``config/prompts.schema.yaml``.
+Parsed with the Snakefile in every job. Columns, types and patterns come from ``config/videos.schema.yaml`` and
+``config/prompts.schema.yaml``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
-from longtake.config import SCHEMA, load_schema
+from longtake.config import exists, shortened, written_out
 from longtake.errors import SheetError, nearest
+from longtake.rows import plain_number, read_rows, refuse_twice
 
 # Ids of objects that nobody prompted: the window that found them, and a number in it.
 SEEDED = re.compile(r"auto-[0-9]{4,}-[0-9]{2,}")
@@ -103,29 +104,54 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
     ------
     SheetError
         For an id that is no safe file name, an id given twice (also in other letter case, which is one file on
-        some disks), ids whose files would share names, an address instead of a path, or a file that does not exist.
+        some disks), ids whose files would share names, an address instead of a path, a file that does not exist or
+        cannot be looked at, or one file under two ids.
     """
-    videos = [Video(**row) for row in _rows(Path(path), "videos.schema.yaml")]
+    videos = [Video(**row) for row in read_rows(Path(path), "videos.schema.yaml")]
     if not videos and not empty:
         raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
-    _unique(path, "video", ((video.row, video.video.lower()) for video in videos))
+    refuse_twice(path, "video", ((video.row, video.video.lower()) for video in videos))
     _refuse_shared_names(path, videos)
     for video in videos:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", video.path):
-            raise SheetError(
-                f"{path}, row {video.row}: {video.path!r} is an address; only local files are read. Copy it first."
-            )
-        if "{" in video.path or "}" in video.path:
-            raise SheetError(
-                f"{path}, row {video.row}: the path {video.path!r} holds a brace, which Snakemake takes for a "
-                "wildcard. Rename the file, or link to it by another name."
-            )
-        if not rendered and not Path(video.path).exists():
-            raise SheetError(
-                f"{path}, row {video.row}: the file or folder {video.path!r} of video {video.video!r} does not exist "
-                f"(looked in {Path.cwd()}). Correct the path, or remove the row."
-            )
+        _check_path(video, f"{path}, row {video.row}", rendered)
+    _refuse_one_file(path, videos, rendered)
     return videos
+
+
+def _check_path(video: Video, where: str, rendered: bool) -> None:
+    shown = shortened(video.path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", video.path):
+        raise SheetError(f"{where}: {shown!r} is an address; only local files are read. Copy it first.")
+    if "{" in video.path or "}" in video.path:
+        raise SheetError(
+            f"{where}: the path {shown!r} holds a brace, which Snakemake takes for a wildcard. Rename the file, or "
+            "link to it by another name."
+        )
+    if written_out(video.path):
+        raise SheetError(
+            f"{where}: the path {shown!r} of video {video.video!r} is taken as it stands.{written_out(video.path)}"
+        )
+    what = f"{where}: the file or folder {shown!r} of video {video.video!r}"
+    if not rendered and not exists(Path(video.path), what, SheetError):
+        raise SheetError(f"{what} does not exist (looked in {Path.cwd()}). Correct the path, or remove the row.")
+
+
+def _refuse_one_file(path: str | Path, videos: Iterable[Video], rendered: bool) -> None:
+    """Refuse a file under two ids, which statistics would count as two videos.
+
+    Paths are compared and not what lies on the disk: who makes hard links means several files.
+    """
+    seen: dict[str, Video] = {}
+    for video in videos:
+        # Where the files may be missing nothing is looked up, and what .. leads to is not known.
+        name = str(Path(video.path).absolute()) if rendered else os.path.realpath(video.path)
+        first = seen.setdefault(name, video)
+        if first is not video:
+            raise SheetError(
+                f"{path}, row {video.row}: the path {shortened(video.path)!r} of video {video.video!r} is the file of "
+                f"video {first.video!r} in row {first.row}. A video has one id, or it would count twice; remove one of "
+                "the rows."
+            )
 
 
 def _refuse_shared_names(path: str | Path, videos: Iterable[Video]) -> None:
@@ -153,7 +179,7 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
     """
     found: dict[str, list[Prompt]] = {video: [] for video in videos}
     labels: dict[tuple[str, str], str] = {}
-    for row in _rows(Path(path), "prompts.schema.yaml"):
+    for row in read_rows(Path(path), "prompts.schema.yaml"):
         where = f"{path}, row {row['row']}"
         for column in ("points", "negative_points"):
             row[column] = tuple(_points(row[column], column, where))
@@ -169,11 +195,7 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
                 f"{where}: the id {prompt.object!r} is kept for objects that longtake finds by itself; give another."
             )
         _check_shape(prompt, where)
-        if None not in (prompt.until_s, prompt.time_s) and prompt.until_s < prompt.time_s:  # type: ignore[operator]
-            raise SheetError(
-                f"{where}: object {prompt.object!r} ends at until_s {prompt.until_s:g}, before its prompt at "
-                f"{prompt.time_s:g} s."
-            )
+        _check_end(prompt, where)
         label = labels.setdefault((prompt.video, prompt.object), prompt.label)
         if label != prompt.label:
             raise SheetError(
@@ -185,10 +207,23 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
 
 
 def mask_digest(prompt: Prompt) -> str:
-    """Digest the contents of the prompt's PNG, so that an edited mask is another prompt; empty where there is none."""
+    """Digest the contents of the prompt's PNG, so that an edited mask is another prompt; empty where there is none.
+
+    Raises
+    ------
+    SheetError
+        The file has vanished since the sheet was read, or may not be read.
+    """
     if not prompt.mask_file:
         return ""
-    return _file_digest(prompt.mask_file, Path(prompt.mask_file).stat().st_mtime_ns)
+    try:
+        return _file_digest(prompt.mask_file, Path(prompt.mask_file).stat().st_mtime_ns)
+    except OSError as error:
+        raise SheetError(
+            f"row {prompt.row} of the sheet of prompts: the mask {shortened(prompt.mask)!r} of object "
+            f"{prompt.object!r} in video {prompt.video!r} cannot be looked at ({error.strerror}). Correct the path, or "
+            "who may read it."
+        ) from error
 
 
 @cache
@@ -200,14 +235,12 @@ def _file_digest(path: str, modified: int) -> str:  # noqa: ARG001 - part of the
 def _points(cell: str, column: str, where: str) -> Iterator[tuple[float, float]]:
     for word in cell.split():
         try:
-            x, y = map(float, word.split(","))
+            x, y = map(plain_number, word.split(","))
         except ValueError:
-            x = y = math.nan
-        if not (math.isfinite(x) and math.isfinite(y)):
             raise SheetError(
-                f"{where}: {word!r} in {column} is no point. Write x,y in source pixels with a decimal point, and a "
-                "blank between points: 410,220 455.5,260."
-            )
+                f"{where}: {shortened(word)!r} in {column} is no point. Write x,y in source pixels with a decimal "
+                "point, and a blank between points: 410,220 455.5,260."
+            ) from None
         yield x, y
 
 
@@ -228,12 +261,28 @@ def _check_shape(prompt: Prompt, where: str) -> None:
             f"{where}: the box {spans} of object {prompt.object!r} is empty. Maxima are exclusive and lie right of and "
             "below the minima."
         )
+    if prompt.box is not None and (prompt.box[2] <= 0 or prompt.box[3] <= 0):
+        raise SheetError(
+            f"{where}: the box of object {prompt.object!r} ends at x {prompt.box[2]:g}, y {prompt.box[3]:g}, wholly "
+            "left of or above the picture, which begins at 0, 0. Give its edges in source pixels."
+        )
     if prompt.negative_points and not (prompt.points or prompt.box):
         raise SheetError(
             f"{where}: object {prompt.object!r} has points beside it and none on it. Give points or a box as well."
         )
     if prompt.mask:
         _check_mask(prompt, where)
+
+
+def _check_end(prompt: Prompt, where: str) -> None:
+    """Refuse an end before the prompt where that can be told without the video: when a frame is, is not known yet."""
+    end, time_s, frame = prompt.until_s, prompt.time_s, prompt.frame
+    if end is not None and ((time_s is not None and end < time_s) or (frame and end <= 0)):
+        at = f"{time_s:g} s" if time_s is not None else f"frame {frame}"
+        raise SheetError(
+            f"{where}: object {prompt.object!r} ends at until_s {end:g}, before its prompt at {at}. Give a later end, "
+            "or leave it empty for the end of the video."
+        )
 
 
 def _check_mask(prompt: Prompt, where: str) -> None:
@@ -245,17 +294,17 @@ def _check_mask(prompt: Prompt, where: str) -> None:
     if prompt.mask_file:
         if not prompt.mask_file.lower().endswith(".png"):
             raise SheetError(
-                f"{where}: the mask {prompt.mask!r} is no PNG. Give the path of a PNG, or COCO's RLE counts."
+                f"{where}: the mask {shortened(prompt.mask)!r} is no PNG. Give the path of a PNG, or COCO's RLE counts."
             )
-        if not Path(prompt.mask_file).is_file():
-            raise SheetError(
-                f"{where}: the mask {prompt.mask!r} of object {prompt.object!r} does not exist (looked in "
-                f"{Path.cwd()}). Correct the path, or remove the row."
-            )
+        what = f"{where}: the mask {shortened(prompt.mask)!r} of object {prompt.object!r}"
+        if written_out(prompt.mask):
+            raise SheetError(f"{what} is taken as it stands.{written_out(prompt.mask)}")
+        if not exists(Path(prompt.mask), what, SheetError, Path.is_file):
+            raise SheetError(f"{what} does not exist (looked in {Path.cwd()}). Correct the path, or remove the row.")
     elif not _RUNS.fullmatch(prompt.mask):
-        shown = prompt.mask if len(prompt.mask) <= 40 else prompt.mask[:37] + "..."
         raise SheetError(
-            f"{where}: the mask {shown!r} is neither COCO's compressed RLE counts nor the path of a PNG (name.png)."
+            f"{where}: the mask {shortened(prompt.mask)!r} is neither COCO's compressed RLE counts nor the path of a "
+            "PNG (name.png)."
         )
 
 
@@ -308,80 +357,3 @@ def _joined(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
         begin = joined.pop()[0] if joined and joined[-1][1] >= start else start
         joined.append((begin, end))
     return joined
-
-
-def _rows(path: Path, schema_name: str) -> Iterable[dict[str, Any]]:
-    schema = load_schema(SCHEMA.parent / schema_name)
-    columns: Mapping[str, Any] = schema["properties"]
-    convert = {name: _converter(part) for name, part in columns.items()}
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SheetError(f"The sheet {path} does not exist (looked in {Path.cwd()}).") from None
-    except OSError as error:
-        raise SheetError(f"The sheet {path} cannot be read ({error.strerror}). Name a text file.") from None
-    except UnicodeDecodeError as error:
-        raise SheetError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8, tab separated.") from None
-    lines = (line.split("\t") for line in text.splitlines())
-    header = [name.strip() for name in next(lines, [])]
-    _check_header(path, header, columns, schema["required"])
-    for number, cells in enumerate(lines, start=2):
-        if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
-            continue
-        if len(cells) > len(header):
-            raise SheetError(f"{path}, row {number}: {len(cells)} cells for {len(header)} columns.")
-        given = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        row: dict[str, Any] = {"row": number}
-        for name in columns:
-            cell = given.get(name, "")
-            if not cell and name in schema["required"]:
-                raise SheetError(f"{path}, row {number}: column {name} is empty. {columns[name]['description']}")
-            try:
-                row[name] = convert[name](cell)
-            except ValueError:
-                raise SheetError(f"{path}, row {number}: {name} is {cell!r}. {columns[name]['description']}") from None
-        yield row
-
-
-def _check_header(path: Path, header: list[str], columns: Mapping[str, Any], required: list[str]) -> None:
-    for name in header:
-        if name not in columns:
-            separated = " Separate the columns by tabs." if len(header) == 1 and "," in name else ""
-            raise SheetError(f"{path}: unknown column {name!r}.{nearest(name, columns)}{separated}")
-    for name in required:
-        if name not in header:
-            raise SheetError(f"{path}: column {name!r} is missing. {columns[name]['description']}")
-    _unique(path, "column", ((1, name) for name in header))
-
-
-def _converter(part: Mapping[str, Any]) -> Callable[[str], Any]:
-    if part["type"] == "string":
-        pattern = re.compile(part.get("pattern", ""))
-
-        def text(cell: str) -> str:
-            if not pattern.search(cell):
-                raise ValueError(cell)
-            return cell
-
-        return text
-    kind: type = int if part["type"] == "integer" else float
-    minimum = part.get("minimum", -math.inf)
-
-    def number(cell: str) -> Any:
-        if not cell:
-            return None
-        # Python reads 1_000 and digits of other scripts, which in a sheet are slips.
-        value = kind(cell) if cell.isascii() and "_" not in cell else math.nan
-        if not math.isfinite(value) or value < minimum:
-            raise ValueError(cell)
-        return value
-
-    return number
-
-
-def _unique(path: str | Path, what: str, rows: Iterable[tuple[int, str]]) -> None:
-    seen: dict[str, int] = {}
-    for row, name in rows:
-        if name in seen:
-            raise SheetError(f"{path}, row {row}: {what} {name!r} stands already in row {seen[name]}.")
-        seen[name] = row
