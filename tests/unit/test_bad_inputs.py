@@ -7,29 +7,32 @@ import json
 import math
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from longtake.config import GradientOptions, read_config
+from longtake.config import GradientOptions, locate, read_config
 from longtake.errors import ConfigError, LongtakeError, ModelError, SchemaError, SheetError, UnreadableVideo
 from longtake.importers import import_coco, import_cvat
 from longtake.media import index_video
 from longtake.memory.classes import read_classes
 from longtake.memory.forecast import read_forecasts
-from longtake.model_folder import video_model_files
+from longtake.model_folder import model_files, video_model_files
 from longtake.models.weights import read_weights
-from longtake.sheets import read_prompts, read_videos
+from longtake.sheets import Prompt, mask_digest, read_prompts, read_videos
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
 
+ROOT = Path(__file__).parents[2]
 VICTIM = "it-ran"
 BOX = "video\tobject\tframe\tx_min\ty_min\tx_max\ty_max\n"
 POINTS = "video\tobject\tframe\tpoints\tnegative_points\n"
 LABEL = "video\tobject\tlabel\tframe\tpoints\n"
+UNTIL = "video\tobject\tframe\ttime_s\tpoints\tuntil_s\n"
 MASK = "video\tobject\tframe\tmask\n"
+MASKED = Prompt(7, "reef", "x", "", 0, None, None, None, None, None, None, mask="a.png")
 ENTITIES = '<!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;">]><annotations>&c;</annotations>'
 
 
@@ -108,6 +111,16 @@ TABLE = [
     setting("a folder that is a pattern", {"output_dir": "out/{video}"}, "output_dir is 'out/{video}'", "braces"),
     setting("a folder without a name", {"output_dir": "  "}, "output_dir is '  '", "Folder of all outputs"),
     setting("a clip length that is text", {"gradients": {"max_frames": "31f"}}, "gradients.max_frames", "'31f'"),
+    setting("no step", {"window_overlap": 299.9999}, "window_overlap is 299.9999", "every 0.0001 s", "at least 1 s"),
+    setting("hardly a step", {"window_duration": 5, "window_overlap": 4.96}, "every 0.04 s", "at least 0.05 s"),
+    setting("a home", {"output_dir": "~/results"}, "output_dir is '~/results'", str(Path("~/results").expanduser())),
+    setting("a home of nobody", {"output_dir": "~nobody-at-all"}, "'~nobody-at-all'", "Begin it with a letter"),
+    setting("a folder like an option", {"output_dir": "-n"}, "output_dir is '-n'", "Begin it with a letter"),
+    setting("the whole disk", {"output_dir": "/"}, "output_dir is '/'", "/results"),
+    setting("the folder above", {"output_dir": "x/../.."}, "output_dir is 'x/../..'", "../results"),
+    setting("a bucket", {"output_dir": "s3://lab/results"}, "'s3://lab/results'", "a folder of this machine"),
+    setting("half a class", {"gradients": {"labels": {"cod": 1.5}}}, "gradients.labels.cod is 1.5"),
+    setting("half a frame as text", {"frame_interval": "2.5"}, "frame_interval is '2.5'", "integer"),
     videos("no row", "video\tpath\n", "holds no video", "Add a row"),
     videos("an empty file", "", "column 'video' is missing"),
     videos("commas", "video,path\na,a.mp4\n", "Separate the columns by tabs"),
@@ -123,7 +136,21 @@ TABLE = [
     videos("a protocol of ffmpeg", "video\tpath\na\tconcat:a.mp4|/etc/passwd\n", "row 2", "only local files"),
     videos("a file that is not there", "video\tpath\na\tnowhere.mp4\n", "row 2", "'nowhere.mp4'", "Correct the path"),
     videos("a path that is a pattern", "video\tpath\na\ta{b}.mp4\n", "row 2", "'a{b}.mp4'", "Rename the file"),
-    videos("a path that ends early", "video\tpath\na\ta.mp4\0.txt\n", "row 2", "does not exist"),
+    videos("a path that ends early", "video\tpath\na\ta.mp4\0.txt\n", "row 2", "control characters"),
+    videos("one file twice", "video\tpath\na\ta.mp4\nb\t./a.mp4\n", "row 3", "'b'", "'a' in row 2", "one id"),
+    videos("one file by a link", "video\tpath\na\ta.mp4\nb\tlink.mp4\n", "row 3", "'link.mp4'", "'a' in row 2"),
+    videos("a home", "video\tpath\na\t~/a.mp4\n", "row 2", "'~/a.mp4'", str(Path("~/a.mp4").expanduser())),
+    videos("an endless path", f"video\tpath\na\t{'x' * 5000}\n", "row 2", "cannot be looked at (File name too long)"),
+    videos("a species too long", f"video\tpath\tspecies\na\ta.mp4\t{'x' * 101}\n", "row 2", "Up to 100 characters"),
+    videos("a species too wide", f"video\tpath\tspecies\na\ta.mp4\t{'魚' * 67}\n", "row 2", "200 bytes"),
+    videos("a species that is a pattern", "video\tpath\tspecies\na\ta.mp4\t{x}\n", "row 2", "'{x}'", "braces"),
+    videos("a species with a bell", "video\tpath\tspecies\na\ta.mp4\tx\ay\n", "row 2", "'x\\x07y'", "control"),
+    videos("semicolons", "video;path\na;a.mp4\n", "Separate the columns by tabs"),
+    videos("blanks for tabs", "video    path\na    a.mp4\n", "Separate the columns by tabs"),
+    videos("blanks for one tab", "video\tpath    species\na\ta.mp4\tx\n", "Separate the columns by tabs"),
+    videos("blanks in a row", "video\tpath\na    a.mp4\n", "row 2", "Separate the columns by tabs"),
+    videos("a header that is a remark", "#video\tpath\na\ta.mp4\n", "'#video'", "Did you mean 'video'"),
+    videos("remarks alone", "# one\n\n# two\n", "column 'video' is missing"),
     videos("too many cells", "video\tpath\na\ta.mp4\tx\ty\n", "row 2", "4 cells for 2 columns"),
     videos("no text", b"\xff\xfe\x00v\x00i", "not UTF-8", "Save it as UTF-8"),
     prompts("a video that no sheet has", BOX + "rief\tx\t0\t1\t1\t9\t9\n", "row 2", "'rief'", "Did you mean 'reef'"),
@@ -143,6 +170,19 @@ TABLE = [
     prompts("a mask that is not there", MASK + "reef\tx\t0\tmask.png\n", "row 2", "'mask.png'", "Correct the path"),
     prompts("a mask of another kind", MASK + "reef\tx\t0\ta.mp4\n", "row 2", "is no PNG"),
     prompts("run lengths that are none", MASK + "reef\tx\t0\t~~~~\n", "row 2", "COCO's compressed RLE"),
+    prompts("a point as Python writes it", POINTS + "reef\tx\t0\t1_0,5\t\n", "row 2", "'1_0,5' in points"),
+    prompts("a point in other digits", POINTS + "reef\tx\t0\t٤,5\t\n", "row 2", "'٤,5' in points"),
+    prompts("an edge in other digits", BOX + "reef\tx\t0\t٤\t1\t9\t9\n", "row 2", "x_min is '٤'"),
+    prompts("a frame beyond all", BOX + f"reef\tx\t{'9' * 400}\t1\t1\t9\t9\n", "row 2", "frame is '999"),
+    prompts("a box left of all", BOX + "reef\tx\t0\t-9\t1\t0\t9\n", "row 2", "x 0, y 9", "left of or above"),
+    prompts("a box above all", BOX + "reef\tx\t0\t1\t-9\t9\t-1\n", "row 2", "x 9, y -1", "left of or above"),
+    prompts("an end at the start", UNTIL + "reef\tx\t9\t\t1,1\t0\n", "row 2", "until_s 0", "frame 9", "later end"),
+    prompts("an end before it", UNTIL + "reef\tx\t\t3\t1,1\t2.5\n", "row 2", "until_s 2.5", "at 3 s", "later end"),
+    prompts("a label too long", LABEL + f"reef\tx\t{'y' * 101}\t0\t1,1\n", "row 2", "label is 'yyy", "Up to 100"),
+    prompts("a label that is a pattern", LABEL + "reef\tx\ta{b\t0\t1,1\n", "row 2", "label is 'a{b'", "braces"),
+    prompts("a label of two lines", LABEL + "reef\tx\ta\u2028b\t0\t1,1\n", "row 2", "label is", "control"),
+    prompts("an endless mask", MASK + f"reef\tx\t0\t{'x' * 5000}.png\n", "row 2", "cannot be looked at (File name"),
+    prompts("a mask in a home", MASK + "reef\tx\t0\t~/a.png\n", "row 2", str(Path("~/a.png").expanduser())),
     prompts("two labels", LABEL + "reef\tx\teel\t0\t1,1\nreef\tx\tcod\t9\t1,1\n", "row 3", "'cod'", "'eel'"),
     media("nothing", b"", "given.mp4", "0 bytes", "Copy it again"),
     media("words", b"not a video at all\n" * 50, "given.mp4", "not a video file", "re-encode"),
@@ -165,6 +205,15 @@ TABLE = [
     model("a kind that nobody knows", {"model_type": "videomea"}, "'videomea'", "Did you mean 'videomae'"),
     model("a kind that is no text", {"model_type": ["x"]}, "model_type"),
     model("clips of another length", {"model_type": "videomae", "num_frames": 16}, "31", "16 frames. Set it to 16"),
+    Bad(
+        "flow",
+        "flow of no module",
+        "nowhere.flow:make",
+        ("gradients.flow is 'nowhere.flow:make'", "PYTHONPATH"),
+        ConfigError,
+    ),
+    Bad("folder", "an endless name", "x" * 5000, ("gradients.model is 'xxx", "cannot be looked at"), ConfigError),
+    Bad("folder", "a home", "~/models/x", ("gradients.model", str(Path("~/models/x").expanduser())), ConfigError),
     weights("a pickle that runs code", {"pytorch_model.bin": pickle.dumps(Trap(), protocol=2)}, "pytorch_model.bin"),
     weights("tensors that break off", {"model.safetensors": b"\x40\x00\x00\x00\x00\x00\x00\x00{"}, "damaged", "Copy"),
     weights("none", {}, "no model.safetensors and no pytorch_model.bin"),
@@ -224,6 +273,8 @@ DOORS = {
     "media": at_media,
     "cluster": lambda given: read_classes(put(Path("site.yaml"), given)),
     "model": at_model,
+    "flow": lambda given: video_model_files(GradientOptions(flow=given), ROOT),
+    "folder": lambda given: video_model_files(GradientOptions(model=given), ROOT),
     "weights": at_weights,
     "coco": lambda given: list(import_coco(put(Path("given.json"), given))),
     "cvat": lambda given: list(import_cvat(put(Path("given.xml"), given), video="v")),
@@ -236,6 +287,7 @@ DOORS = {
 def test_a_bad_input_is_refused_by_name(bad, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.mp4").touch()
+    Path("link.mp4").symlink_to("a.mp4")
     with pytest.raises(bad.error) as refused:
         DOORS[bad.door](bad.given)
     message = str(refused.value)
@@ -272,3 +324,65 @@ def test_a_path_with_odd_characters_is_a_path(name, tmp_path, monkeypatch):
     Path(name).touch()
     sheet = put(Path("videos.tsv"), f"video\tpath\nreef\t{name}\n")
     assert [video.path for video in read_videos(sheet)] == [name]
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A folder that one may not search; who runs tests may be root, who may."""
+    monkeypatch.chdir(tmp_path)
+    stat = os.stat
+
+    def refusing(path, *arguments, **named):
+        if "locked" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    return "locked/a"
+
+
+@pytest.mark.parametrize(
+    ("look", "error", "words"),
+    [
+        (
+            lambda path: DOORS["videos"](f"video\tpath\nreef\t{path}.mp4\n"),
+            SheetError,
+            "videos.tsv, row 2: .*'locked/a.mp4' of video 'reef'",
+        ),
+        (
+            lambda path: DOORS["prompts"](f"{MASK}reef\tx\t0\t{path}.png\n"),
+            SheetError,
+            "prompts.tsv, row 2: .*'locked/a.png' of object 'x'",
+        ),
+        (
+            lambda path: mask_digest(replace(MASKED, mask=f"{path}.png")),
+            SheetError,
+            "row 7 of the sheet of prompts: .*'locked/a.png' of object 'x' in video 'reef'",
+        ),
+        (lambda path: locate(path, ROOT), ConfigError, "a setting is 'locked/a'"),
+        (lambda path: model_files(path, ROOT, "annotate.model"), ConfigError, "annotate.model is 'locked/a'"),
+        (
+            lambda path: model_files(str(Path(path).absolute()), ROOT, "annotate.model"),
+            ConfigError,
+            "annotate.model is '/.*locked/a', whose config.json",
+        ),
+    ],
+)
+def test_what_one_may_not_look_at_is_named(look, error, words, locked):
+    with pytest.raises(error, match=rf"{words}.* cannot be looked at \(Permission denied\)\. Correct the path"):
+        look(locked)
+
+
+def test_hard_links_are_several_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").touch()
+    Path("b.mp4").hardlink_to("a.mp4")
+    sheet = put(Path("videos.tsv"), "video\tpath\na\ta.mp4\nb\tb.mp4\n")
+    assert len(read_videos(sheet)) == 2
+
+
+def test_a_file_that_is_rendered_later_has_one_id_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sheet = put(Path("videos.tsv"), f"video\tpath\na\tlater.mp4\nb\t{tmp_path}/./later.mp4\n")
+    with pytest.raises(SheetError, match=r"row 3: .* of video 'b' is the file of video 'a' in row 2"):
+        read_videos(sheet, rendered=True)

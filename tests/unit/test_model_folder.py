@@ -39,6 +39,17 @@ def test_a_model_of_ones_own_is_its_modules_file(tmp_path, monkeypatch):
             model_files(wrong, ROOT, "gradients.model")
 
 
+def test_a_flow_of_ones_own_is_found_before_any_job(tmp_path, monkeypatch):
+    (tmp_path / "flow_for_test.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    files = video_model_files(GradientOptions(flow="flow_for_test:of"), ROOT)
+    assert files == video_model_files(GradientOptions(), ROOT)
+    with pytest.raises(
+        ConfigError, match=r"gradients\.flow is 'flow_for_tset:of'.*no module 'flow_for_tset'.*PYTHONPATH"
+    ):
+        video_model_files(GradientOptions(flow="flow_for_tset:of"), ROOT)
+
+
 def options_for(folder, config, **changes):
     (folder / "config.json").write_text(json.dumps(config))
     return GradientOptions(model=str(folder), **{"max_frames": 16, **changes})

@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from longtake.config import GradientOptions, locate
+from longtake.config import GradientOptions, exists, locate, shortened, written_out
 from longtake.errors import ConfigError, nearest
 
 
@@ -56,15 +56,18 @@ def model_files(model: str, base: Path, setting: str) -> list[str]:
     Raises
     ------
     ConfigError
-        If the folder, or its config.json, or the module does not exist.
+        If the folder, or its config.json, or the module does not exist, or cannot be looked at.
     """
     if _is_code(model, base):
-        return [str(_module_file(model, setting))]
-    folder = locate(model, base)
-    if not (folder / "config.json").is_file():
+        return [str(_module_file(model, f"{setting} is {model!r}, which is neither a folder nor module:factory"))]
+    folder = locate(model, base, setting)
+    what = f"{setting} is {shortened(model)!r}, whose config.json"
+    if written_out(model):
+        raise ConfigError(f"{setting} is {shortened(model)!r}, which is taken as it stands.{written_out(model)}")
+    if not exists(folder / "config.json", what, ConfigError, Path.is_file):
         raise ConfigError(
-            f"{setting} is {model!r}, but {folder.absolute()} holds no config.json. Give the folder of a model's "
-            "files, or download them first; README.md says which."
+            f"{setting} is {shortened(model)!r}, but {shortened(str(folder.absolute()))} holds no config.json. Give "
+            "the folder of a model's files, or download them first; README.md says which."
         )
     names = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
     # Weights may be cut into parts, which an index lists. Pickles count only where there is nothing better.
@@ -89,10 +92,12 @@ def video_model_files(options: GradientOptions, base: Path) -> list[str]:
     Raises
     ------
     ConfigError
-        As `model_files`; or the kind of model is not known, its clips have another length, or a target or label is no
-        class of it.
+        As `model_files`; or the kind of model is not known, its clips have another length, a target or label is no
+        class of it, or `gradients.flow` names a module that Python does not find.
     """
     files = model_files(options.model, base, "gradients.model")
+    if ":" in options.flow:
+        _module_file(options.flow, f"gradients.flow is {options.flow!r}, a module:function of your own")
     if not _is_code(options.model, base):
         _check_settings(options, base)
     return files
@@ -120,9 +125,11 @@ def class_names(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_settings(options: GradientOptions, base: Path) -> None:
-    path = locate(options.model, base) / "config.json"
+    path = locate(options.model, base, "gradients.model") / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"gradients.model: {path} cannot be read ({error.strerror}). Let it be read.") from error
     except ValueError as error:
         raise ConfigError(f"gradients.model: {path} is not JSON ({error}). Copy the file again.") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
@@ -159,20 +166,23 @@ def _is_code(model: str, base: Path) -> bool:
     return ":" in model and not locate(model, base).exists()
 
 
-def _module_file(model: str, setting: str) -> Path:
-    """Where Python would find the module of ``module:factory``; looked up, not imported: that may take long."""
-    module, _, factory = model.partition(":")
+def _module_file(code: str, what: str) -> Path:
+    """Where Python would find the module of ``module:name``; looked up, not imported: that may take long.
+
+    What is said where there is none begins with `what`.
+    """
+    module, _, name = code.partition(":")
     places: Any = None
     origin: str | None = None
     parts = module.split(".")
-    if all(part.isidentifier() for part in [*parts, factory]):
+    if all(part.isidentifier() for part in [*parts, name]):
         for depth in range(len(parts)):
             found = PathFinder.find_spec(".".join(parts[: depth + 1]), places)
             places = found.submodule_search_locations if found else []
             origin = found.origin if found else None
     if origin is None or not Path(origin).is_file():
         raise ConfigError(
-            f"{setting} is {model!r}, which is neither a folder nor module:factory: Python finds no module {module!r}. "
-            "Run where it lies, or put the folder that holds it on PYTHONPATH."
+            f"{what}: Python finds no module {module!r}. Run where it lies, or put the folder that holds it on "
+            "PYTHONPATH."
         )
     return Path(origin)
