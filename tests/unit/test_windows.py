@@ -62,6 +62,15 @@ def test_a_gap_in_the_recording_makes_no_empty_window():
     assert [f for w in windows for f in range(w.emit_start, w.emit_stop)] == list(range(60))
 
 
+def test_a_step_smaller_than_a_frame_makes_no_more_windows_than_frames():
+    # One by one, the windows of steps as small would not end.
+    windows = plan([*range(100), 10**9], duration=1.0, overlap=1.0 - 1e-9, frame_interval=1)
+    assert len(windows) == 101
+    assert [f for w in windows for f in range(w.emit_start, w.emit_stop)] == list(range(101))
+    assert windows[7] == Window("v", 7, 7, 17, 7, 8, 0.7, 1.6)
+    assert plan(range(100), duration=1e-9, overlap=0.0)[-1].emit_start == 99
+
+
 def test_the_grid_runs_over_the_whole_video():
     assert list(grid(7, 31, 10)) == [10, 20, 30]
     assert list(grid(10, 30, 10)) == [10, 20]

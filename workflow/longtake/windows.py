@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 from longtake.errors import ConfigError
@@ -70,7 +71,8 @@ def plan_windows(
     list of Window
         Ascending, numbered from 0. A window starts where the last began plus ``duration - overlap``; a rest
         that the last window's overlap already covers makes no window of its own. A window in which no frame
-        would be processed (a gap in the recording) is left out, and its frames go to the one before.
+        would be processed (a gap in the recording) is left out, and its frames go to the one before. There are never
+        more windows than frames, nor more work, however small a step is.
     """
     if not 0 <= overlap < duration:
         raise ConfigError(
@@ -85,9 +87,13 @@ def plan_windows(
     starts: list[tuple[int, int]] = []
     begin = Fraction(first)
     while True:
-        start, stop = bisect_left(pts, begin), bisect_left(pts, begin + length)
-        starts.append((start, stop))
-        if begin + length >= end:
+        start = bisect_left(pts, begin)
+        if start < len(pts):
+            # Of windows that start with one frame the last emits all: those before it, up to the end, are not made.
+            rest = ceil((end - length - begin) / step)
+            begin += step * max(0, min((pts[start] - begin) // step, rest))
+        starts.append((start, bisect_left(pts, begin + length)))
+        if start == len(pts) or begin + length >= end:
             break
         begin += step
     return _emit(video, pts, time_base, starts, frame_interval)
