@@ -1,7 +1,7 @@
 """Figures of each video, and of all videos together."""
 
 SPECIES = species_names()
-PAGES = {name: f"{OUT}/figures/species/{file_name(name)}.png" for name in SPECIES}
+PAGES = {name: f"{OUT}/figures/species/{file}.png" for name, file in fingerprint.file_names(SPECIES).items()}
 
 
 rule video_figures:

@@ -55,3 +55,16 @@ def test_a_long_param_is_recorded_by_its_digest_and_reaches_a_script_as_it_is():
     there = pickle.loads(pickle.dumps(param))
     assert type(there) is list
     assert there == prompts
+
+
+def test_names_become_file_names_and_none_the_name_of_another():
+    assert fingerprint.file_names(["Gadus morhua", "eel/2", "a-b.c"]) == {
+        "Gadus morhua": "Gadus_morhua",
+        "eel/2": "eel_2",
+        "a-b.c": "a-b.c",
+    }
+    told = fingerprint.file_names(["cod one", "cod_one", "eel"])
+    assert len(set(told.values())) == 3
+    assert told["eel"] == "eel"
+    assert told["cod one"].startswith("cod_one-")
+    assert told == fingerprint.file_names(["eel", "cod_one", "cod one"]), "whatever their order"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,16 @@ def _first_party(tree: ast.Module) -> Iterator[str]:
                 child = ROOT.joinpath(*module.split(".")[1:], alias.name)
                 if child.is_dir() or child.with_suffix(".py").exists():
                     yield f"{module}.{alias.name}"
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Give each name one that a file can have: what is no letter, digit, dash or dot becomes an underscore.
+
+    Names that would become the same ("cod one", "cod_one") get the beginning of their digests, each its own.
+    """
+    plain = {name: "".join(sign if sign.isalnum() or sign in "-." else "_" for sign in name) for name in names}
+    counted = Counter(plain.values())
+    return {
+        name: file if counted[file] == 1 else f"{file}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        for name, file in plain.items()
+    }
