@@ -3,7 +3,6 @@
 import gc
 import inspect
 import os
-import shlex
 import sys
 from dataclasses import asdict, replace
 from functools import cache, partial
@@ -21,6 +20,7 @@ from longtake.config import locate, read_config
 from longtake.errors import LongtakeError
 from longtake.memory.budget import local_gpus
 from longtake.model_folder import model_files, model_spec, video_model_files
+from longtake.report.failures import again, settings_from
 from longtake.sheets import mask_digest, read_prompts, read_videos
 from longtake.windows import read_windows
 
@@ -33,8 +33,11 @@ gc.set_threshold(100_000, 20, 50)
 
 BASE = Path(workflow.basedir)
 
+# What --config said.
+GIVEN = workflow.config_settings.config_args or []
+
 try:
-    settings = read_config(config)
+    settings = read_config(config, settings_from(workflow.configfiles, GIVEN))
     # A job looks for its own video only: one that has vanished by then does not take the jobs of all others with it.
     anywhere = settings.demo or not workflow.is_main_process
     # What fits on this machine may be asked before there is a video. Targets are known by the command line alone.
@@ -55,13 +58,8 @@ CHAIN = settings.annotate.continuity == "chain"
 BOTH = settings.annotate.direction == "both"
 STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.state.safetensors"
 BACKWARD_STATE = f"{OUT}/annotate/{{video}}/window-{{window}}.backward.state.safetensors"
-# How a run is started again, without its profile and targets; what --config said would be lost otherwise.
-OVERRIDES = [name for name in map(os.path.relpath, workflow.configfiles) if name != "config/config.yaml"]
-COMMAND = shlex.join(
-    ["snakemake"]
-    + (["--configfile", *OVERRIDES] if OVERRIDES else [])
-    + (["--config", *workflow.config_settings.config_args] if workflow.config_settings.config_args else [])
-)
+# How a run is started again, without its profile and targets.
+COMMAND = again(workflow.configfiles, GIVEN, workflow.main_snakefile)
 
 
 def often(function):
@@ -97,8 +95,3 @@ def species_names():
     """Every species that a prompt or a video names."""
     labels = {prompt.label for prompts in PROMPTS.values() for prompt in prompts}
     return sorted((labels | {video.species for video in VIDEOS.values()}) - {""})
-
-
-def file_name(name):
-    """A species as a file name: what is no letter, digit, dash or dot becomes an underscore."""
-    return "".join(character if character.isalnum() or character in "-." else "_" for character in name)

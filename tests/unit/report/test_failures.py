@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from longtake.report.failures import failures, started
+from longtake.report.failures import again, failures, settings_from, started
 
 
 def job(rule, *wildcards, output="results/x", log="results/x.log"):
@@ -28,3 +28,34 @@ def test_a_run_is_started_again_by_the_same_program_under_the_same_profiles():
     words = [".venv/bin/snakemake", "all", "--profile=profiles/slurm", "--config", "a=1", "--profile", "my own"]
     expected = ".venv/bin/snakemake --config a=1 --profile profiles/slurm --profile 'my own'"
     assert started(words, "snakemake --config a=1") == expected
+
+
+def test_a_program_is_named_as_a_shell_here_finds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inside, outside = tmp_path / ".venv/bin/snakemake", "/elsewhere/bin/snakemake"
+    assert started([str(inside)], "snakemake").startswith(".venv/bin/snakemake --profile")
+    assert started([outside], "snakemake").startswith(f"{outside} --profile")
+    monkeypatch.setattr("shutil.which", lambda name: outside)
+    assert started([outside], "snakemake").startswith("snakemake --profile")
+
+
+def test_a_run_in_its_own_folder_is_started_again_by_what_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = ["config/config.yaml", str(tmp_path / "config/my own.yaml")]
+    told = again(files, ["seed=7", "gradients={target: a b}"], str(tmp_path / "Snakefile"))
+    assert told == "snakemake --configfile 'config/my own.yaml' --config seed=7 'gradients={target: a b}'"
+    assert again(files[:1], [], str(tmp_path / "Snakefile")) == "snakemake"
+
+
+def test_a_run_in_another_folder_names_it_and_all_files_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = again(["config/config.yaml", "../more.yaml"], [], "/checkout/Snakefile")
+    where = f"--snakefile /checkout/Snakefile --directory {tmp_path}"
+    assert told == f"snakemake {where} --configfile {tmp_path.parent}/more.yaml"
+
+
+def test_settings_are_from_all_files_and_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert settings_from(["config/config.yaml"], []) == "config/config.yaml"
+    told = settings_from([str(tmp_path / "a.yaml"), "config/config.yaml", "a.yaml"], ["seed=x"])
+    assert told == "a.yaml, config/config.yaml, --config seed=x"

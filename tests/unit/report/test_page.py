@@ -15,8 +15,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from longtake.report import write_report
 from longtake.report.markup import Markup, element, number, picture, table, text
+from longtake.report.page import write_report
 from longtake.statistics import tables
 
 VOID = {"meta", "img", "br"}

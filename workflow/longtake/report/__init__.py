@@ -1,5 +1,4 @@
-"""Figures as files, and the page that holds them."""
+"""Figures as files, and the page that holds them.
 
-from longtake.report.page import write_report
-
-__all__ = ["write_report"]
+Nothing is imported here: the Snakefile reads `longtake.report.failures` in every job.
+"""

@@ -1,10 +1,12 @@
-"""What a person reads on the terminal after a run that failed: each job that did, its log, and how to redo it alone."""
+"""What a person reads after a run that failed: each job that did, its log, and the command that redoes it alone."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,50 @@ def started(words: Sequence[str], command: str) -> str:
     """
     program, *arguments = words
     if Path(program).name == "snakemake":
-        command = os.path.relpath(program) + command.removeprefix("snakemake")
+        command = _shown(Path(program)) + command.removeprefix("snakemake")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--profile", action="append", default=[])
     named = parser.parse_known_args(arguments)[0].profile or ["profiles/laptop"]
     return " ".join([command, *(f"--profile {shlex.quote(name)}" for name in named)])
+
+
+def as_here(command: str) -> str:
+    """Return `command` by the Snakemake that belongs to this Python: a job was not started as its run was."""
+    program = Path(sys.executable).with_name("snakemake")
+    return _shown(program) + command.removeprefix("snakemake") if program.is_file() else command
+
+
+def _shown(program: Path) -> str:
+    """The shortest name by which a shell in this folder finds a program."""
+    if not program.is_absolute():
+        return shlex.quote(os.path.relpath(program))
+    if program.is_relative_to(Path.cwd()):
+        return shlex.quote(str(program.relative_to(Path.cwd())))
+    return "snakemake" if shutil.which("snakemake") == str(program) else shlex.quote(str(program))
+
+
+def again(files: Sequence[str], options: Sequence[str], snakefile: str) -> str:
+    """Return how a run is started again, without its profile and targets.
+
+    Parameters
+    ----------
+    files, options
+        Those that it was given: settings in files, and after ``--config``, which would be lost otherwise.
+    snakefile
+        Where it works in another folder than this file's, the command names both, and files in full.
+    """
+    away = Path.cwd().resolve() != Path(snakefile).resolve().parent
+    words = ["snakemake", "--snakefile", snakefile, "--directory", str(Path.cwd())] if away else ["snakemake"]
+    more = [str(Path(name).resolve()) if away else os.path.relpath(name) for name in files if not _own(name)]
+    return shlex.join(words + (["--configfile", *more] if more else []) + (["--config", *options] if options else []))
+
+
+def _own(name: str) -> bool:
+    """Whether it is the file of settings that a Snakefile reads by itself."""
+    return os.path.relpath(name) == "config/config.yaml"
+
+
+def settings_from(files: Sequence[str], options: Sequence[str]) -> str:
+    """Name all places that settings were read from, for a message about one of them."""
+    files = list(dict.fromkeys(os.path.relpath(name) for name in files))
+    return ", ".join([*files, *([f"--config {shlex.join(options)}"] if options else [])])
