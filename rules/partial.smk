@@ -25,6 +25,8 @@ rule partial_detections:
         prompts=prompts_of,
         overlap_iou=settings.annotate.overlap_iou,
         dense_seeding=settings.annotate.dense_seeding,
+        frame_interval=settings.frame_interval,
+        continuity=settings.annotate.continuity,
         code=digest("longtake.annotate.partial"),
     message:
         "Join what exists of {wildcards.video}"
@@ -35,6 +37,7 @@ rule partial_detections:
 rule partial_gradients:
     input:
         plan=wait_for_plan,
+        holes=f"{OUT}/partial/detections/{{video}}.holes.tsv",
     output:
         curves=f"{OUT}/partial/gradients/{{video}}.curves.parquet",
         clips=f"{OUT}/partial/gradients/{{video}}.clips.parquet",
@@ -52,7 +55,7 @@ rule partial_gradients:
         curves=partial(existing, pattern="gradients/{video}/window-{window}.curves.parquet"),
         clips=partial(existing, pattern="gradients/{video}/window-{window}.clips.parquet"),
         perturbations=partial(existing, pattern="gradients/{video}/window-{window}.perturbations.parquet"),
-        code=digest("longtake.store.tables", "longtake.store.schemas"),
+        code=digest("longtake.annotate.partial"),
     message:
         "Join what exists of the gradients of {wildcards.video}"
     script:
@@ -76,8 +79,6 @@ use rule video_statistics as partial_video_statistics with:
         f"{OUT}/logs/partial_video_statistics/{{video}}.log",
     benchmark:
         f"{OUT}/benchmarks/partial_video_statistics/{{video}}.tsv"
-    params:
-        holes=holes_of,
 
 
 use rule species_statistics as partial_species_statistics with:

@@ -29,7 +29,6 @@ rule video_statistics:
     params:
         windows=all_windows_of,
         frame_interval=settings.frame_interval,
-        holes=[],
         code=digest("longtake.statistics.video"),
     message:
         "Statistics of {wildcards.video}"

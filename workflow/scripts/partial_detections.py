@@ -4,15 +4,13 @@ from longtake.media import load_index
 from longtake.sheets import Prompt
 
 with job(snakemake) as it:
-    it.record(
-        **merge_what_exists(
-            windows=it.windows,
-            passes=[[found and found[0] for found in each] for each in it.params.passes],
-            index=load_index(it.input.index, it.input.video),
-            prompts=[Prompt(**row) for row in it.params.prompts],
-            overlap_iou=it.params.overlap_iou,
-            dense_seeding=it.params.dense_seeding,
-            detections_out=it.output.detections,
-            holes_out=it.output.holes,
-        )
+    facts = merge_what_exists(
+        windows=it.windows,
+        passes=[[found and found[0] for found in each] for each in it.params.passes],
+        index=load_index(it.input.index, it.input.video),
+        prompts=[Prompt(**row) for row in it.params.prompts],
+        **{name: it.params[name] for name in ("overlap_iou", "dense_seeding", "frame_interval", "continuity")},
+        detections_out=it.output.detections,
+        holes_out=it.output.holes,
     )
+    it.record(**facts)

@@ -10,6 +10,5 @@ with job(snakemake) as it:
         **{name: Path(path) for name in ("clips", "curves", "perturbations") for path in it.input[name]},
         windows=it.windows,
         frame_interval=it.params.frame_interval,
-        window_status=dict.fromkeys(it.params.holes, "missing"),
         out=Path(it.output[0]).parent,
     )

@@ -12,6 +12,7 @@ from longtake.annotate.passes import BACKWARD, FORWARD
 from longtake.errors import SchemaError
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_metadata, scan_batches
+from longtake.windows import Window
 
 Location = str | os.PathLike[str]
 Facts = dict[str, str]
@@ -82,6 +83,35 @@ def check_pair(path: Location, facts: Facts, other: Location, expected: Facts) -
     check_same(path, facts, other, expected)
     if processed_frames(facts) != processed_frames(expected):
         raise SchemaError(f"{path}: is over other frames than {other}; rerun this video's windows.")
+
+
+def outdated(facts: Facts, window: Window, frame_interval: int, continuity: str, source: str | None = None) -> str:
+    """Say in what a window's table is not what the settings ask for now, or the file of digest `source`; else nothing.
+
+    Only what a table says of itself can be compared: prompts, and what else a rerun would be for, it does not name.
+    """
+    if source is not None and facts.get("longtake.source") != source:
+        return "made of another file of this video: run annotate"
+    emitted, covered = window.frames(frame_interval), window.covered(frame_interval)
+    ends = {"emit_start": emitted.start, "emit_stop": emitted.start + frame_interval * len(emitted)}
+    ends["grid_stop"] = covered.start + frame_interval * len(covered) if continuity == OVERLAP else ends["emit_stop"]
+    now = {"frame_interval": str(frame_interval), "continuity": continuity}
+    now |= {name: str(frame // frame_interval) for name, frame in ends.items()}
+    made = {name: facts.get(f"longtake.{name}", "?") for name in now}
+    differing = next((name for name in now if made[name] != now[name]), "")
+    if not differing:
+        return ""
+    if differing in ends:
+        what = f"frames {_span(made, frame_interval)}, now {_span(now, frame_interval)}"
+    else:
+        what = f"{differing} {made[differing]}, now {now[differing]}"
+    return f"made with other settings ({what}): run annotate"
+
+
+def _span(ends: Facts, frame_interval: int) -> str:
+    """Name the processed frames of a window, by their numbers in the video."""
+    first, stop = (int(ends[name]) * frame_interval for name in ("emit_start", "grid_stop"))
+    return f"{first} to {stop - frame_interval}"
 
 
 def processed_frames(facts: Facts) -> range:

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longtake.annotate.checks import SAME, check_same, processed_frames
+from longtake.annotate.checks import SAME, check_same, outdated, processed_frames
 from longtake.annotate.merge import merge_windows
 from longtake.media import VideoIndex
 from longtake.sheets import Prompt
 from longtake.store.atomic import write_tsv
-from longtake.store.schemas import DETECTIONS
+from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches, write_table
 from longtake.windows import Window
 
 Location = str | os.PathLike[str]
-HOLES = "longtake.holes"
-HOLE_COLUMNS = "video window first_frame last_frame start_s stop_s".split()
+_Any = TypeVar("_Any")
+HOLE_COLUMNS = "video window first_frame last_frame start_s stop_s status reason".split()
+MISSING, OUTDATED = "missing", "outdated"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Hole:
-    """A window that is missing: the frames that no other stands in for, and the seconds that it covers."""
+    """A window that is missing or outdated, and why: the frames that are its own, and the seconds that it covers."""
 
     video: str
     window: int
@@ -37,6 +41,8 @@ class Hole:
     last_frame: int
     start_s: float
     stop_s: float
+    status: str
+    reason: str
 
 
 def merge_what_exists(
@@ -47,6 +53,8 @@ def merge_what_exists(
     prompts: Sequence[Prompt],
     overlap_iou: float,
     dense_seeding: str,
+    frame_interval: int,
+    continuity: str,
     detections_out: Location,
     holes_out: Location,
 ) -> dict[str, Any]:
@@ -54,7 +62,8 @@ def merge_what_exists(
 
     Windows that follow each other are joined as `longtake.annotate.merge.merge_windows` joins all of them; where none
     is missing, the table holds the same rows. Across a hole nothing is joined: in an overlap, an object that was found
-    and not prompted has another name behind it.
+    and not prompted has another name behind it. A window that was made with other settings than those of now is a
+    hole, too: its frames are others than those of the plan.
 
     Memory: that of `merge_windows`.
 
@@ -67,11 +76,14 @@ def merge_what_exists(
     passes
         Forward, and backward where both directions are asked for: each window's table, or None where there is none. A
         window counts where all its passes are there.
+    frame_interval, continuity
+        As they are set now.
     detections_out
         A table of the schema of all detections. Its metadata names the holes: `longtake.holes`, JSON, a list of
-        window, first and last frame.
+        window, first and last frame; its statistics leave these frames out.
     holes_out
-        The same as a table, tab separated, with the window's times in seconds.
+        The same as a table, tab separated, with the window's times in seconds, whether it is missing or outdated, and
+        the reason.
 
     Raises
     ------
@@ -79,8 +91,11 @@ def merge_what_exists(
         As `merge_windows`: the windows that exist belong to different runs.
     """
     tables = list(zip(*passes, strict=True))
-    holes = [_hole(window) for window, found in zip(windows, tables, strict=True) if None in found]
-    facts = {"windows": len(windows), "missing": len(holes)}
+    expected = {"frame_interval": frame_interval, "continuity": continuity, "source": index and index.digest}
+    judged = [_hole(window, found, expected) for window, found in zip(windows, tables, strict=True)]
+    holes = [hole for hole in judged if hole]
+    tables = [found if hole is None else (None,) * len(found) for found, hole in zip(tables, judged, strict=True)]
+    facts = {"windows": len(windows), **_told(holes)}
     with TemporaryDirectory(dir=Path(detections_out).parent, prefix=".islands-") as folder:
         joined: list[Path] = []
         islands = _islands(tables)
@@ -107,9 +122,35 @@ def merge_what_exists(
     return facts
 
 
-def _hole(window: Window) -> Hole:
+def without_outdated(found: Sequence[_Any], holes: Location) -> list[_Any]:
+    """Return what there is of each window, in order, but of those that the table `holes` calls outdated."""
+    with Path(holes).open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        old = {int(row["window"]) for row in rows if row["status"] == OUTDATED}
+    return [each for number, each in enumerate(found) if number not in old]
+
+
+def _hole(window: Window, found: Sequence[Location | None], expected: Mapping[str, Any]) -> Hole | None:
+    """Return the hole that a window leaves, given the tables of its passes; None where they can be used."""
+    status, reason = MISSING, "it is not annotated"
+    if None not in found:
+        try:
+            told = [outdated(read_metadata(path), window, **expected) for path in found if path]
+        except (OSError, pa.ArrowInvalid) as error:
+            told = [f"not to be read ({error}): delete it and run annotate"]
+        status, reason = OUTDATED, next((each for each in told if each), "")
     last = window.emit_stop - 1
-    return Hole(window.video, window.window, window.emit_start, last, window.start_s, window.stop_s)
+    span = (window.video, window.window, window.emit_start, last, window.start_s, window.stop_s)
+    return Hole(*span, status, reason) if reason else None
+
+
+def _told(holes: Sequence[Hole]) -> dict[str, int]:
+    """Count the holes; the terminal is told of windows that are there and are left out nevertheless."""
+    old = [hole for hole in holes if hole.status == OUTDATED]
+    if old:
+        counted = f"{len(old)} window{'s are' if len(old) > 1 else ' is'}"
+        log.warning("%s: %s left out, %s", old[0].video, counted, old[0].reason)
+    return {MISSING: len(holes) - len(old), OUTDATED: len(old)}
 
 
 def _first_frame(path: Location) -> int:

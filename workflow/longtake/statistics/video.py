@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ from longtake.statistics.plan import Processed, processed
 from longtake.statistics.spool import Spool, mean, median
 from longtake.statistics.temporal import clip_means, curve_means, perturbation_means
 from longtake.statistics.tracks import MEASURED, VISIT, Scene, Track, read_tracks
-from longtake.store.schemas import DETECTIONS
-from longtake.store.tables import scan_batches
+from longtake.store.schemas import DETECTIONS, HOLES
+from longtake.store.tables import read_metadata, scan_batches
 from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,12 @@ def video_statistics(
     clips, curves, perturbations
         The gradient tables of this video; without them the gradient columns are empty.
     window_status
-        Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed.
+        Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed. Else the
+        holes that the metadata of `detections` name are missing.
     """
+    if window_status is None:
+        holes = json.loads(read_metadata(detections).get(HOLES, "[]"))
+        window_status = {number: "missing" for number, *_ in holes}
     plan = processed(video, windows, frame_interval, window_status)
     means = clip_means(clips) if clips else {}
     for name, more in (perturbation_means(perturbations) if perturbations else {}).items():

@@ -15,6 +15,8 @@ _TEXT, _INT, _LONG, _REAL, _FLOAT, _FLAG = (
     pa.float32(),
     pa.bool_(),
 )
+HOLES = "longtake.holes"
+"""What the metadata of detections with holes call them: JSON, a list of window, first and last frame."""
 
 
 def _schema(name: str, version: int, columns: dict[str, pa.DataType], required: str) -> pa.Schema:
