@@ -1,12 +1,21 @@
 """What jobs ask for beyond a pattern: their videos, prompts and states, and videos whose gradients are taken."""
 
+from longtake.errors import nearest
 from longtake.streams import pick
 
 
 @often
 def video_of(wildcards):
     """The file of a job's video."""
-    return VIDEOS[wildcards.video].path
+    return named(wildcards.video).path
+
+
+def named(video):
+    """The row of a video in the sheet."""
+    try:
+        return VIDEOS[video]
+    except KeyError:
+        raise WorkflowError(f"there is no video {video!r} in {settings.videos}.{nearest(video, VIDEOS)}") from None
 
 
 @often

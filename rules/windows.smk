@@ -3,6 +3,10 @@
 import hashlib
 from itertools import product
 
+from snakemake.logging import logger
+
+from longtake.windows import Windows
+
 # What is made of a window, one of each pass over it.
 PASSES = ["annotate/{video}/window-{window}.parquet"]
 if BOTH:
@@ -12,7 +16,12 @@ if BOTH:
 @cache
 def cut():
     """The windows of each readable video. Waits until videos are cut; windows reach rules as values, not as a file."""
-    return read_windows(checkpoints.windows.get().output.windows)
+    made = checkpoints.windows.get().output
+    windows = Windows(read_windows(made.windows), made.videos)
+    # Each step ends well then, for there is nothing to do: a study of nothing would pass for one that is done.
+    if VIDEOS and not windows and workflow.is_main_process:
+        logger.warning(windows.none_readable())
+    return windows
 
 
 @cache
@@ -30,13 +39,14 @@ def planned():
 @often
 def window_of(wildcards):
     """The window of a job, as plain values."""
-    return dict(vars(planned()[wildcards.video][int(wildcards.window)]))
+    return dict(vars(planned().window(wildcards.video, int(wildcards.window))))
 
 
 @often
 def wait_for_plan(wildcards):
     """An input without files that waits for the plan; params that read it do not wait by themselves."""
-    return planned() and []
+    planned()
+    return []
 
 
 def all_windows_of(wildcards):
@@ -78,12 +88,6 @@ def existing(wildcards, pattern):
     """Of each window of a job's video: the file `pattern` and when it was written, or None where there is none."""
     found = ((path, written(path)) for path in windows_of(wildcards.video, pattern))
     return [None if moment is None else [path, moment] for path, moment in found]
-
-
-def holes_of(wildcards):
-    """The windows of a job's video that are not annotated, by their numbers."""
-    passes = [existing(wildcards, pattern) for pattern in PASSES]
-    return [number for number, found in enumerate(zip(*passes)) if None in found]
 
 
 def what_exists(wildcards):

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from longtake.errors import ConfigError
-from longtake.windows import Window, grid, plan_windows, read_windows
+from longtake.errors import ConfigError, SheetError
+from longtake.windows import Window, Windows, grid, plan_windows, read_windows
 
 
 def plan(pts, time_base=Fraction(1, 10), duration=4.0, overlap=1.0, frame_interval=1):
@@ -88,3 +88,31 @@ def test_the_table_reads_back(tmp_path):
         "video\twindow\tstart\tstop\temit_start\temit_stop\tstart_s\tstop_s\tn_frames\nv\t0\t0\t40\t0\t30\t0.0\t3.9\t30\n"
     )
     assert read_windows(path) == {"v": [Window("v", 0, 0, 40, 0, 30, 0.0, 3.9)]}
+
+
+@pytest.fixture
+def known(tmp_path):
+    """One video of two windows, and one that was left out."""
+    videos = tmp_path / "videos.tsv"
+    videos.write_text('video\tstatus\treason\nreef-a\tok\t\ntorn\tunreadable\tit is "no" video\n')
+    return Windows({"reef-a": [Window("reef-a", n, 0, 4, 0, 3, 0.0, 3.9) for n in range(2)]}, videos)
+
+
+@pytest.mark.parametrize(
+    ("video", "number", "why"),
+    [
+        ("reef-b", 0, "no video 'reef-b' in the plan .*videos.tsv.* Did you mean 'reef-a'"),
+        ("torn", 0, "'torn' was left out, since it cannot be read: it is \"no\" video"),
+        ("reef-a", 2, "'reef-a' has no window 0002: it is cut into 2, 0000 to 0001"),
+    ],
+)
+def test_there_is_no_such_window_and_why(known, video, number, why):
+    assert known.window("reef-a", 1).window == 1
+    with pytest.raises(SheetError, match=why):
+        known.window(video, number)
+
+
+def test_that_no_video_is_left_names_the_table_and_a_reason(known):
+    said = known.none_readable()
+    assert "No video of the sheet can be read" in said
+    assert "videos.tsv says why of each of 1; the first: torn: it is" in said

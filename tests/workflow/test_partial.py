@@ -72,3 +72,38 @@ def test_the_status_of_every_window_with_why_and_the_command(torn):
     assert said.count("\n") < 400
     assert said.split("pond-a  annotate")[1].split()[0].startswith(".x")
     assert (torn.out / "figures/status.png").stat().st_size > 5000
+
+
+def test_windows_of_other_settings_are_no_part_of_what_exists(project):
+    said = project.run("partial", "--config", "frame_interval=2")
+    why = "made with other settings (frame_interval 5, now 2): run annotate"
+    assert f"pond-b: 2 windows are left out, {why}" in said
+    assert "annotate: 5 outdated (o)" in said
+    holes = rows_of(project.out / "partial/detections/pond-a.holes.tsv")
+    assert [(row["status"], row["reason"]) for row in holes] == [("outdated", why)] * 3
+    for video in ("pond-a", "pond-b"):
+        assert not read_table(project.out / f"partial/detections/{video}.parquet", DETECTIONS).num_rows
+        assert not any(json.loads(line)["presence"] for line in species_of(project, video))
+
+
+def test_what_cannot_be_asked_for_is_told_why(project):
+    def told(video, window):
+        return project.run("-n", f"results/annotate/{video}/window-{window}.parquet", fails=True)
+
+    assert "there is no video 'pond-z' in config/videos.tsv. Did you mean 'pond-" in told("pond-z", "0000")
+    assert "video 'broken' was left out, since it cannot be read: media/broken.mp4" in told("broken", "0000")
+    assert "video 'pond-a' has no window 0099: it is cut into 3, 0000 to 0002" in told("pond-a", "0099")
+
+
+def test_a_study_of_no_readable_video_ends_in_order_and_says_so(fresh, tmp_path):
+    project = fresh.copy(tmp_path / "checkout")
+    for name in ("videos", "prompts"):
+        sheet = project.path / f"config/{name}.tsv"
+        lines = sheet.read_text().splitlines(keepends=True)
+        sheet.write_text("".join(line for line in lines if not line.startswith("pond")))
+    for target in ("annotate", "status", "partial"):
+        said = project.run(target)
+        assert "No video of the sheet can be read" in said
+        assert "results/plan/videos.tsv says why" in said
+    (row,) = rows_of(project.out / "reports/status.tsv")
+    assert (row["video"], row["status"]) == ("broken", "unreadable")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
-from longtake.errors import ConfigError
+from longtake.errors import ConfigError, SheetError, nearest
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,43 @@ def read_windows(path: str | Path) -> dict[str, list[Window]]:
         for window in parse_windows(file):
             found.setdefault(window.video, []).append(window)
     return found
+
+
+class Windows(dict[str, list[Window]]):
+    """The windows of each readable video; who asks for another video or window is told why there is none."""
+
+    def __init__(self, found: Mapping[str, list[Window]], videos: str | Path) -> None:
+        super().__init__(found)
+        self._videos = videos
+
+    def __missing__(self, video: str) -> list[Window]:
+        for row in self._left_out():
+            if row["video"] == video:
+                raise SheetError(f"video {video!r} was left out, since it cannot be read: {row['reason']}")
+        raise SheetError(f"there is no video {video!r} in the plan ({self._videos}).{nearest(video, self)}")
+
+    def window(self, video: str, number: int) -> Window:
+        """Return one window of a video."""
+        windows = self[video]
+        if not 0 <= number < len(windows):
+            raise SheetError(
+                f"video {video!r} has no window {number:04d}: it is cut into {len(windows)}, 0000 to "
+                f"{len(windows) - 1:04d}; window_duration says how long they are."
+            )
+        return windows[number]
+
+    def none_readable(self) -> str:
+        """Say that no video is left, and why the first one is not."""
+        reasons = [f"{row['video']}: {row['reason']}" for row in self._left_out()]
+        return (
+            f"No video of the sheet can be read, and nothing is made. {self._videos} says why of each of "
+            f"{len(reasons)}; the first: {reasons[0] if reasons else 'none'}"
+        )
+
+    def _left_out(self) -> Iterator[dict[str, str]]:
+        with Path(self._videos).open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            yield from (row for row in rows if row["status"] != "ok")
 
 
 def parse_windows(lines: Iterable[str]) -> Iterator[Window]:
