@@ -21,6 +21,7 @@ rule status:
         results=lambda wildcards, output: str(Path(output.table).parents[1]),
         steps=steps_of_windows,
         command=COMMAND,
+        settings={"frame_interval": settings.frame_interval, "continuity": settings.annotate.continuity},
         seen=what_exists,
         code=digest("longtake.report.status"),
     message:

@@ -9,6 +9,7 @@ with job(snakemake) as it:
         results=Path(it.params.results),
         steps=it.params.steps,
         command=it.params.command,
+        settings=it.params.settings,
         table_out=Path(it.output.table),
         text_out=Path(it.output.text),
         figure_out=Path(it.output.figure),

@@ -7,6 +7,8 @@ import pytest
 
 from longtake.figures.status import MOST_ROWS, StatusRow, status_grid
 from longtake.report.status import SIGNS, write_status
+from longtake.store.schemas import DETECTIONS
+from longtake.store.tables import write_table
 from longtake.windows import Window
 
 COLUMNS = list(Window.__dataclass_fields__)
@@ -39,14 +41,17 @@ def ended(results, video, window, *, output=True, rule="annotate_window", **reco
     path = results / f"{folder}/{video}/window-{window:04d}.{ending}"
     path.parent.mkdir(parents=True, exist_ok=True)
     if output:
-        path.write_text("")
+        ends = {"emit_start": 10 * window, "emit_stop": 10 * window + 10, "grid_stop": 10 * window + 10}
+        facts = {f"longtake.{name}": str(value) for name, value in (ends | {"frame_interval": 1}).items()}
+        write_table(path, [], DETECTIONS, facts | {"longtake.continuity": "chain"})
 
 
-def told(results, steps=None):
+def told(results, steps=None, frame_interval=1):
     text, counted = write_status(
         results=results,
         steps=steps or {"annotate": ["v0", "v1", "v2", "v3"]},
         command="snakemake",
+        settings={"frame_interval": frame_interval, "continuity": "chain"},
         table_out=results / "status.tsv",
         text_out=results / "status.txt",
         figure_out=results / "status.png",
@@ -64,7 +69,7 @@ def test_every_way_to_end(results):
     ended(results, "v2", 0, output=False)
     ended(results, "v3", 0)
     text, counted, rows = told(results)
-    assert counted["annotate"] == {"missing": 8, "ok": 2, "approximate": 1, "failed": 1}
+    assert counted["annotate"] == {"missing": 7, "killed or running": 1, "ok": 2, "approximate": 1, "failed": 1}
     assert counted["probe"] == {"unreadable": 1}
     assert "v1    annotate  .~x\n" in text
     assert rows["v1", "0001", "annotate"]["reason"] == "a lossy rung"
@@ -73,9 +78,58 @@ def test_every_way_to_end(results):
     )
     assert "profiles/slurm --" in rows["v1", "0002", "annotate"]["command"]
     assert rows["v1", "0002", "annotate"]["log"].endswith("logs/annotate_window/v1.0002.log")
-    assert "runs now, or was killed" in rows["v2", "0000", "annotate"]["reason"]
+    killed = rows["v2", "0000", "annotate"]
+    assert killed["reason"] == "begun and not ended: it runs now, or was killed"
+    assert killed["log"].endswith("logs/annotate_window/v2.0000.log")
+    assert killed["log"] in text
+    assert killed["command"] in text
+    assert "v2    annotate  !--\n" in text
     assert rows["v2", "0001", "annotate"]["reason"] == "it has not run"
     assert "it is no video" in text
+
+
+def test_a_window_that_was_made_with_other_settings_is_outdated(results):
+    for window in range(2):
+        ended(results, "v1", window, status="ok", facts={"status": "ok"})
+        ended(results, "v1", window, rule="gradients_window", status="ok", facts={"ok": 3})
+    steps = {"annotate": ["v1"], "gradients": ["v1"]}
+    text, counted, rows = told(results, steps)
+    assert counted["annotate"] == counted["gradients"] == {"ok": 2, "missing": 1}
+    assert "snakemake -n tells what would be made anew" in text
+    text, counted, rows = told(results, steps, frame_interval=2)
+    assert counted["annotate"] == counted["gradients"] == {"outdated": 2, "missing": 1}
+    why = "made with other settings (frame_interval 1, now 2): run annotate"
+    assert rows["v1", "0001", "annotate"]["reason"] == why
+    assert f"window 0000 of v1: {why}" in text
+    assert "--force" not in rows["v1", "0001", "annotate"]["command"]
+
+
+def test_a_table_that_is_none_is_outdated(results):
+    ended(results, "v1", 0, status="ok")
+    (results / "annotate/v1/window-0000.parquet").write_text("no table")
+    assert told(results)[2]["v1", "0000", "annotate"]["status"] == "outdated"
+
+
+@pytest.mark.parametrize("sign", ["this job", "another job"])
+def test_what_has_no_record_runs_where_the_others_do(results, monkeypatch, sign):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    ended(results, "v1", 0, output=False)
+    assert "profiles/laptop --" in told(results)[2]["v1", "0000", "annotate"]["command"]
+    if sign == "this job":
+        monkeypatch.setenv("SLURM_JOB_ID", "8")
+    else:
+        ended(results, "v2", 0, status="ok", slurm_job="7")
+    assert "profiles/slurm --" in told(results)[2]["v1", "0000", "annotate"]["command"]
+
+
+def test_commands_begin_with_the_program_that_can_be_called(results, monkeypatch, tmp_path):
+    program = tmp_path / ".venv/bin/snakemake"
+    program.parent.mkdir(parents=True)
+    program.write_text("")
+    monkeypatch.setattr("sys.executable", str(program.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    command = told(results)[2]["v1", "0000", "annotate"]["command"]
+    assert command.startswith(".venv/bin/snakemake --profile profiles/")
 
 
 def test_clips_that_are_not_ok_make_a_window_approximate(results):
