@@ -7,6 +7,8 @@ if OTHER and not (Path(OTHER) / "gradients").is_dir():
         f"statistics.compare_with is {OTHER!r}, which is no folder with gradients. Name the output_dir of a finished run "
         "over the same videos with another gradients.model."
     )
+if OTHER and os.path.realpath(OTHER) == os.path.realpath(OUT):
+    raise WorkflowError(f"statistics.compare_with is {OTHER!r}, which is this run's own output_dir. Name the other run's.")
 
 
 rule model_comparison:

@@ -2,7 +2,7 @@
 
 import shutil
 from functools import lru_cache
-from operator import itemgetter
+from operator import methodcaller
 
 from longtake.memory.classes import ANY, OWN, read_classes
 from longtake.memory.request import Requests, in_words, requested, resources
@@ -74,7 +74,7 @@ def asked(rule, **otherwise):
     def words(found):
         return in_words(KNOBS | otherwise | {name: value for name, value in found.items() if value is not None})
 
-    varying = {name: function(itemgetter(name)) for name in ("mem_mb", "runtime", *VARYING)}
+    varying = {name: function(methodcaller("get", name)) for name in ("mem_mb", "runtime", *VARYING)}
     return {**varying, **CONSTANT, "plan": function(words)}
 
 

@@ -102,6 +102,20 @@ def test_a_cluster_is_asked_for_its_classes_and_a_changed_one_reruns_no_window(f
         assert "Traceback" not in told
 
 
+def test_a_plan_for_a_cpu_is_shown_although_the_cluster_was_set_since(finished, tmp_path):
+    project = finished.copy(tmp_path / "checkout")
+    (project.path / "mine.yaml").write_text(CLUSTER.replace("gpu_model: t4", "constraint: turing"))
+    config = project.path / "config/config.yaml"
+    config.write_text(config.read_text().replace("force_cpu: true", "force_cpu: false") + "cluster: mine.yaml\n")
+    assert "MB" in shown(project.run(WINDOW, "-n", "--forcerun=annotate_window"))["pond-b", 0]
+
+
+def test_a_run_is_not_compared_with_itself(fresh):
+    said = fresh.run("all", "-n", "--config", "statistics={compare_with: ./results/}", fails=True)
+    assert "which is " in said
+    assert "Traceback" not in said
+
+
 def test_what_fits_is_said_with_the_reason(finished, tmp_path):
     project = finished.copy(tmp_path / "checkout")
     for _ in range(2):  # of this moment: so it is asked anew each time

@@ -53,6 +53,8 @@ def test_classes_come_smallest_first_with_what_each_asks(tmp_path):
         ("classes: [{name: a, memory_gb: 8, gpu: 0}]", ["no GPU is asked for"]),
         ("classes: [{name: a, memory_gb: 8, gres: 'gpu a100'}]", ["gres", "'gpu a100'", "gpu:a100:1"]),
         ("classes: [{name: a, memory_gb: 8, gres: 'gpu:a-100:1'}]", ["gres", "'gpu:a-100:1'"]),
+        ("classes: [{name: a, memory_gb: 8, gres: 'gpu:a100:4'}]", ["'gpu:a100:4'", "one GPU", "gpu:a100:1"]),
+        ("classes: [{name: a, memory_gb: 8, gres: 'gpu:2'}]", ["'gpu:2'", "one GPU", "gres: gpu:1"]),
         ("classes: [{name: a, memory_gb: 8, gpu_model: a-100}]", ["gpu_model", "'a-100'", "constraint or partition"]),
         ("classes: [{name: a, memory_gb: 8, gres: 'gpu:1', gpu_model: a}]", ["twice"]),
         ("classes: [{name: a, memory_gb: 8, constraint: ' x'}]", ["constraint", "' x'"]),

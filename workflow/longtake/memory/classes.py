@@ -193,6 +193,13 @@ def _check_request(made: GpuClass, where: str) -> None:
             f"{where}: gres is {made.gres!r}, which is no request. Write it as name, name:number or name:model:number: "
             "gres: gpu:a100:1."
         )
+    what, _, rest = made.gres.partition(":")
+    number = rest.rpartition(":")[2]
+    if what == "gpu" and number.isdigit() and int(number) != 1:
+        raise ConfigError(
+            f"{where}: gres is {made.gres!r}, but a job uses one GPU; sinfo says how many a node has. Write "
+            f"gres: {made.gres.rpartition(':')[0]}:1."
+        )
     if made.gpu_model and not _MODEL.fullmatch(made.gpu_model):
         raise ConfigError(
             f"{where}: gpu_model is {made.gpu_model!r}, which is no name of a model. Take it from "
