@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import pytest
 
@@ -86,6 +87,17 @@ def test_every_way_to_end(results):
     assert "v2    annotate  !--\n" in text
     assert rows["v2", "0001", "annotate"]["reason"] == "it has not run"
     assert "it is no video" in text
+
+
+def test_a_window_that_was_killed_after_it_had_failed(results):
+    for window in range(2):
+        ended(results, "v1", window, output=False, status="failed", reason="it broke")
+    log = results / "logs/annotate_window/v1.0001.log"
+    ended_at = log.with_suffix(".json").stat().st_mtime
+    os.utime(log, (ended_at + 60, ended_at + 60))
+    _, counted, rows = told(results, {"annotate": ["v1"]})
+    assert counted["annotate"] == {"failed": 1, "killed or running": 1, "missing": 1}
+    assert rows["v1", "0001", "annotate"]["reason"].endswith("or was killed; before, it failed: it broke")
 
 
 def test_a_window_that_was_made_with_other_settings_is_outdated(results):

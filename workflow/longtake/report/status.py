@@ -31,6 +31,8 @@ _OK = (
     "snakemake -n tells what would be made anew."
 )
 _MOST_TOLD = 40
+# How long a job may take for the end of its log.
+_LAST_LINES_S = 10
 # Records to look at for where jobs run.
 _MOST_ASKED = 200
 
@@ -173,11 +175,16 @@ def _outdated(table: Path, window: Window, settings: Mapping[str, Any]) -> tuple
 
 
 def _missing(record: Record | None, log: Path) -> tuple[str, str]:
-    if record is not None and record.status == "failed":
-        return "failed", record.reason
-    if record is None and log.is_file():
-        return BEGUN, "begun and not ended: it runs now, or was killed"
-    return "missing", "it has not run"
+    failed = record is not None and record.status == "failed"
+    before = f"; before, it failed: {record.reason}" if record is not None and failed else ""
+    if log.is_file() and (record is None or _goes_on(log)):
+        return BEGUN, f"begun and not ended: it runs now, or was killed{before}"
+    return ("failed", record.reason) if record is not None and failed else ("missing", "it has not run")
+
+
+def _goes_on(log: Path) -> bool:
+    """Whether a log was begun after the record beside it, which a job writes just before the last line of its log."""
+    return log.stat().st_mtime > log.with_suffix(".json").stat().st_mtime + _LAST_LINES_S
 
 
 def _judged(record: Record | None) -> tuple[str, str]:
