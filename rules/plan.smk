@@ -1,5 +1,11 @@
 """All windows, and what their jobs will ask for: after the plan, a dry run shows every job."""
 
+if workflow.is_main_process and settings.memory.history and not Path(settings.memory.history).is_dir():
+    raise WorkflowError(
+        f"memory.history is {settings.memory.history!r}, which is no folder. Name the output_dir of another run, or leave "
+        "it empty."
+    )
+
 
 checkpoint windows:
     input:

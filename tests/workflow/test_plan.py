@@ -110,9 +110,16 @@ def test_a_plan_for_a_cpu_is_shown_although_the_cluster_was_set_since(finished, 
     assert "MB" in shown(project.run(WINDOW, "-n", "--forcerun=annotate_window"))["pond-b", 0]
 
 
-def test_a_run_is_not_compared_with_itself(fresh):
-    said = fresh.run("all", "-n", "--config", "statistics={compare_with: ./results/}", fails=True)
-    assert "which is " in said
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("statistics={compare_with: ./results/}", "statistics.compare_with is './results/', which is "),
+        ("memory={history: nowhere}", "memory.history is 'nowhere', which is no folder"),
+    ],
+)
+def test_folders_of_other_runs_are_looked_for_at_once(fresh, setting, words):
+    said = fresh.run("all", "-n", "--config", setting, fails=True)
+    assert words in said
     assert "Traceback" not in said
 
 
