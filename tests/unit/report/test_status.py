@@ -7,6 +7,7 @@ import os
 import pytest
 
 from longtake.figures.status import MOST_ROWS, StatusRow, status_grid
+from longtake.figures.style import STATUS
 from longtake.report.status import SIGNS, write_status
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
@@ -183,3 +184,8 @@ def test_the_figure_shows_the_worst_of_many_and_says_so():
     made = status_grid(rows, {sign: status for status, sign in SIGNS.items()})
     assert f"({MOST_ROWS} of 100 rows, the worst)" in made.get_suptitle()
     assert any("v90" in label.get_text() for label in made.axes[0].get_yticklabels())
+
+
+def test_every_status_is_drawn_in_its_own_way():
+    assert SIGNS.keys() - {"unreadable"} == STATUS.keys()
+    assert len(set(STATUS.values())) == len(STATUS)

@@ -87,7 +87,9 @@ class Mark:
 STATUS: Mapping[str, Mark] = {
     "ok": Mark("#DDE5ED", "", "#8595A5"),
     "approximate": Mark("#FBE3B0", "////", "#B07A00"),
+    "outdated": Mark("#E4D9EE", "\\\\\\\\", "#6B4A8C"),
     "failed": Mark("#F3B7A6", "xxxx", "#A83200"),
+    "killed or running": Mark("#F9DDD3", "||||", "#A83200"),
     "missing": Mark("#FFFFFF", "....", "#8595A5"),
 }
 

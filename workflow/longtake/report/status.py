@@ -25,7 +25,6 @@ RULES = {"annotate": "annotate_window", "backward": "annotate_window_backward", 
 """Step of a window -> the rule of its job."""
 BEGUN = "killed or running"
 SIGNS = {"ok": ".", "approximate": "~", "outdated": "o", "failed": "x", BEGUN: "!", "missing": "-", "unreadable": "?"}
-_DRAWN_AS = {"outdated": "approximate", BEGUN: "failed"}
 _OK = (
     "ok: its output is there, for the frames of now. A changed box, model, other setting or code is not seen here: "
     "snakemake -n tells what would be made anew."
@@ -115,7 +114,7 @@ def write_status(
     text = _text(tally)
     write_text(text_out, text)
     rows = [StatusRow(video, step, signs) for (video, step), signs in tally.lines.items()]
-    save(status_grid(rows, {sign: _DRAWN_AS.get(status, status) for status, sign in SIGNS.items()}), figure_out)
+    save(status_grid(rows, {sign: status for status, sign in SIGNS.items()}), figure_out)
     return text, {step: dict(counted) for step, counted in tally.counts.items()}
 
 
