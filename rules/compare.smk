@@ -8,7 +8,9 @@ if OTHER and not (Path(OTHER) / "gradients").is_dir():
         "over the same videos with another gradients.model."
     )
 if OTHER and os.path.realpath(OTHER) == os.path.realpath(OUT):
-    raise WorkflowError(f"statistics.compare_with is {OTHER!r}, which is this run's own output_dir. Name the other run's.")
+    raise WorkflowError(
+        f"statistics.compare_with is {OTHER!r}, which is this run's own output_dir. Name the other run's."
+    )
 
 
 rule model_comparison:
