@@ -73,25 +73,24 @@ class Cluster:
         return {"SLURM_CONF": str(self.path / "slurm.conf"), "PATH": f"{self.path / 'bin'}:{os.environ['PATH']}"}
 
     def ask(self, *command):
-        done = subprocess.run(
+        return self._run(*command).stdout
+
+    def _run(self, *command):
+        return subprocess.run(
             command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False, timeout=30
         )
-        return done.stdout
 
-    def _tells_jobs(self, told):
-        command = ("scontrol", "--oneliner", "show", "job")
-        environment = {**os.environ, **self.environment}
+    def _answer(self, *command):
+        """What a command answered, or None: on a loaded machine the controller may miss its own time-out."""
         with suppress(subprocess.TimeoutExpired):
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
-            told += [done.stdout] * (done.returncode == 0)
-        return told
+            done = self._run(*command)
+            return done if done.returncode == 0 else None
+        return None
 
     def submissions(self):
         """Every job the controller remembers, as its fields, in the order of submission."""
-        told: list[str] = []
-        # Of a controller that does not answer, no jobs are no news: on a loaded machine it may miss its own time-out.
-        self.wait_for(lambda: self._tells_jobs(told), "scontrol does not answer", 120)
-        lines = told[0].splitlines()
+        asked = ("scontrol", "--oneliner", "show", "job")
+        lines = self.wait_for(lambda: self._answer(*asked), "scontrol does not answer", 120).stdout.splitlines()
         records = [record for record in (dict(FIELD.findall(line)) for line in lines) if "Comment" in record]
         return sorted(records, key=lambda record: int(record["JobId"]))
 
@@ -100,7 +99,7 @@ class Cluster:
         return {record["Comment"]: record for record in self.submissions()}
 
     def wait_for(self, condition, complaint, seconds=300):
-        wait_until(condition, complaint, self.path, seconds)
+        return wait_until(condition, complaint, self.path, seconds)
 
     def working(self, comment, before, log, seconds=600):
         """A job that is not in `before` and has begun to write its log, so that there is something to lose."""
@@ -229,12 +228,14 @@ def daemon(cluster, program, *options, name=None):
 
 
 def wait_until(condition, complaint, path, seconds=60):
+    """What `condition` gives, once that is true of it."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > end:
             logs = "\n".join(f"== {log.name}\n{log.read_text()[-1500:]}" for log in sorted(path.glob("*.log")))
             raise TimeoutError(f"{complaint}\n{logs}")
         time.sleep(0.1)
+    return found
 
 
 def munge_options(path):

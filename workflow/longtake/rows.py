@@ -32,11 +32,10 @@ def read_rows(path: Path, schema_name: str) -> Iterator[dict[str, Any]]:
     columns: Mapping[str, Any] = schema["properties"]
     convert = {name: _converter(part) for name, part in columns.items()}
     # Python ends a line at seven more characters, which may well stand in a path or a label.
-    lines = [line.split("\t") for line in _text(path).split("\n")]
-    first = next((number for number, cells in enumerate(lines) if not _skipped(cells, columns)), len(lines))
-    header = [name.strip() for name in lines[first]] if first < len(lines) else []
+    lines = enumerate((line.split("\t") for line in _text(path).split("\n")), start=1)
+    header = next(([name.strip() for name in cells] for _, cells in lines if not _skipped(cells, columns)), [])
     _check_header(path, header, columns, schema["required"])
-    for number, cells in enumerate(lines[first + 1 :], start=first + 2):
+    for number, cells in lines:
         if _skipped(cells):
             continue
         if len(cells) > len(header):

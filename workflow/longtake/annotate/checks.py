@@ -85,11 +85,16 @@ def check_pair(path: Location, facts: Facts, other: Location, expected: Facts) -
         raise SchemaError(f"{path}: is over other frames than {other}; rerun this video's windows.")
 
 
-def outdated(facts: Facts, window: Window, frame_interval: int, continuity: str, source: str | None = None) -> str:
+def outdated(path: Location, window: Window, frame_interval: int, continuity: str, source: str | None = None) -> str:
     """Say in what a window's table is not what the settings ask for now, or the file of digest `source`; else nothing.
 
-    Only what a table says of itself can be compared: prompts, and what else a rerun would be for, it does not name.
+    Only what a table says of itself can be compared: prompts, and what else a rerun would be for, it does not name. One
+    that cannot be read is to be made again, too.
     """
+    try:
+        facts = read_metadata(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        return f"{path} cannot be read ({error}): delete it and run annotate"
     if source is not None and facts.get("longtake.source") != source:
         return "made of another file of this video: run annotate"
     emitted, covered = window.frames(frame_interval), window.covered(frame_interval)

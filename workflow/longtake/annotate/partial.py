@@ -134,10 +134,7 @@ def _hole(window: Window, found: Sequence[Location | None], expected: Mapping[st
     """Return the hole that a window leaves, given the tables of its passes; None where they can be used."""
     status, reason = MISSING, "it is not annotated"
     if None not in found:
-        try:
-            told = [outdated(read_metadata(path), window, **expected) for path in found if path]
-        except (OSError, pa.ArrowInvalid) as error:
-            told = [f"not to be read ({error}): delete it and run annotate"]
+        told = (outdated(path, window, **expected) for path in found if path)
         status, reason = OUTDATED, next((each for each in told if each), "")
     last = window.emit_stop - 1
     span = (window.video, window.window, window.emit_start, last, window.start_s, window.stop_s)

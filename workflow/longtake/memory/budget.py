@@ -189,20 +189,18 @@ def _address_space() -> Iterator[Limit]:
 
 
 def _physical(root: Path) -> Iterator[Limit]:
-    machine, mine = _kilobytes(root / "proc/meminfo"), _kilobytes(root / "proc/self/status")
-    if "MemTotal" in machine:
-        yield Limit(machine["MemTotal"] * 1024, "the machine's memory")
-    if "MemAvailable" in machine:
+    if total := kilobytes(root / "proc/meminfo", "MemTotal"):
+        yield Limit(total * 1024, "the machine's memory")
+    if free := kilobytes(root / "proc/meminfo", "MemAvailable"):
         # What this process holds is not available any more; pages of files are, while nobody needs more.
-        yield Limit((machine["MemAvailable"] + mine.get("RssAnon", 0)) * 1024, FREE_NOW)
+        yield Limit((free + (kilobytes(root / "proc/self/status", "RssAnon") or 0)) * 1024, FREE_NOW)
     if not (root / "proc/meminfo").exists():
         yield Limit(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "the machine's memory")
 
 
-def _kilobytes(path: Path) -> dict[str, int]:
-    """The lines ``name: number kB`` of a file of proc(5)."""
-    rows = (line.partition(":") for line in _lines(path))
-    return {name: _number(value.split()[0]) for name, _, value in rows if value.endswith(" kB")}
+def kilobytes(path: Path, name: str) -> int | None:
+    """Return the number of the line ``name: number kB`` of a file of proc(5); None where there is none."""
+    return next((int(line.split()[1]) for line in _lines(path) if line.startswith(f"{name}:")), None)
 
 
 def _lines(path: Path) -> list[str]:

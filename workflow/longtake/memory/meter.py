@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from longtake.memory.budget import kilobytes
+
 log = logging.getLogger(__name__)
 _MIB = 2**20
 _CLOSE = 0.9
@@ -89,13 +91,8 @@ def peak_vms_mb() -> float:
 
 
 def _status_mb(name: str) -> float | None:
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return None
+    kb = kilobytes(Path("/proc/self/status"), name)
+    return None if kb is None else kb / 1024
 
 
 def gpu_peaks_mb() -> tuple[float, float]:

@@ -10,15 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from longtake.annotate.checks import outdated
 from longtake.figures.status import StatusRow, status_grid
 from longtake.report.draw import save
 from longtake.report.failures import as_here
 from longtake.report.records import Plan, Record, Records, Run, Table, read_record
 from longtake.store.atomic import write_text, write_tsv
-from longtake.store.tables import read_metadata
 from longtake.windows import Window
 
 RULES = {"annotate": "annotate_window", "backward": "annotate_window_backward", "gradients": "gradients_window"}
@@ -166,10 +163,7 @@ def _profile(logs: Path) -> str:
 def _outdated(table: Path, window: Window, settings: Mapping[str, Any]) -> tuple[str, str] | None:
     if not table.is_file():
         return None
-    try:
-        reason = outdated(read_metadata(table), window, **settings)
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = f"{table} cannot be read ({error}); delete it and run again"
+    reason = outdated(table, window, **settings)
     return ("outdated", reason) if reason else None
 
 
