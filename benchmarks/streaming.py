@@ -97,7 +97,7 @@ def of_a_video(folder: Path, n: int, size: Size) -> dict[str, Any]:
 
 
 def video_statistics(folder: Path, n: int, size: Size) -> Work:
-    from longtake.statistics.video import video_statistics
+    from longtake.species.video import video_statistics
 
     video = of_a_video(folder, n, size)
     named = {name: video[name] for name in ("detections", "clips", "curves", "perturbations", "windows")}
@@ -165,7 +165,7 @@ def heat(folder: Path, n: int, size: Size) -> Work:
 
 
 def species_statistics(folder: Path, n: int, size: Size) -> Work:
-    from longtake.statistics.species import species_statistics
+    from longtake.species.study import species_statistics
 
     videos = once(folder, lambda: {"videos": [tables().of_video(folder / "videos" / f"v{k}", f"v{k}", size)
                                               for k in range(n)]})["videos"]  # fmt: skip
@@ -174,7 +174,7 @@ def species_statistics(folder: Path, n: int, size: Size) -> Work:
 
 
 def model_comparison(folder: Path, n: int, size: Size) -> Work:
-    from longtake.statistics.models import compare_models
+    from longtake.species.models import compare_models
 
     runs, videos = [folder / "a", folder / "b"], [f"v{k}" for k in range(n)]
     once(folder, lambda: {"made": [tables().gradients(run / "gradients", video, size.windows, size)["clips"][0]

@@ -19,7 +19,7 @@ from streaming_sizes import FPS, FRAMES, HEIGHT, SPECIES, WIDTH, Size, windows_o
 from longtake import masks
 from longtake.media import VideoIndex, save_index
 from longtake.media.index import KEY, StreamFacts, content_digest
-from longtake.statistics import tables
+from longtake.species import tables
 from longtake.store import schemas
 from longtake.store.arrays import write_arrays
 from longtake.streams import stream

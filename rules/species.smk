@@ -29,7 +29,7 @@ rule video_statistics:
     params:
         windows=all_windows_of,
         frame_interval=settings.frame_interval,
-        code=digest("longtake.statistics.video"),
+        code=digest("longtake.species.video"),
     message:
         "Statistics of {wildcards.video}"
     script:
@@ -59,7 +59,7 @@ rule species_statistics:
         seed=settings.seed,
         level=settings.statistics.confidence,
         resamples=settings.statistics.bootstrap_samples,
-        code=digest("longtake.statistics.species"),
+        code=digest("longtake.species.study"),
     message:
         "Statistics per species"
     script:

@@ -51,7 +51,7 @@ def test_what_exists_is_joined_and_nothing_is_run_for_it(torn):
 
 
 def species_of(project, video):
-    from longtake.statistics.tables import VIDEO_SPECIES
+    from longtake.species.tables import VIDEO_SPECIES
 
     path = project.out / f"partial/statistics/videos/{video}/species.parquet"
     return [json.dumps(row) for row in read_table(path, VIDEO_SPECIES).to_pylist()]

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.statistics.species import species_statistics
+from longtake.species.study import species_statistics
 
 with job(snakemake) as it:
     species_statistics(

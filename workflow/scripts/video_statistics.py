@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.statistics.video import video_statistics
+from longtake.species.video import video_statistics
 
 with job(snakemake) as it:
     video_statistics(

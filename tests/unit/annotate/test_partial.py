@@ -12,8 +12,8 @@ import pytest
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.partial import merge_what_exists, without_outdated
 from longtake.errors import SchemaError
-from longtake.statistics import tables
-from longtake.statistics.video import video_statistics
+from longtake.species import tables
+from longtake.species.video import video_statistics
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, read_table
 from longtake.windows import Window

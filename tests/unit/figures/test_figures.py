@@ -16,9 +16,9 @@ from matplotlib.text import Text
 from longtake import figures
 from longtake.figures import style
 from longtake.figures.models import model_comparison
-from longtake.statistics import species as statistics
-from longtake.statistics.gather import collect, collect_curves
-from longtake.statistics.judgement import judge
+from longtake.species import study as statistics
+from longtake.species.gather import collect, collect_curves
+from longtake.species.judgement import judge
 
 LONG = ("Oncorhynchus tshawytscha (Chinook salmon, juvenile)", "Salvelinus × hybrid", "C$a$rp & <b>")
 

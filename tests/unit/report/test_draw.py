@@ -17,7 +17,7 @@ from longtake.report import clips
 from longtake.report.clips import study_clips, video_curves
 from longtake.report.draw import draw_study, draw_video
 from longtake.report.stills import draw_stills
-from longtake.statistics import species_statistics, video_statistics
+from longtake.species import species_statistics, video_statistics
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
 from longtake.store.tables import write_table
 from longtake.windows import Window

@@ -17,7 +17,7 @@ from PIL import Image
 
 from longtake.report.markup import Markup, element, number, picture, table, text
 from longtake.report.page import write_report
-from longtake.statistics import tables
+from longtake.species import tables
 
 VOID = {"meta", "img", "br"}
 

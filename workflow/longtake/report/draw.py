@@ -15,7 +15,7 @@ from longtake.figures.gradients import MOST_ROWS
 from longtake.figures.species import PAGE_COLUMNS
 from longtake.report.clips import Rows, study_clips, video_curves
 from longtake.report.records import told_by_rows
-from longtake.statistics import tables
+from longtake.species import tables
 from longtake.store.atomic import atomic_path
 from longtake.store.tables import scan_batches
 from longtake.windows import Window

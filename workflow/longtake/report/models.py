@@ -9,8 +9,8 @@ from typing import Any
 from longtake.figures import looks
 from longtake.figures.models import model_comparison
 from longtake.report.draw import save
-from longtake.statistics import tables
-from longtake.statistics.models import compare_models
+from longtake.species import tables
+from longtake.species.models import compare_models
 from longtake.store.tables import read_table
 
 

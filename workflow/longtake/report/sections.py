@@ -17,7 +17,7 @@ from longtake.report.markup import Markup, definitions, details, element, number
 from longtake.report.prompts import prompts_tile, video_prompts
 from longtake.report.records import Run, prompts_of, window_states
 from longtake.report.survey import Survey
-from longtake.statistics import tables
+from longtake.species import tables
 from longtake.store.tables import read_table
 from longtake.verdicts import UNDECIDED
 

@@ -1,7 +1,1 @@
-"""Presence, counts, dwell, size, speed, importance and dependency: per object, per video, and per species
-over videos."""
-
-from longtake.statistics.species import species_statistics
-from longtake.statistics.video import video_statistics
-
-__all__ = ["species_statistics", "video_statistics"]
+"""Intervals, tests and aggregates whose unit is the subject: a video, a case, a seed pair. It knows no analysis."""

@@ -11,8 +11,8 @@ import pytest
 
 from longtake import masks
 from longtake.errors import SchemaError
-from longtake.statistics import tracks, video_statistics
-from longtake.statistics.moments import area_and_centroid
+from longtake.species import tracks, video_statistics
+from longtake.species.moments import area_and_centroid
 from longtake.statistics.spool import Spool
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, scan_batches, write_table
@@ -82,7 +82,7 @@ def test_visits_and_prompts(pond: dict[str, Path]) -> None:
 @pytest.mark.parametrize("rows", [1, 3, 7])
 def test_batches_change_nothing(pond: dict[str, Path], monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     whole = analyse(pond)
-    monkeypatch.setattr("longtake.statistics.video.scan_batches", lambda p, s, *_: scan_batches(p, s, rows))
+    monkeypatch.setattr("longtake.species.video.scan_batches", lambda p, s, *_: scan_batches(p, s, rows))
     assert analyse(pond) == whole
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from longtake import masks
+from longtake.species.plan import Processed
+from longtake.species.tracks import VISIT, read_tracks
 from longtake.statistics import spool
-from longtake.statistics.plan import Processed
 from longtake.statistics.spool import Spool
-from longtake.statistics.tracks import VISIT, read_tracks
 from longtake.store.schemas import DETECTIONS
 from longtake.windows import Window
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from longtake.statistics import inference, tables
-from longtake.statistics.gather import Curves, OfSpecies, collect, collect_curves, in_order, rows_of, scan_videos
-from longtake.statistics.judgement import judge
-from longtake.statistics.results import write_results
+from longtake.species import tables
+from longtake.species.gather import Curves, OfSpecies, collect, collect_curves, in_order, rows_of, scan_videos
+from longtake.species.judgement import judge
+from longtake.species.results import write_results
+from longtake.statistics import inference
 from longtake.store.tables import scan_batches
 from longtake.streams import stream
 from longtake.verdicts import CLASSES, DECIDED

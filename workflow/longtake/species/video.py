@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from longtake.statistics import tables
-from longtake.statistics.plan import Processed, processed
+from longtake.species import tables
+from longtake.species.plan import Processed, processed
+from longtake.species.temporal import clip_means, curve_means, perturbation_means
+from longtake.species.tracks import MEASURED, VISIT, Scene, Track, read_tracks
 from longtake.statistics.spool import Spool, mean, median
-from longtake.statistics.temporal import clip_means, curve_means, perturbation_means
-from longtake.statistics.tracks import MEASURED, VISIT, Scene, Track, read_tracks
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches
 from longtake.windows import Window

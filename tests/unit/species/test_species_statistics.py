@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from longtake.statistics import species_statistics, tables
+from longtake.species import species_statistics, tables
 
 
 def video_folder(root: Path, video: str, rows: list[dict[str, Any]], curve: list[float] | None = None) -> Path:

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from longtake.statistics.tables import CLIP_COLUMNS, MEASURES
-from longtake.statistics.tracks import UNLABELLED
+from longtake.species.tables import CLIP_COLUMNS, MEASURES
+from longtake.species.tracks import UNLABELLED
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import scan_batches, scan_groups
 from longtake.verdicts import Span, dependency_class, verdict

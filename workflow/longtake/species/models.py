@@ -25,8 +25,9 @@ import numpy as np
 import polars as pl
 
 from longtake.errors import SchemaError
-from longtake.statistics import inference, tables
-from longtake.statistics.temporal import clip_means, perturbation_means, species_of, used_clips
+from longtake.species import tables
+from longtake.species.temporal import clip_means, perturbation_means, species_of, used_clips
+from longtake.statistics import inference
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import read_table
 from longtake.streams import stream

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from longtake.statistics import species_statistics, tables, video_statistics
-from longtake.statistics.judgement import judge
-from longtake.statistics.temporal import perturbation_means
+from longtake.species import species_statistics, tables, video_statistics
+from longtake.species.judgement import judge
+from longtake.species.temporal import perturbation_means
 from longtake.store.schemas import PERTURBATIONS
 from longtake.store.tables import write_table
 from longtake.verdicts import CLASSES, DECIDED

@@ -9,8 +9,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from longtake.statistics.gather import OfSpecies
-from longtake.statistics.tables import MEASURES
+from longtake.species.gather import OfSpecies
+from longtake.species.tables import MEASURES
 from longtake.store.atomic import atomic_path
 
 FORMAT = "longtake temporal analysis 2"

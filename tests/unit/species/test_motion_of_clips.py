@@ -3,7 +3,7 @@
 import pytest
 
 from longtake.figures.gradients import motion_of
-from longtake.statistics.temporal import curve_means
+from longtake.species.temporal import curve_means
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import write_table
 

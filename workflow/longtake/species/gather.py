@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from longtake.statistics import tables
+from longtake.species import tables
 from longtake.store.tables import read_table, scan_batches
 
 Values = NDArray[np.float64]

@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from longtake.errors import SchemaError
-from longtake.statistics.moments import area_and_centroid
-from longtake.statistics.plan import Processed
+from longtake.species.moments import area_and_centroid
+from longtake.species.plan import Processed
 from longtake.statistics.spool import Spool
 
 UNLABELLED = "unlabelled"

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from longtake.errors import SchemaError
-from longtake.statistics.models import compare_models, divergence_test, jensen_shannon
+from longtake.species.models import compare_models, divergence_test, jensen_shannon
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import write_table
 from longtake.streams import stream
