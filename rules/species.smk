@@ -28,6 +28,7 @@ rule video_statistics:
         mem_mb=per_try(1500),
     params:
         windows=all_windows_of,
+        duration_s=duration_of,
         frame_interval=settings.frame_interval,
         code=digest("longtake.species.video"),
     message:

@@ -54,6 +54,12 @@ def all_windows_of(wildcards):
     return [dict(vars(window)) for window in planned()[wildcards.video]]
 
 
+@often
+def duration_of(wildcards):
+    """How long a job's video lasts, in seconds."""
+    return planned().durations[wildcards.video]
+
+
 def windows_of(video, pattern):
     """The files `pattern` of all windows of a video."""
     windows = planned()[video]

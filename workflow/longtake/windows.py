@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 
@@ -155,6 +156,11 @@ class Windows(dict[str, list[Window]]):
             )
         return windows[number]
 
+    @cached_property
+    def durations(self) -> dict[str, float]:
+        """How long each readable video lasts, in seconds, as the table of videos says."""
+        return {row["video"]: float(row["duration_s"]) for row in self._rows() if row["status"] == "ok"}
+
     def none_readable(self) -> str:
         """Say that no video is left, and why the first one is not."""
         reasons = [f"{row['video']}: {row['reason']}" for row in self._left_out()]
@@ -164,9 +170,11 @@ class Windows(dict[str, list[Window]]):
         )
 
     def _left_out(self) -> Iterator[dict[str, str]]:
+        return (row for row in self._rows() if row["status"] != "ok")
+
+    def _rows(self) -> Iterator[dict[str, str]]:
         with Path(self._videos).open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            yield from (row for row in rows if row["status"] != "ok")
+            yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def parse_windows(lines: Iterable[str]) -> Iterator[Window]:

@@ -10,5 +10,6 @@ with job(snakemake) as it:
         **{name: Path(path) for name in ("clips", "curves", "perturbations") for path in it.input[name]},
         windows=it.windows,
         frame_interval=it.params.frame_interval,
+        duration_s=it.params.duration_s,
         out=Path(it.output[0]).parent,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,29 @@ def test_a_gap_ends_a_visit_without_an_exit(pond: dict[str, Path], tmp_path: Pat
     assert a["dwell_s"] == pytest.approx(6.0)
     # Over the gap of three steps no speed is measured: 0-10-20 and 80-90 remain.
     assert (a["n_steps"], a["speed_px_s"]) == pytest.approx((3, 5.0))
+
+
+@pytest.mark.parametrize(("duration_s", "end_s"), [(None, 9.7), (9.45, 9.45)])
+def test_nothing_outlasts_the_video(pond: dict[str, Path], duration_s: float | None, end_s: float) -> None:
+    # 97 frames, of which the last processed one, frame 90, stands for a step that the end cuts off.
+    last = pond["windows"][-1]
+    pond["windows"] = [*pond["windows"][:-1], replace(last, stop=97, emit_stop=97, stop_s=9.6)]
+    found = analyse(pond, duration_s=duration_s)
+    a, visit = found["objects"][0], [row for row in found["visits"] if row["object"] == "a"][-1]
+    assert (a["last_s"], visit["stop_s"]) == pytest.approx((end_s, end_s))
+    assert (visit["duration_s"], a["dwell_s"]) == pytest.approx((end_s - 5, 3 + end_s - 5))
+    assert found["species"][0]["dwell_s"] == pytest.approx(3 + end_s - 5 + 3)
+
+
+def test_before_a_gap_a_frame_stands_for_no_more_than_the_gap(pond: dict[str, Path], tmp_path: Path) -> None:
+    # Of a recording at two rates: three steps of the grid, but half a mean step of time.
+    rows = read_table(pond["detections"], DETECTIONS).to_pylist()
+    rows = [row for row in rows if row["object"] == "a" and row["frame"] in (50, 80)]
+    rows[1]["time_s"] = rows[0]["time_s"] + 0.5
+    pond["detections"] = tmp_path / "rates.parquet"
+    write_table(pond["detections"], rows, DETECTIONS)
+    first, second = analyse(pond)["visits"]
+    assert (first["duration_s"], first["stop_s"], second["start_s"]) == pytest.approx((0.5, 5.5, 5.5))
 
 
 def test_rows_of_status_failed_are_not_processed(pond: dict[str, Path], tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ class Processed:
     """The processed grid of one video: its windows, their statuses, and the time that one step stands for.
 
     ``statuses`` maps the number of a window to ok, approximate, failed or missing; a window that is not
-    named is ok.
+    named is ok. ``duration_s`` is how long the video lasts, None where only its windows are known.
     """
 
     video: str
     windows: tuple[Window, ...]
     frame_interval: int
     statuses: Mapping[int, str]
+    duration_s: float | None = None
 
     @property
     def n_source_frames(self) -> int:
@@ -32,9 +33,21 @@ class Processed:
     def step_s(self) -> float:
         """Seconds between processed frames at the mean frame rate; where a gap hides the real time, this
         counts."""
+        return self.frame_interval * self._source_step_s
+
+    @property
+    def end_s(self) -> float:
+        """Seconds at which the video ends, which nothing in it outlasts; without ``duration_s``, one mean source
+        step after its last frame."""
+        if self.duration_s is not None:
+            return self.duration_s
+        return max((window.stop_s for window in self.windows), default=0.0) + self._source_step_s
+
+    @property
+    def _source_step_s(self) -> float:
         frames = sum(window.stop - 1 - window.start for window in self.windows)
         seconds = sum(window.stop_s - window.start_s for window in self.windows)
-        return self.frame_interval * seconds / frames if frames else 0.0
+        return seconds / frames if frames else 0.0
 
     def frames(self) -> Iterator[range]:
         """Yield the grid frames of every window that did not fail."""
@@ -44,8 +57,12 @@ class Processed:
 
 
 def processed(
-    video: str, windows: Sequence[Window], frame_interval: int, statuses: Mapping[int, str] | None = None
+    video: str,
+    windows: Sequence[Window],
+    frame_interval: int,
+    statuses: Mapping[int, str] | None = None,
+    duration_s: float | None = None,
 ) -> Processed:
     """Bind the windows of `video` to their statuses."""
     mine = tuple(window for window in windows if window.video == video)
-    return Processed(video, mine, frame_interval, dict(statuses or {}))
+    return Processed(video, mine, frame_interval, dict(statuses or {}), duration_s)

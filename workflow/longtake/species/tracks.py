@@ -256,7 +256,8 @@ def _add_visits(scene: Scene, track: Track, rows: Rows, near: NDArray[np.bool_],
         joined = i > 0 and bool(near[i - 1])
         before = i > 0 and bool(rows.visible[i - 1])
         if before and track.visit is not None:
-            _extend(track.visit, rows, i - 1, float(rows.time_s[i] - rows.time_s[i - 1]) if joined else step_s)
+            seconds = float(rows.time_s[i] - rows.time_s[i - 1])
+            _extend(track.visit, rows, i - 1, seconds if joined else min(step_s, seconds))
             track.visit.exit_seen = joined and not bool(rows.visible[i])
         if rows.visible[i] and not (before and joined):
             _end(scene, track)
@@ -280,7 +281,10 @@ def _end(scene: Scene, track: Track) -> None:
 
 
 def _extend(visit: Visit, rows: Rows, i: int, seconds: float) -> None:
-    """A processed frame stands for the time until the next one, or for one step where there is none."""
+    """A processed frame stands for the time until the next one, or for one step where there is none.
+
+    The step before a gap ends no later than the gap, the last one no later than the video.
+    """
     visit.last_frame = int(rows.frame[i])
     visit.stop_s = float(rows.time_s[i]) + seconds
     visit.duration_s += seconds
@@ -289,5 +293,6 @@ def _extend(visit: Visit, rows: Rows, i: int, seconds: float) -> None:
 
 def _close(scene: Scene, track: Track) -> None:
     if track.last is not None and track.last.visible[-1] and track.visit is not None:
-        _extend(track.visit, track.last, -1, scene.processed.step_s)
+        left_s = max(0.0, scene.processed.end_s - float(track.last.time_s[-1]))
+        _extend(track.visit, track.last, -1, min(scene.processed.step_s, left_s))
     _end(scene, track)

@@ -38,6 +38,7 @@ def video_statistics(
     curves: Path | None = None,
     perturbations: Path | None = None,
     window_status: Mapping[int, str] | None = None,
+    duration_s: float | None = None,
 ) -> None:
     """Reduce one video's tables to the small ones that species statistics and figures read.
 
@@ -56,11 +57,13 @@ def video_statistics(
     window_status
         Window -> ok, approximate, failed or missing; frames of windows that failed do not count as processed. Else the
         holes that the metadata of `detections` name are missing.
+    duration_s
+        How long the video lasts; no visit, dwell time or last sight passes it.
     """
     if window_status is None:
         holes = json.loads(read_metadata(detections).get(HOLES, "[]"))
         window_status = {number: "missing" for number, *_ in holes}
-    plan = processed(video, windows, frame_interval, window_status)
+    plan = processed(video, windows, frame_interval, window_status, duration_s)
     means = clip_means(clips) if clips else {}
     for name, more in (perturbation_means(perturbations) if perturbations else {}).items():
         means[name] = means.get(name, {}) | more
