@@ -68,3 +68,9 @@ def test_names_become_file_names_and_none_the_name_of_another():
     assert told["eel"] == "eel"
     assert told["cod one"].startswith("cod_one-")
     assert told == fingerprint.file_names(["eel", "cod_one", "cod one"]), "whatever their order"
+
+
+def test_no_file_is_hidden_or_an_option_and_none_meets_another_on_a_disk_without_case():
+    told = fingerprint.file_names([".hidden", "..", "-rf", "", "Cod", "cod"])
+    assert [told[name] for name in (".hidden", "..", "-rf", "")] == ["_hidden", "_.", "_rf", "_"]
+    assert len({file.casefold() for file in told.values()}) == 6

@@ -14,7 +14,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
-    {"errors", "streams", "verdicts"},
+    {"errors", "streams", "verdicts", "cells"},
     {"config", "rows", "sheets", "windows", "fingerprint", "document", "measured", "model_folder"},
     {"memory", "store", "masks", "importers"},
     {"media", "statistics"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -96,11 +97,16 @@ def _first_party(tree: ast.Module) -> Iterator[str]:
 def file_names(names: Iterable[str]) -> dict[str, str]:
     """Give each name one that a file can have: what is no letter, digit, dash or dot becomes an underscore.
 
-    Names that would become the same ("cod one", "cod_one") get the beginning of their digests, each its own.
+    So does a dot or dash at the beginning, by which a file is hidden or taken for an option. Names that would become
+    the same ("cod one", "cod_one"), on some disks also in other letter case, get the beginning of their digests, each
+    its own.
     """
-    plain = {name: "".join(sign if sign.isalnum() or sign in "-." else "_" for sign in name) for name in names}
-    counted = Counter(plain.values())
+    plain = {
+        name: re.sub(r"^[-.]|^$", "_", "".join(sign if sign.isalnum() or sign in "-." else "_" for sign in name))
+        for name in names
+    }
+    counted = Counter(file.casefold() for file in plain.values())
     return {
-        name: file if counted[file] == 1 else f"{file}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        name: file if counted[file.casefold()] == 1 else f"{file}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         for name, file in plain.items()
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from longtake.cells import original
 from longtake.config import LARGEST, SCHEMA, load_schema, shortened, written_out
 from longtake.errors import SheetError, nearest
 
@@ -121,7 +122,7 @@ def _converter(part: Mapping[str, Any]) -> Callable[[str], Any]:
             # What names files is measured in bytes, too: most disks take 255, endings and all.
             if not pattern.search(cell) or len(cell) > longest or len(cell.encode()) > 2 * longest:
                 raise ValueError(cell)
-            return cell
+            return original(cell)
 
         return text
     kind: type = int if part["type"] == "integer" else float

@@ -8,7 +8,6 @@ window, so neighbouring windows process the same frames where they overlap.
 
 from __future__ import annotations
 
-import csv
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,6 +16,7 @@ from functools import cached_property
 from math import ceil
 from pathlib import Path
 
+from longtake.cells import read_cells
 from longtake.errors import ConfigError, SheetError, nearest
 
 
@@ -174,11 +174,11 @@ class Windows(dict[str, list[Window]]):
 
     def _rows(self) -> Iterator[dict[str, str]]:
         with Path(self._videos).open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            yield from read_cells(file)
 
 
 def parse_windows(lines: Iterable[str]) -> Iterator[Window]:
     """Yield the windows that the lines of a table tell of, the first of which names its columns."""
     kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Window)}
-    for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+    for row in read_cells(lines):
         yield Window(**{name: kind(row[name]) for name, kind in kinds.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 from longtake.annotate.checks import SAME, check_same, outdated, processed_frames
 from longtake.annotate.merge import merge_windows
+from longtake.cells import read_cells
 from longtake.media import VideoIndex
 from longtake.sheets import Prompt
 from longtake.store.atomic import write_tsv
@@ -125,8 +125,7 @@ def merge_what_exists(
 def without_outdated(found: Sequence[_Any], holes: Location) -> list[_Any]:
     """Return what there is of each window, in order, but of those that the table `holes` calls outdated."""
     with Path(holes).open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        old = {int(row["window"]) for row in rows if row["status"] == OUTDATED}
+        old = {int(row["window"]) for row in read_cells(file) if row["status"] == OUTDATED}
     return [each for number, each in enumerate(found) if number not in old]
 
 

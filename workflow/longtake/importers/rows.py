@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from longtake.cells import harmless
 from longtake.errors import SheetError
 
 COLUMNS = "video object label frame time_s x_min y_min x_max y_max points mask until_s".split()
@@ -96,7 +97,17 @@ def write_rows(rows: Iterable[Row], file: TextIO) -> int:
         until = "" if row.until_s is None else _number(row.until_s)
         box = [""] * 4 if row.box is None else map(_number, row.box)
         points = " ".join(f"{_number(x)},{_number(y)}" for x, y in row.points)
-        cells = [row.video, row.object, one_line(row.label), str(row.frame), "", *box, points, row.mask, until]
+        cells = [
+            row.video,
+            row.object,
+            harmless(one_line(row.label)),
+            str(row.frame),
+            "",
+            *box,
+            points,
+            row.mask,
+            until,
+        ]
         file.write("\t".join(cells) + "\n")
     return count
 

@@ -7,16 +7,16 @@ reads what the plan made of it in every job.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from longtake.cells import read_cells
 from longtake.errors import SchemaError
 from longtake.memory.budget import MIB
 
@@ -108,13 +108,14 @@ def read_forecasts(path: str | Path) -> list[Forecast]:
         The table has other columns than `COLUMNS`, or a row that is none.
     """
     with Path(path).open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        if rows.fieldnames != COLUMNS:
-            raise SchemaError(f"{path} is no table of forecasts: its columns are {rows.fieldnames}. Delete it.")
-        return list(_parsed(rows, path))
+        columns = file.readline().rstrip("\n").split("\t")
+        if columns != COLUMNS:
+            raise SchemaError(f"{path} is no table of forecasts: its columns are {columns}. Delete it.")
+        file.seek(0)
+        return list(_parsed(read_cells(file), path))
 
 
-def _parsed(rows: csv.DictReader[str], path: str | Path) -> Iterator[Forecast]:
+def _parsed(rows: Iterable[dict[str, str]], path: str | Path) -> Iterator[Forecast]:
     for number, row in enumerate(rows, start=2):
         try:
             yield Forecast(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from longtake.cells import split_lines
 from longtake.errors import SchemaError
 from longtake.memory.classes import GpuClass
 
@@ -107,7 +108,7 @@ class Requests:
         line = self._lines.get((rule, video, str(window)))
         if line is None:
             return None
-        cells = dict(zip(COLUMNS, line.split("\t"), strict=False))
+        cells = dict(zip(COLUMNS, next(split_lines([line])), strict=False))
         try:
             return Request(**{name: _parsed(name, cells[name]) for name in COLUMNS})
         except (KeyError, ValueError) as error:

@@ -6,7 +6,6 @@ a report must be possible above all when something went wrong.
 
 from __future__ import annotations
 
-import csv
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from longtake.cells import read_cells
 from longtake.errors import SchemaError
 from longtake.figures import WindowState, band
 from longtake.store.records import load_record, scan_all_records
@@ -111,7 +111,7 @@ class Table:
     def __iter__(self) -> Iterator[dict[str, str]]:
         if self._path.is_file():
             with self._path.open(encoding="utf-8", newline="") as file:
-                yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+                yield from read_cells(file)
 
 
 class Plan(Mapping[str, Sequence[Window]]):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from longtake.cells import FORMULA, NUMBER
 from longtake.store.atomic import atomic_path
 from longtake.store.tables import gathered, write_table
 
@@ -241,6 +243,18 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) ->
     write_tables(path, [pa.Table.from_pylist(list(rows), schema=schema)], schema)
 
 
+def _harmless(table: pa.Table) -> pa.Table:
+    """Put an apostrophe before the texts that a spreadsheet would compute, as `longtake.cells.harmless` does."""
+    for place, field in enumerate(table.schema):
+        if field.type == pa.string():
+            texts = table.column(place)
+            computed = pc.and_not(pc.match_substring_regex(texts, FORMULA), pc.match_substring_regex(texts, NUMBER))
+            table = table.set_column(
+                place, field, pc.if_else(computed, pc.binary_join_element_wise("'", texts, ""), texts)
+            )
+    return table
+
+
 def write_tables(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write `parts` one after the other as Parquet at `path` and as CSV beside it.
 
@@ -252,7 +266,7 @@ def write_tables(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> No
 
         def copied() -> Iterator[pa.Table]:
             for group in gathered(parts):
-                writer.write_table(group.replace_schema_metadata(None).cast(plain))
+                writer.write_table(_harmless(group.replace_schema_metadata(None).cast(plain)))
                 yield group
 
         write_table(path, copied(), schema)

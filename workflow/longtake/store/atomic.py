@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import tempfile
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from longtake.cells import write_cells
 
 _watchers: list[Callable[[Path], None]] = []
 
@@ -59,13 +60,6 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_tsv(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows` as a tab-separated table with a header, atomically, row by row.
-
-    A row's other keys are left out; what is missing or None is an empty cell; tabs and line ends inside become blanks.
-    """
+    """Write `rows` as a tab-separated table with a header, atomically, row by row, as `longtake.cells` has it."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            cells = ("" if row.get(name) is None else str(row[name]) for name in columns)
-            writer.writerow(" ".join(cell.splitlines()).replace("\t", " ") for cell in cells)
+        write_cells(file, columns, rows)
