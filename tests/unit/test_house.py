@@ -17,7 +17,7 @@ FLOORS = [
     {"errors", "streams", "verdicts", "cells"},
     {"config", "rows", "sheets", "windows", "fingerprint", "document", "measured", "model_folder"},
     {"memory", "store", "masks", "importers"},
-    {"media", "statistics"},
+    {"media", "volumes", "statistics"},
     {"plan", "requests", "models", "bounded"},
     {"annotate", "gradients", "demo"},
     {"species"},

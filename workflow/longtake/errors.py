@@ -7,7 +7,8 @@
     ├── SheetError              a row of videos.tsv or prompts.tsv cannot be used
     ├── MediaError
     │   ├── UnreadableVideo     the file cannot be used at all; the video is left out and reported
-    │   └── FrameUnavailable    the file is fine, but this frame cannot be decoded exactly
+    │   ├── FrameUnavailable    the file is fine, but this frame cannot be decoded exactly
+    │   └── UnreadableVolume    the file cannot be used as a volume; it is left out and reported
     ├── ModelError              a model folder is incomplete, of the wrong kind, or unsafe to load
     ├── StateError              a hand-over file is damaged or belongs to another run
     ├── SchemaError             a table on disk is not what its reader declared
@@ -46,6 +47,10 @@ class UnreadableVideo(MediaError):
 
 class FrameUnavailable(MediaError):
     """A frame that the index promises could not be decoded exactly; no other frame is put in its place."""
+
+
+class UnreadableVolume(MediaError):
+    """The file cannot be used as a volume; the message is the reason shown in the report."""
 
 
 class ModelError(LongtakeError):
