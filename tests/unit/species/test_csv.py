@@ -4,7 +4,7 @@ import csv
 
 import pyarrow as pa
 
-from longtake.statistics.tables import write_tables
+from longtake.species.tables import write_tables
 from longtake.store.tables import read_table
 
 SCHEMA = pa.schema({"species": pa.string(), "lag": pa.int64()}, {"longtake.schema": "few", "longtake.version": "1"})
