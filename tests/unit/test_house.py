@@ -15,7 +15,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts", "cells"},
-    {"config", "rows", "sheets", "windows", "fingerprint", "document", "measured", "model_folder"},
+    {"config", "rows", "sheets", "windows", "fingerprint", "document", "measured", "model_folder", "submission"},
     {"memory", "store", "masks", "importers"},
     {"media", "volumes", "statistics"},
     {"plan", "requests", "models", "bounded"},
@@ -35,6 +35,7 @@ ALLOWED = {
     ("document", "config"),
     ("document", "measured"),
     ("model_folder", "config"),
+    ("submission", "config"),
     ("bounded", "models"),
     ("importers", "masks"),
     ("memory", "store"),
