@@ -98,9 +98,86 @@ def test_with_respect_to_a_submodules_output(clips, few, second, same):
     assert same(found.gradient, expected)
 
 
+def test_complex_tensors_go_from_block_to_block():
+    class Turns(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Linear(32, 32, dtype=torch.complex128)
+
+        def forward(self, z):
+            return (self.mix(z) * z).conj()
+
+    class Spectra(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = Turns(), Turns()
+
+        def forward(self, x):
+            return self.second(self.first(torch.fft.fft(x)).mH).abs()
+
+    model, x = Spectra().eval(), torch.randn(32, 32, dtype=torch.float64)
+    expected = truth_of(model, x, torch.sum)
+    for spill in (False, True):
+        way = Way(blocks=(Block("first"), Block("second")), spill=spill)
+        assert torch.equal(gradient(model, x, torch.sum, way=way).gradient, expected)
+
+
+def test_attention_of_the_library_is_the_same_function_when_it_is_called_again(tmp_path):
+    """``nn.MultiheadAttention`` takes another path if query, key and value are one tensor."""
+    layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True, dtype=torch.float64)
+    model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+    x = torch.randn(2, 50, 64, dtype=torch.float64)
+    plain = gradient(model, x, torch.sum)
+    found = gradient(model, x, torch.sum, budget=plain.measured_bytes // 2, folder=tmp_path)
+    assert found.way.name == "checkpoint + spill"
+    assert torch.equal(found.gradient, plain.gradient)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(inplace=True), nn.Identity()])
+def test_what_an_operation_in_place_changes_is_differentiated_before_it(activation):
+    model = nn.Sequential(nn.Linear(6, 6), activation, nn.Linear(6, 6)).double().eval()
+    x = torch.randn(9, 6, dtype=torch.float64)
+    before = model[0](x).detach().requires_grad_()
+    (expected,) = torch.autograd.grad(model[2](activation(before.clone())).square().sum(), before)
+    found = gradient(model, x, lambda out: out.square().sum(), wrt="0")
+    assert torch.equal(found.at, before)
+    assert torch.equal(found.gradient, expected)
+
+
+def test_a_way_that_cannot_be_rehearsed_is_left_out_and_the_others_are_not(caplog):
+    class Twice(torch.autograd.Function):
+        """Looks at what it saved more than once, which a checkpoint does not allow."""
+
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx, grad):
+            assert ctx.saved_tensors[0] is not None
+            return grad * ctx.saved_tensors[0].cos()
+
+    class Wraps(nn.Module):
+        def forward(self, tokens):
+            return Twice.apply(tokens)
+
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(32, 32), Wraps(), nn.Tanh()) for _ in range(6))).eval()
+    x = torch.randn(400, 32)
+    plain = gradient(model, x, torch.sum)
+    with caplog.at_level(logging.INFO):
+        found = gradient(model, x, torch.sum, budget=plain.measured_bytes // 2)
+    assert "checkpoint is ruled out" in caplog.text
+    assert found.way.name == "spill"
+    assert torch.equal(found.gradient, plain.gradient)
+
+
 def test_what_cannot_be_differentiated_at_is_refused(clips, frames, second):
     with pytest.raises(ModelError, match=r"no submodule 'layers\.7'"):
         gradient(clips, frames, second, wrt="layers.7")
+    clips.spare = nn.Linear(2, 2).eval()
+    with pytest.raises(ModelError, match="spare is not called"):
+        gradient(clips, frames, second, wrt="spare")
     clips.layers[2] = clips.layers[1]
     with pytest.raises(ModelError, match=r"layers\.1 \(Layer\) is called more than once"):
         gradient(clips, frames, second, wrt="layers.1")

@@ -221,6 +221,39 @@ def test_a_tensor_changed_in_place_after_it_was_spilled_is_another_file(tmp_path
     assert torch.allclose(gradient, 2 * 2 * base + 6 * 6 * base)
 
 
+class Spectral(nn.Module):
+    """Multiplies spectra with conjugates, transposed and not: views whose conjugate and negative bits are set."""
+
+    def forward(self, z):
+        spectrum = torch.fft.fft(z)
+        crossed = spectrum * torch.fft.fft(z.roll(1, -1)).conj()
+        conjugate = crossed.conj()
+        return conjugate.imag * conjugate.real + (spectrum @ crossed.mH).abs()
+
+
+def test_conjugate_and_negated_tensors_come_back_as_they_were(tmp_path):
+    base = torch.randn(64, 64, dtype=torch.float64, requires_grad=True)
+    (truth,) = torch.autograd.grad(Spectral()(base).sum(), base)
+    with spilled(nn.Identity(), base, folder=tmp_path) as counts:
+        (gradient,) = torch.autograd.grad(Spectral()(base).sum(), base)
+    assert counts.files >= 4
+    assert torch.equal(gradient, truth)
+
+
+def test_a_view_of_nothing_and_a_sparse_tensor_come_back(tmp_path):
+    base = torch.randn(64, 64, dtype=torch.float64, requires_grad=True)
+    chosen = torch.eye(64, dtype=torch.float64).to_sparse()
+
+    def value(leaf):
+        wide = leaf * 2
+        return torch.sparse.mm(chosen, wide.exp()).sum() + (wide[:0].t() ** 2).sum()
+
+    (truth,) = torch.autograd.grad(value(base), base)
+    with spilled(nn.Identity(), base, folder=tmp_path):
+        (gradient,) = torch.autograd.grad(value(base), base)
+    assert torch.equal(gradient, truth)
+
+
 def test_chunks_of_one_frame_take_a_few_percent(vision_transformer, second):
     """31 frames of 224 px, rehearsed, which costs no memory."""
     with frozen(vision_transformer.module):

@@ -32,7 +32,8 @@ class Cut:
     ----------
     dimension : of the first tensor among the arguments, and of every output
     size : number of elements along it
-    arguments : for each tensor among the arguments, whether it is cut as well or goes whole into each piece
+    arguments : for each tensor among the arguments (`Call.tensors`), whether it is cut as well or goes whole into each
+        piece
     """
 
     dimension: int
@@ -93,6 +94,38 @@ def even_bounds(size: int, pieces: int) -> list[tuple[int, int]]:
     return [(size * number // pieces, size * (number + 1) // pieces) for number in range(pieces)]
 
 
+class Call:
+    """A call's arguments taken apart, such that it can be repeated with other tensors in their places.
+
+    A tensor that is passed twice is one tensor (``query is key`` decides what attention computes), also when it is
+    repeated.
+
+    Attributes
+    ----------
+    tensors : the tensors among the arguments, each once, in order
+    others : what there is beside tensors
+    """
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        leaves, self._structure = tree_flatten((args, kwargs))
+        known: dict[int, int] = {}
+        self.tensors: list[Tensor] = []
+        self._places: list[int | None] = []
+        for leaf in leaves:
+            if isinstance(leaf, Tensor) and id(leaf) not in known:
+                known[id(leaf)] = len(self.tensors)
+                self.tensors.append(leaf)
+            self._places.append(known[id(leaf)] if isinstance(leaf, Tensor) else None)
+        self.others = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+
+    def repeat(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> Any:
+        """Call `function` with these in the place of `tensors`."""
+        given = zip(self._places, self.others, strict=True)
+        leaves = [other if place is None else tensors[place] for place, other in given]
+        args, kwargs = tree_unflatten(leaves, self._structure)
+        return function(*args, **kwargs)
+
+
 @dataclass(frozen=True)
 class _Checkpointed:
     """What stands in for a submodule's forward."""
@@ -102,22 +135,16 @@ class _Checkpointed:
     block: Block
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, structure = tree_flatten((args, kwargs))
-        places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-        tensors = [leaves[place] for place in places]
+        call = Call(args, kwargs)
+        tensors = call.tensors
         if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
             return self.forward(*args, **kwargs)
 
         def run(*given: Tensor) -> Any:
-            filled = list(leaves)
-            for place, tensor in zip(places, given, strict=True):
-                filled[place] = tensor
-            again, named = tree_unflatten(filled, structure)
-            return self.forward(*again, **named)
+            return call.repeat(self.forward, given)
 
         # What the closure holds on to must not be the tensors: they would stay in memory beside the saved inputs.
-        for place in places:
-            leaves[place] = None
+        call.tensors = []
         del args, kwargs
         cut = self.block.cut
         if cut is None or self.block.pieces == 1:

@@ -127,7 +127,8 @@ def fingerprint(tensor: Tensor) -> Tensor:
     sum is of the words and bytes that fill no row. Any change of one element changes a sum. Memory: none of
     the tensor's size, unless it is not contiguous.
     """
-    flat = tensor.detach().contiguous()
+    # A conjugate is a bit of the view, which views as bytes cannot have.
+    flat = tensor.detach().resolve_conj().resolve_neg().contiguous()
     if flat.storage_offset() * flat.element_size() % 8:
         flat = flat.clone()
     raw = flat.view(-1).view(torch.uint8)

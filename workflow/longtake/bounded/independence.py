@@ -23,9 +23,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten
 
-from longtake.bounded.checkpoint import Cut, even_bounds, joined, pieces_of
+from longtake.bounded.checkpoint import Call, Cut, even_bounds, joined, pieces_of
 
 LONGEST = 8
 """Elements in a piece that is tried, at most: longer ones are taken to behave as these do."""
@@ -42,7 +42,7 @@ def possible_cuts(arguments: tuple[Any, Any]) -> list[Cut]:
     ----------
     arguments : the call's positional and keyword arguments, tensors on any device
     """
-    tensors = [leaf for leaf in tree_flatten(arguments)[0] if isinstance(leaf, Tensor)]
+    tensors = Call(*arguments).tensors
     # Whole numbers and truth values are indices or masks: drawing them would not be the real call.
     if not tensors or not all(tensor.is_floating_point() for tensor in tensors):
         return []
@@ -74,17 +74,12 @@ def _agrees(
     """Whether a call with drawn numbers gives as a whole what it gives in the pieces `bounds`; if `bitwise`, in
     float64 and to the last bit."""
     size = bounds[-1][1]
-    leaves, structure = tree_flatten(arguments)
-    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-    sample = _drawn([leaves[place] for place in places], cut, size, module, bitwise)
+    call = Call(*arguments)
+    sample = _drawn(call.tensors, cut, size, module, bitwise)
 
     def run(given: list[Tensor]) -> Any:
-        filled = list(leaves)
-        for place, tensor in zip(places, given, strict=True):
-            # A copy, for the module may change its argument in place.
-            filled[place] = tensor.clone()
-        args, kwargs = tree_unflatten(filled, structure)
-        return module(*args, **kwargs)
+        # Copies, for the module may change its arguments in place.
+        return call.repeat(module, [tensor.clone() for tensor in given])
 
     try:
         # One after the other, so that one graph is alive at a time.

@@ -60,6 +60,8 @@ class LiveBytes(TorchDispatchMode):
             return func._op_dk(_WHOLE, *args, **kwargs)
 
     def _know(self, tensor: Tensor, made: bool) -> None:
+        if tensor.layout is not torch.strided:  # its parts are tensors of their own
+            return
         storage = tensor.untyped_storage()
         key = id(storage)
         if key in self._known:

@@ -21,7 +21,7 @@ from longtake.bounded.live import LiveBytes
 from longtake.bounded.profile import NEEDS_NUMBERS, Usage, rehearsal, saved_by_module
 from longtake.bounded.run import Scalar, Way, leaf_at, run, subject_of
 from longtake.bounded.split import FrameStack, chunk_bounds, frames_alone, gradient_chunks, head_pass
-from longtake.errors import BudgetError, ModelError
+from longtake.errors import BudgetError, LongtakeError, ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,13 @@ class Rehearsed:
 
 
 def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str | None = None) -> Rehearsed:
-    """Go through this way with fake tensors; the model must be frozen."""
+    """Go through this way with fake tensors; the model must be frozen.
+
+    Raises
+    ------
+    ModelError : the model cannot be called with fake tensors.
+    ExactnessError : the way is not for this model.
+    """
     with rehearsal(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
         run(subject_of(double), fake, _rehearsable(scalar), way, wrt=wrt)
     return Rehearsed.of(way, live)
@@ -78,6 +84,9 @@ def ways(
 ) -> Iterator[Rehearsed]:
     """Ways, cheapest first. Made one by one, because the next costs another rehearsal.
 
+    A way whose rehearsal fails is left out: what a model does can be in the way of one and not of the others. Only
+    where plain back-propagation cannot be rehearsed there is none.
+
     Parameters
     ----------
     budget : with one, the way that recomputes no more than it must to keep to it is among them
@@ -86,26 +95,30 @@ def ways(
     The model must be frozen.
     """
 
-    def rehearsed(way: Way) -> Rehearsed:
-        return rehearse(model, frames, scalar, way, wrt=wrt)
+    def rehearsed(way: Way) -> Iterator[Rehearsed]:
+        try:
+            yield rehearse(model, frames, scalar, way, wrt=wrt)
+        except LongtakeError as error:
+            logger.info("%s is ruled out: %s", way.name, error)
 
-    yield rehearsed(Way())
+    yield rehearse(model, frames, scalar, Way(), wrt=wrt)
     if split and wrt is None and splits(model, frames):
-        yield from (rehearsed(Way(chunk_size=chunk)) for chunk in halves(len(frames)))
+        for chunk in halves(len(frames)):
+            yield from rehearsed(Way(chunk_size=chunk))
     usages = usage(model, frames, wrt=wrt)
     cuts = proved_cuts(subject_of(model).module, usages, limit=budget)
     for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
         if found:
             best = min(found, key=lambda choice: choice.stay + choice.insides)
-            whole = rehearsed(Way(blocks=best.blocks))
-            fewer = best.blocks if budget is None else relaxed(best.blocks, usages, budget - whole.peak)
-            if fewer != best.blocks:
-                yield rehearsed(Way(blocks=fewer))
-            yield whole
+            for whole in rehearsed(Way(blocks=best.blocks)):
+                fewer = best.blocks if budget is None else relaxed(best.blocks, usages, budget - whole.peak)
+                if fewer != best.blocks:
+                    yield from rehearsed(Way(blocks=fewer))
+                yield whole
     for choice in choices(usages, cuts=cuts, without=wrt):
-        yield rehearsed(Way(blocks=choice.blocks, spill=True))
+        yield from rehearsed(Way(blocks=choice.blocks, spill=True))
     # All that autograd saves: nothing is recomputed, but a clip's worth of memory is written and read.
-    yield rehearsed(Way(spill=True))
+    yield from rehearsed(Way(spill=True))
 
 
 def usage(model: Any, frames: Tensor, *, wrt: str | None = None) -> dict[str, Usage]:

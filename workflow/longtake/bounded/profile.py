@@ -26,8 +26,9 @@ from torch._subclasses.fake_tensor import (
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves, tree_map
 
+from longtake.bounded.checkpoint import Call
 from longtake.bounded.live import storage_key
-from longtake.errors import ModelError
+from longtake.errors import LongtakeError, ModelError
 
 NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
 
@@ -75,8 +76,8 @@ class _Recorder:
     alive: list[Tensor] = field(default_factory=list)
 
     def pack(self, tensor: Tensor) -> Tensor:
-        key = storage_key(tensor)
-        if key in self.stay:
+        key = storage_key(tensor) if tensor.layout is torch.strided else None
+        if key is None or key in self.stay:
             return tensor
         size = tensor.untyped_storage().nbytes()
         for call in self.stack:
@@ -90,7 +91,7 @@ class _Recorder:
     def enter(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
             usage = self.usages.setdefault(name, Usage())
-            tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            tensors = Call(args, kwargs).tensors
             self.stack.append(_Call(usage, [(tensor, tensor._version) for tensor in tensors]))
             if not any(tensor.requires_grad for tensor in tensors):
                 return
@@ -100,7 +101,8 @@ class _Recorder:
                 if (name, storage_key(tensor)) not in self.inputs and storage_key(tensor) not in self.stay:
                     self.inputs.add((name, storage_key(tensor)))
                     usage.inputs += tensor.untyped_storage().nbytes()
-            shapes = tree_map(_outline, (args, kwargs))
+            outlines = {id(tensor): _outline(tensor) for tensor in tensors}
+            shapes = tree_map(lambda leaf: outlines.get(id(leaf), leaf), (args, kwargs))
             if usage.calls == 1:
                 usage.arguments = shapes
             usage.alike &= _shapes(shapes) == _shapes(usage.arguments)
@@ -152,7 +154,7 @@ def rehearsal(model: Any, frames: Tensor) -> Iterator[tuple[Any, Tensor]]:
     try:
         with FakeCopyMode(mode):
             double = copy.deepcopy(model)
-    except (TypeError, RuntimeError, copy.Error) as error:
+    except Exception as error:
         raise ModelError(
             f"{type(model).__name__} cannot be copied, which planning its memory needs ({error}). Ask for a gradient "
             "without a budget, or let the model's object hold nothing but the network and plain values."
@@ -160,10 +162,17 @@ def rehearsal(model: Any, frames: Tensor) -> Iterator[tuple[Any, Tensor]]:
     try:
         with mode:
             yield double, mode.from_tensor(frames.detach(), static_shapes=True)
+    except (LongtakeError, torch.OutOfMemoryError):
+        raise
     except NEEDS_NUMBERS as error:
         raise ModelError(
             f"{type(model).__name__} decides by numbers what it computes ({type(error).__name__}: {error}), so its "
             "memory cannot be planned. Ask for a gradient without a budget, or offer encode and head."
+        ) from error
+    except Exception as error:  # of the model's own code, which may raise anything
+        raise ModelError(
+            f"{type(model).__name__} cannot be called with tensors that have shapes and no numbers "
+            f"({type(error).__name__}: {error}), so its memory cannot be planned. Ask for a gradient without a budget."
         ) from error
 
 
@@ -173,10 +182,8 @@ def load_rehearsal() -> None:
         double(fake)
 
 
-def _outline(leaf: Any) -> Any:
-    if not isinstance(leaf, Tensor):
-        return leaf
-    return torch.empty(leaf.shape, dtype=leaf.dtype, device="meta", requires_grad=leaf.requires_grad)
+def _outline(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta", requires_grad=tensor.requires_grad)
 
 
 def _shapes(arguments: Any) -> list[Any]:

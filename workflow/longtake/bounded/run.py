@@ -17,7 +17,7 @@ from longtake.bounded.checkpoint import Block, checkpointed
 from longtake.bounded.guard import Memory, check_scalar, refuse_memory
 from longtake.bounded.spill import Spilled, spilled
 from longtake.bounded.split import split_gradient
-from longtake.errors import ModelError
+from longtake.errors import ExactnessError, ModelError, nearest
 
 Scalar = Callable[[Any], Tensor]
 
@@ -125,12 +125,12 @@ def run(
         outputs = subject.forward(leaf)
         if memory is not None:
             refuse_memory(subject.module, memory)
+        at = leaf if wrt is None else _made(made, wrt)
         value = scalar(outputs)
         check_scalar(value)
         # Outputs that the scalar does not use need no graph during the backward pass.
         outputs = tree_map(lambda output: output.detach() if isinstance(output, Tensor) else output, outputs)
-        at = leaf if wrt is None else made[0]
-        (gradient,) = torch.autograd.grad(value.reshape(()), at)
+        gradient = gradient_of(value, at)
     return Found(value.detach(), gradient, at.detach(), outputs, counts)
 
 
@@ -138,9 +138,13 @@ def run(
 def leaf_at(module: nn.Module, name: str | None) -> Iterator[list[Tensor]]:
     """Let the graph begin at the output of the submodule `name`, which is put into the list; None does nothing.
 
+    The model goes on with a copy of it: an in-place operation that follows (an activation after a norm) must not change
+    what the gradient is with respect to.
+
     Raises
     ------
-    ModelError : there is no such submodule, its output is not one tensor, or it is called twice or not at all.
+    ModelError : there is no such submodule, its output is not one tensor of floating-point or complex numbers, or it is
+        called twice.
     """
     made: list[Tensor] = []
     if name is None:
@@ -148,17 +152,49 @@ def leaf_at(module: nn.Module, name: str | None) -> Iterator[list[Tensor]]:
         return
     parts = dict(module.named_modules())
     if name not in parts:
-        raise ModelError(f"the model has no submodule {name!r} to differentiate at; see model.named_modules()")
+        raise ModelError(
+            f"the model has no submodule {name!r} to differentiate at.{nearest(name, parts)} model.named_modules() "
+            "lists them."
+        )
 
     def begin(part: nn.Module, _: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or made:
-            what = "is called more than once" if made else f"returns a {type(output).__name__}, not a tensor"
+        what = None
+        if made:
+            what = "is called more than once"
+        elif not isinstance(output, Tensor):
+            what = f"returns a {type(output).__name__}, not a tensor"
+        elif not (output.is_floating_point() or output.is_complex()):
+            what = f"returns numbers of type {output.dtype}, which have no gradient"
+        if what is not None:
             raise ModelError(f"{name} ({type(part).__name__}) {what}: name a submodule inside or around it")
         made.append(output.detach().requires_grad_())
-        return made[0]
+        return made[0].clone()
 
     handle = parts[name].register_forward_hook(begin)
     try:
         yield made
     finally:
         handle.remove()
+
+
+def _made(made: list[Tensor], name: str) -> Tensor:
+    """The output that `leaf_at` noted; raises ModelError if there is none."""
+    if not made:
+        raise ModelError(f"{name} is not called by the model's forward: name a submodule that is")
+    return made[0]
+
+
+def gradient_of(value: Tensor, at: Tensor) -> Tensor:
+    """d value / d at, of the shape of `at`.
+
+    Raises
+    ------
+    ExactnessError : `value` does not depend on it.
+    """
+    (gradient,) = torch.autograd.grad(value.reshape(()), at, allow_unused=True)
+    if gradient is None:
+        raise ExactnessError(
+            "the score does not depend on what it is to be differentiated with respect to: look whether the model "
+            "detaches it, or name another submodule"
+        )
+    return gradient

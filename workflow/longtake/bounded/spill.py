@@ -3,7 +3,8 @@
 PyTorch lets one put something else in the place of a saved tensor (``saved_tensors_hooks``): here a file, from which
 the tensor is read back when the backward pass asks for it. What is written is the *storage*, the memory that views
 share, so that many views of one tensor make one file; a view that is asked for reads no more of the file than it
-covers. Parameters, buffers and the frames stay where they are: they are in memory anyway.
+covers. PyTorch conjugates and negates lazily, by a bit of the view: these bits are part of what is noted. Parameters,
+buffers and the frames stay where they are: they are in memory anyway. So do sparse tensors, which have no one storage.
 
 A file is deleted when the last that refers to it is gone, and their folder at the end, also after an error. The folder
 must be on a disk: on a file system in memory (``/dev/shm``, on some machines ``/tmp``) nothing is won.
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +62,36 @@ class _View:
     offset: int
     dtype: torch.dtype
     device: torch.device
+    conjugated: bool
+    negated: bool
+
+    @classmethod
+    def of(cls, tensor: Tensor, file: _File) -> Self:
+        """The view of the file of its storage that `tensor` is."""
+        return cls(
+            file,
+            tensor.shape,
+            tensor.stride(),
+            int(tensor.storage_offset()),
+            tensor.dtype,
+            tensor.device,
+            tensor.is_conj(),
+            tensor.is_neg(),
+        )
+
+    @property
+    def reach(self) -> int:
+        """Elements from the first to the last that the view covers."""
+        if 0 in self.shape:
+            return 0
+        return sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True)) + 1
+
+    def over(self, span: Tensor) -> Tensor:
+        """The view over the `reach` elements that were read."""
+        view = span.as_strided(self.shape, self.stride)
+        if self.conjugated:
+            view = view.conj()
+        return torch._neg_view(view) if self.negated else view
 
 
 @dataclass
@@ -70,6 +102,8 @@ class _Store:
     files: dict[int, weakref.ref[_File]] = field(default_factory=dict)
 
     def pack(self, tensor: Tensor) -> Tensor | _View:
+        if tensor.layout is not torch.strided:
+            return tensor
         storage = tensor.untyped_storage()
         key = storage_key(tensor)
         if key in self.stay or storage.nbytes() < SMALLEST:
@@ -80,20 +114,18 @@ class _Store:
             file = self._write(tensor)
             self.files[key] = weakref.ref(file)
             weakref.finalize(storage, self.files.pop, key, None)
-        return _View(file, tensor.shape, tensor.stride(), int(tensor.storage_offset()), tensor.dtype, tensor.device)
+        return _View.of(tensor, file)
 
     def unpack(self, saved: Tensor | _View) -> Tensor:
         if isinstance(saved, Tensor):
             return saved
-        # The elements from the first to the last that the view covers.
-        reach = sum((size - 1) * step for size, step in zip(saved.shape, saved.stride, strict=True)) + 1
-        span = torch.empty(max(reach, 0), dtype=saved.dtype, device=saved.device if saved.file.path is None else "cpu")
+        span = torch.empty(saved.reach, dtype=saved.dtype, device=saved.device if saved.file.path is None else "cpu")
         if saved.file.path is not None:
             with saved.file.path.open("rb") as stored:
                 stored.seek(saved.offset * span.element_size())
                 if stored.readinto(span.view(torch.uint8).numpy().data) != span.nbytes:
                     raise OSError(f"{saved.file.path} is shorter than what was written to it: is the disk full?")
-        return span.to(saved.device).as_strided(saved.shape, saved.stride)
+        return saved.over(span.to(saved.device))
 
     def _write(self, tensor: Tensor) -> _File:
         storage = tensor.untyped_storage()
