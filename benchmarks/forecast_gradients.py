@@ -75,7 +75,7 @@ MODELS = [
 ]
 
 
-class VitAdapter:
+class VitModel:
     """A vision transformer on each frame of 31, attention over frames: for models that split."""
 
     class_names, n_frames = tuple(LABELS.values()), 31
@@ -153,8 +153,8 @@ def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:
     from longtake.gradients.resident import resident
     from longtake.models import load_model
 
-    given, adapter = options(model, spec), load_model(spec)
-    clips = rehearsed(adapter, adapter.input_size(288, 512), given)
+    given, loaded = options(model, spec), load_model(spec)
+    clips = rehearsed(loaded, loaded.input_size(288, 512), given)
     facts = {"video": "pond", "height": 288, "width": 512}
     pairs = forecast.forecasts(clips, facts, Seen(1), given, resident(given))
     for (cpu, _), each in zip(pairs, clips.ways, strict=True):
@@ -183,7 +183,7 @@ def folder_of(model: Model, folder: Path) -> str:
     if model.name == "clip31-pond":
         return str(POND)
     if not model.library:
-        return "forecast_gradients:VitAdapter"
+        return "forecast_gradients:VitModel"
     made = folder / model.name.partition(",")[0]
     if not made.is_dir():
         kind = getattr(transformers, model.library)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from forecast_gradients import LABELS, VitAdapter
+from forecast_gradients import LABELS, VitModel
 
 from longtake.config import GradientOptions
 from longtake.gradients import forecast
@@ -34,8 +34,8 @@ GIB = 2**30
 
 def main() -> None:
     rows = []
-    for name, adapter, frames in models():
-        rows += list(tiers(name, adapter, frames))
+    for name, model, frames in models():
+        rows += list(tiers(name, model, frames))
         print(*(line(row) for row in rows[-len(TIERS) :]), sep="\n", flush=True)
         found = {
             "what": "the way and the chunk that are chosen for a GPU, by simulation; unmeasured",
@@ -48,21 +48,21 @@ def main() -> None:
 
 
 def models() -> Any:
-    """Name, adapter, frames of a clip; of 224 pixels."""
+    """Name, model, frames of a clip; of 224 pixels."""
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
     with tempfile.TemporaryDirectory() as folder:
         VideoMAEForVideoClassification(VideoMAEConfig(id2label=LABELS)).save_pretrained(folder)
         yield "VideoMAE-base", load_model(folder), 16
     for name, width, depth in (("ViT-S", 384, 12), ("ViT-L", 1024, 24)):
-        yield f"{name} on each frame", VitAdapter("cpu", side=224, width=width, depth=depth), 31
+        yield f"{name} on each frame", VitModel("cpu", side=224, width=width, depth=depth), 31
 
 
-def tiers(name: str, adapter: Any, frames: int) -> Any:
+def tiers(name: str, model: Any, frames: int) -> Any:
     given = GradientOptions(max_frames=frames, clips="even")
-    size = adapter.input_size(1080, 1920)
-    clips = rehearsed(adapter, size, given)
-    held = Resident(base=0, parameters=parameter_bytes(adapter.module), loading=0, seconds_per_frame=0.0)
+    size = model.input_size(1080, 1920)
+    clips = rehearsed(model, size, given)
+    held = Resident(base=0, parameters=parameter_bytes(model.module), loading=0, seconds_per_frame=0.0)
     facts = {"video": "reef", "height": 1080, "width": 1920}
     needs = [gpu for _, gpu in forecast.forecasts(clips, facts, Seen(1), given, held)]
     for memory in TIERS:

@@ -44,7 +44,7 @@ class Video(nn.Module):
 
 
 class Model:
-    """The adapter; see docs/models.md."""
+    """The model; see docs/models.md."""
 
     class_names = ("a", "b", "c", "d", "e")
     n_frames = FRAMES

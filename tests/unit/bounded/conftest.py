@@ -75,7 +75,7 @@ class Clips(nn.Module):
 
 
 class SplitClips:
-    """The same as an adapter with encode and head."""
+    """The same as a model with encode and head."""
 
     class_names = ("a", "b", "c", "d")
     n_frames = None

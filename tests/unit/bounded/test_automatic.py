@@ -249,7 +249,7 @@ def test_training_mode_is_refused_by_name(clips, frames, second, layer):
 
 
 def test_what_cannot_be_differentiated_is_refused(clips, frames, second):
-    with pytest.raises(ModelError, match="neither a torch module nor an adapter"):
+    with pytest.raises(ModelError, match="neither a torch module nor an object"):
         gradient(lambda frames: frames.sum(), frames, second)
     with pytest.raises(ModelError, match=r"not torch\.uint8"):
         gradient(clips, frames.byte(), second)

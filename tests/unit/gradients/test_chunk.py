@@ -7,7 +7,7 @@ import torch
 from longtake.errors import BudgetError
 from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, planned, ways_for
 from longtake.gradients.window import asked
-from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
+from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.targets import FixedTarget
 
 T, SIDE = 9, 48
@@ -17,7 +17,7 @@ T, SIDE = 9, 48
 def adapter():
     torch.manual_seed(2)
     config = ClassifierConfig(("a", "b"), n_frames=T, size=SIDE, channels=(8,) * 5, width=16, depth=1)
-    return ClipClassifierAdapter(ClipClassifier(config).eval())
+    return ClipClassifierModel(ClipClassifier(config).eval())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from longtake.gradients import window as window_module
 from longtake.gradients.attribution import attribute_clip
 from longtake.gradients.lossy import error_of_gradient, error_of_scores
 from longtake.gradients.window import analyse_window, ladder
-from longtake.models import SplitAdapter
+from longtake.models import SplitModel
 from longtake.models.rounded import rounded
 from longtake.store.schemas import CLIPS, PERTURBATIONS
 from longtake.store.tables import read_table
@@ -33,7 +33,7 @@ class Small(nn.Module):
         return self.say(self.encode(frames).mean(0))
 
 
-class SmallAdapter:
+class SmallModel:
     class_names = ("eel", "cod")
     n_frames = None
 
@@ -47,7 +47,7 @@ class SmallAdapter:
         return self.module(frames)
 
 
-class SmallSplit(SmallAdapter):
+class SmallSplit(SmallModel):
     def encode(self, frames):
         return self.module.encode(frames)
 
@@ -55,7 +55,7 @@ class SmallSplit(SmallAdapter):
         return self.module.say(features.mean(0))
 
 
-@pytest.fixture(params=[SmallAdapter, SmallSplit])
+@pytest.fixture(params=[SmallModel, SmallSplit])
 def adapter(request, monkeypatch):
     made = request.param()
     monkeypatch.setattr(window_module, "load_model", lambda *_: made)
@@ -65,7 +65,7 @@ def adapter(request, monkeypatch):
 
 def test_a_rounded_model_answers_nearly_the_same_and_splits_where_the_model_does(adapter):
     other = rounded(adapter)
-    assert isinstance(other, SplitAdapter) == isinstance(adapter, SplitAdapter)
+    assert isinstance(other, SplitModel) == isinstance(adapter, SplitModel)
     frames = torch.rand(5, 3, 8, 8)
     exact, answer = adapter.scores(frames), other.scores(frames)
     assert answer.dtype == torch.float32

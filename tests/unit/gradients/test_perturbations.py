@@ -94,7 +94,7 @@ def test_where_windows_overlap_the_earlier_one_counts():
 
 
 class Model:
-    """An adapter of frames (T, 3, h, w) -> one number; the other class scores its opposite."""
+    """A model of frames (T, 3, h, w) -> one number; the other class scores its opposite."""
 
     class_names = ("moves", "rests")
     n_frames = None

@@ -12,7 +12,7 @@ from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
 from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, granted
 from longtake.gradients.window import analyse_window, ladder
-from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
+from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.loading import save_classifier
 from longtake.store.arrays import read_arrays
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
@@ -40,7 +40,7 @@ class Planted(nn.Module):
         return torch.stack([seen, -seen])
 
 
-class PlantedAdapter:
+class PlantedModel:
     class_names = ("eel", "cod")
     n_frames = 9
 
@@ -56,7 +56,7 @@ class PlantedAdapter:
 
 
 class Whole:
-    """An adapter that cannot be split."""
+    """A model that cannot be split."""
 
     def __init__(self, adapter):
         self.module, self.scores, self.input_size = adapter.module, adapter.scores, adapter.input_size
@@ -130,7 +130,7 @@ def test_maps_hold_the_numbers_of_the_curves(pond, folder, tmp_path):
 
 
 def test_the_planted_frame_and_place_are_found(pond, tmp_path, monkeypatch):
-    monkeypatch.setattr(window_module, "load_model", lambda spec, device: PlantedAdapter())
+    monkeypatch.setattr(window_module, "load_model", lambda spec, device: PlantedModel())
     _, curves, clips, maps, geometry = analyse(pond, tmp_path, "planted")
     for row in curves:
         # Half of one of three channels has gradient 2: mean |g| is 2 / 6 there, and nothing elsewhere.
@@ -148,7 +148,7 @@ def test_the_planted_frame_and_place_are_found(pond, tmp_path, monkeypatch):
 
 
 def test_chunk_size_changes_no_number(pond, tmp_path, monkeypatch):
-    monkeypatch.setattr(window_module, "load_model", lambda spec, device: PlantedAdapter())
+    monkeypatch.setattr(window_module, "load_model", lambda spec, device: PlantedModel())
     first = analyse(pond, tmp_path / "a", "planted")
     for chunk_size in (1, 2, 9, 31):
         other = analyse(pond, tmp_path / "b", "planted", replace(OPTIONS, chunk_size=chunk_size))
@@ -181,7 +181,7 @@ def test_the_same_bytes_again(pond, folder, tmp_path):
 def test_split_equals_the_whole_forward(chunk_size):
     torch.manual_seed(2)
     config = ClassifierConfig(("a", "b"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
-    adapter = ClipClassifierAdapter(ClipClassifier(config).eval())
+    adapter = ClipClassifierModel(ClipClassifier(config).eval())
     pixels = np.random.default_rng(1).integers(0, 255, (9, 48, 48, 3), dtype=np.uint8)
     split = attribute_clip(adapter, pixels, [None] * 9, target=1, grant=Grant(chunk_size=chunk_size))
     whole = attribute_clip(Whole(adapter), pixels, [None] * 9, target=1, grant=Grant(chunk_size=chunk_size))
@@ -228,7 +228,7 @@ def test_a_label_that_is_no_class_fails_only_where_it_is_asked_for(pond, folder,
 
 def test_too_short_is_failed_and_has_no_curve(pond, folder, tmp_path, monkeypatch):
     options = replace(OPTIONS, max_frames=25)
-    adapter = PlantedAdapter()
+    adapter = PlantedModel()
     adapter.n_frames = None
     monkeypatch.setattr(window_module, "load_model", lambda spec, device: adapter)
     summary, curves, clips, maps, _ = analyse(pond, tmp_path, "x", options)
@@ -280,7 +280,7 @@ def test_only_species_that_were_drawn(pond, folder, tmp_path):
 def test_a_model_that_cannot_be_split_keeps_to_what_is_granted():
     torch.manual_seed(2)
     config = ClassifierConfig(("a", "b"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
-    whole = Whole(ClipClassifierAdapter(ClipClassifier(config).eval()))
+    whole = Whole(ClipClassifierModel(ClipClassifier(config).eval()))
     pixels = np.random.default_rng(1).integers(0, 255, (9, 48, 48, 3), dtype=np.uint8)
     options = {"target": None}
     free = attribute_clip(whole, pixels, [None] * 9, **options)

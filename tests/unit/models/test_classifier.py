@@ -5,7 +5,7 @@ from longtake.bounded.split import plain_gradient, split_gradient
 from longtake.models.classifier import (
     ClassifierConfig,
     ClipClassifier,
-    ClipClassifierAdapter,
+    ClipClassifierModel,
     config_from_json,
     config_to_json,
 )
@@ -15,7 +15,7 @@ from longtake.models.classifier import (
 def adapter():
     torch.manual_seed(1)
     config = ClassifierConfig(("a", "b", "c"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
-    return ClipClassifierAdapter(ClipClassifier(config).eval())
+    return ClipClassifierModel(ClipClassifier(config).eval())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from longtake.errors import ModelError
-from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models import ClipModel, SplitModel, load_model
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "models.md"
 LAB = """
@@ -100,7 +100,7 @@ def test_the_documented_example(own, caplog):
     assert len([line for line in source.splitlines() if line]) <= 10
     own(my_models=source, my_lab__dvis=LAB)
     adapter = load_model("my_models:Dvis")
-    assert isinstance(adapter, Adapter)
+    assert isinstance(adapter, ClipModel)
     assert (adapter.class_names, adapter.n_frames) == (("cod", "pollack"), 31)
     assert adapter.input_size(100, 200) == (480, 640)
     assert adapter.scores(torch.full((31, 3, 4, 4), 0.5)).tolist() == pytest.approx([-0.5 / 64, 0.5 / 64])
@@ -114,8 +114,8 @@ def test_one_that_splits_and_one_that_declares_its_normalisation(own, caplog):
         "from longtake.models import Normalisation\nnorm = changed(normalisation=Normalisation((0.5,) * 3, (2,) * 3))\n"
     )
     own(own_models=OWN + declares)
-    assert isinstance(load_model("own_models:Split"), SplitAdapter)
-    assert not isinstance(load_model("own_models:Bright"), SplitAdapter)
+    assert isinstance(load_model("own_models:Split"), SplitModel)
+    assert not isinstance(load_model("own_models:Bright"), SplitModel)
     load_model("own_models:norm")
     assert "mean 0.5 0.5 0.5, std 2 2 2" in caplog.text
 

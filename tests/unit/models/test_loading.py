@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from longtake.errors import ModelError
-from longtake.models import SplitAdapter, load_model
+from longtake.models import SplitModel, load_model
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 
@@ -22,7 +22,7 @@ def test_a_saved_classifier_comes_back_in_eval_mode(folder):
     torch.manual_seed(0)
     original = ClipClassifier(CONFIG).eval()
     adapter = load_model(str(folder))
-    assert isinstance(adapter, SplitAdapter)
+    assert isinstance(adapter, SplitModel)
     assert not any(part.training for part in adapter.module.modules())
     assert adapter.class_names == ("a", "b")
     assert adapter.n_frames == 4

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from longtake.bounded import gradient
 from longtake.errors import ModelError
 from longtake.gradients.attribution import Grant, attribute_clip
-from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models import ClipModel, SplitModel, load_model
 from longtake.models.segmenters import join_queries, resized
 from longtake.models.targets import FixedTarget
 
@@ -51,8 +51,8 @@ def library_scores(kind, folder, frames, name):
 def test_scores_are_the_librarys(name, kinds, folders):
     adapter = load_model(folders(name))
     kind = kinds[name]
-    assert isinstance(adapter, Adapter)
-    assert isinstance(adapter, SplitAdapter) == (name in SPLIT)
+    assert isinstance(adapter, ClipModel)
+    assert isinstance(adapter, SplitModel) == (name in SPLIT)
     assert adapter.class_names == ("cod", "eel", "ray")
     assert adapter.n_frames == (None if name in SPLIT else kind.n_frames)
     assert adapter.input_size(*kind.size) == kind.size

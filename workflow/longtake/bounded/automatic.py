@@ -80,9 +80,9 @@ def gradient(
 
     Parameters
     ----------
-    model : a module, called with `frames` alone; or an adapter (`longtake.models.adapter`), whose `scores` is called.
-        With `encode` and `head` as well it can be split. All its parts in eval mode
-    frames : what the model takes, floating point; frames (T, 3, H, W) for an adapter
+    model : a module, called with `frames` alone; or a `ScoreModel` (`longtake.models.protocols`), whose `scores` is
+        called. With `encode` and `head` as well it can be split. All its parts in eval mode
+    frames : what the model takes, floating point; frames (T, 3, H, W) for a `ClipModel`
     scalar : the model's output -> one number. While planning it is called with tensors that have no values
     wrt : name of a submodule: differentiate with respect to its output, one tensor, instead of the frames
     budget : bytes of tensors beyond the model and the frames; None for no limit

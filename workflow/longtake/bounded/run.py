@@ -74,7 +74,7 @@ class Found:
 
 
 def subject_of(model: Any) -> Subject:
-    """Take a module, or an adapter with `module` and `scores`; note `encode` and `head` if it has both.
+    """Take a module, or an object with `module` and `scores`; note `encode` and `head` if it has both.
 
     Raises
     ------
@@ -88,8 +88,8 @@ def subject_of(model: Any) -> Subject:
     module, scores = getattr(model, "module", None), getattr(model, "scores", None)
     if not (isinstance(module, nn.Module) and callable(scores)):
         raise ModelError(
-            f"{type(model).__name__} is neither a torch module nor an adapter with `module` and `scores` "
-            "(see longtake.models.adapter)"
+            f"{type(model).__name__} is neither a torch module nor an object with `module` and `scores` "
+            "(see longtake.models.protocols)"
         )
     return Subject(module, scores, encode, head)
 

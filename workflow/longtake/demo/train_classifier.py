@@ -24,8 +24,8 @@ from torch.nn.functional import cross_entropy, mse_loss
 from longtake import masks
 from longtake.demo.scenes import SPECIES, Rendered, Scene, is_visible, make_scene, render_frame
 from longtake.gradients.clips import ObjectTrack, Region, choose_clips, crop
-from longtake.models import Adapter
-from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierAdapter
+from longtake.models import ClipModel
+from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.loading import save_classifier
 from longtake.streams import stream
 from longtake.windows import Window
@@ -195,13 +195,13 @@ def held_out_clips(n_clips: int, config: ClassifierConfig, *, jitter: float = 0.
     return list(islice(clips, n_clips))
 
 
-def confusion(adapter: Adapter, clips: list[LabelledClip]) -> np.ndarray:
+def confusion(model: ClipModel, clips: list[LabelledClip]) -> np.ndarray:
     """Clips by true (rows) and predicted (columns) species: (classes, classes) int64."""
     table = np.zeros((len(SPECIES), len(SPECIES)), dtype=np.int64)
     with torch.no_grad():
         for clip in clips:
             frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float() / 255
-            table[clip.species, int(adapter.scores(frames).argmax())] += 1
+            table[clip.species, int(model.scores(frames).argmax())] += 1
     return table
 
 
@@ -262,7 +262,7 @@ def _train_stage(
             progress = f"{stage.name}: step {step + 1} of {stage.steps}"
             logger.info("%s, loss %.3f, place off by %.3f", progress, mean_loss, mean_off)
         if (step + 1) % every == 0 or step + 1 == stage.steps:
-            _report(ClipClassifierAdapter(module.eval()), checked)
+            _report(ClipClassifierModel(module.eval()), checked)
             save_classifier(module, out)
             module.train()
 
@@ -274,8 +274,8 @@ def _rate(step: int, steps: int) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 40) / max(1, steps - 40)))
 
 
-def _report(adapter: Adapter, clips: list[LabelledClip]) -> None:
-    table = confusion(adapter, clips)
+def _report(model: ClipModel, clips: list[LabelledClip]) -> None:
+    table = confusion(model, clips)
     rows = "; ".join(f"{name} {table[row].tolist()}" for row, name in enumerate(SPECIES))
     logger.info("held-out accuracy %.3f over %d clips; %s", accuracy(table), table.sum(), rows)
 
@@ -292,7 +292,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     module = train(STAGES, n_clips=options.clips, seed=options.seed, out=options.out)
-    _report(ClipClassifierAdapter(module), held_out_clips(300, module.config))
+    _report(ClipClassifierModel(module), held_out_clips(300, module.config))
 
 
 if __name__ == "__main__":

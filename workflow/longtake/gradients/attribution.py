@@ -24,7 +24,7 @@ from longtake.memory.choice import OVERHEAD_MB
 from longtake.memory.heap import footprint
 from longtake.memory.ledger import counted_step, stage
 from longtake.memory.watch import left
-from longtake.models import Adapter, SplitAdapter
+from longtake.models import ClipModel, SplitModel
 from longtake.models.targets import FixedTarget, class_scores, predicted_class
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def granted(
 
 @stage("gradient")
 def attribute_clip(
-    adapter: Adapter,
+    model: ClipModel,
     pixels: np.ndarray,
     inside: list[np.ndarray | None],
     *,
@@ -160,18 +160,18 @@ def attribute_clip(
     ------
     BudgetError : what is granted is too little for this model; the message names what it needs.
     """
-    frames = ClipFrames(pixels, next(adapter.module.parameters(), torch.empty(0)).device)
-    score = FixedTarget(target, adapter.class_names)
+    frames = ClipFrames(pixels, next(model.module.parameters(), torch.empty(0)).device)
+    score = FixedTarget(target, model.class_names)
     grant = grant or Grant()
     shape = (len(frames), *frames[:1].shape[1:])
     if shape not in grant.ways:
-        grant.ways[shape] = planned(adapter, frames, score, grant)
+        grant.ways[shape] = planned(model, frames, score, grant)
     way = grant.ways[shape]
     importance: list[FrameImportance] = []
     maps = np.empty(pixels.shape[:3], np.float32)
     stack = frames[:] if way.chunk_size is None else frames
     with LiveBytes() as live:
-        scores, chunks = _differentiated(adapter, stack, score, way)
+        scores, chunks = _differentiated(model, stack, score, way)
         for chunk in chunks:
             # One by one, so that sums are the same however many come at a time.
             for at, one in enumerate(chunk.gradient.split(1), start=chunk.start):
@@ -195,7 +195,7 @@ def attribute_clip(
     return ClipAttribution(answer, chosen.class_index, chosen.instance, predicted_class(scores), importance, maps)
 
 
-def planned(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Grant) -> Way:
+def planned(model: ClipModel, frames: ClipFrames, score: FixedTarget, grant: Grant) -> Way:
     """The fastest way whose rehearsed peak is granted: of a model that splits, the one with most frames at a time.
 
     Where none is, the one that takes least; or of a firm grant,
@@ -205,14 +205,14 @@ def planned(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Gra
     BudgetError : the message names the smallest peak that can be had.
     """
     if grant.splits is None:
-        grant.splits = isinstance(adapter, SplitAdapter) and splits(adapter, frames)
+        grant.splits = isinstance(model, SplitModel) and splits(model, frames)
     if grant.nbytes is None:
         size = min(grant.chunk_size or len(frames), len(frames))
         return Way(chunk_size=size) if grant.splits and size < len(frames) else Way()
     least: Rehearsed | None = None
     try:
         # Another score: it must not choose a class by a rehearsal's numbers.
-        for found in ways_for(adapter, frames, FixedTarget(score.wanted, score.class_names), grant):
+        for found in ways_for(model, frames, FixedTarget(score.wanted, score.class_names), grant):
             if found.peak <= grant.nbytes and (not grant.heap or footprint(found.events) <= grant.nbytes):
                 return found.way
             if least is None or found.peak < least.peak:
@@ -232,25 +232,25 @@ def planned(adapter: Adapter, frames: ClipFrames, score: FixedTarget, grant: Gra
     return least.way
 
 
-def ways_for(adapter: Adapter, frames: FrameStack, score: FixedTarget, grant: Grant) -> Iterator[Rehearsed]:
+def ways_for(model: ClipModel, frames: FrameStack, score: FixedTarget, grant: Grant) -> Iterator[Rehearsed]:
     """Ways to the gradient of one clip, fastest first; rehearsed one by one."""
     first = frames[:1]
     # Never written: a rehearsal asks for no more than its shape.
     clip = first.new_empty((len(frames), *first.shape[1:]))
-    with frozen(adapter.module):
+    with frozen(model.module):
         if grant.splits:
-            yield from chunk_ways(adapter, clip, score, most=grant.chunk_size)
-        found = ways(adapter, clip, score, budget=grant.nbytes, split=False)
+            yield from chunk_ways(model, clip, score, most=grant.chunk_size)
+        found = ways(model, clip, score, budget=grant.nbytes, split=False)
         yield from (each for each in found if each.way.name != "plain" or not grant.splits)
 
 
 def _differentiated(
-    adapter: Adapter, frames: ClipFrames | Tensor, score: FixedTarget, way: Way
+    model: ClipModel, frames: ClipFrames | Tensor, score: FixedTarget, way: Way
 ) -> tuple[Tensor, Iterator[GradientChunk]]:
     """Scores, and the gradient chunk by chunk."""
-    if way.chunk_size is not None and isinstance(adapter, SplitAdapter):
-        first = head_pass(adapter.encode, adapter.head, frames, score, way.chunk_size, module=adapter.module)
-        chunks = gradient_chunks(adapter.encode, frames, first, way.chunk_size, module=adapter.module)
+    if way.chunk_size is not None and isinstance(model, SplitModel):
+        first = head_pass(model.encode, model.head, frames, score, way.chunk_size, module=model.module)
+        chunks = gradient_chunks(model.encode, frames, first, way.chunk_size, module=model.module)
         return first.scores, chunks
-    found = gradient(adapter, frames[:], score, way=way, measure=False)
+    found = gradient(model, frames[:], score, way=way, measure=False)
     return found.outputs, iter([GradientChunk(0, len(frames), found.gradient)])

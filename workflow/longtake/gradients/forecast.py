@@ -23,7 +23,7 @@ from longtake.memory.known import Known
 from longtake.store.atomic import write_tsv
 
 if TYPE_CHECKING:
-    from longtake.models import Adapter
+    from longtake.models import ClipModel
 
 PathLikes = Sequence[str | PathLike[str]]
 
@@ -93,9 +93,9 @@ class _Model:
 
     def __init__(self, options: GradientOptions, threads: int, known: Known) -> None:
         self._options, self._threads, self._known = options, threads, known
-        self._loaded: Adapter | None = None
+        self._loaded: ClipModel | None = None
 
-    def load(self) -> Adapter:
+    def load(self) -> ClipModel:
         """Return the model; it is loaded at the first call."""
         if self._loaded is None:
             import torch

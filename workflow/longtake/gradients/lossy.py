@@ -12,7 +12,7 @@ from longtake.config import GradientOptions
 from longtake.gradients.attribution import ClipFrames, attribute_clip, granted
 from longtake.media import load_index, read_frames
 from longtake.memory.ladder import Rung
-from longtake.models import Adapter, load_model
+from longtake.models import ClipModel, load_model
 from longtake.models.rounded import rounded
 from longtake.windows import Window
 
@@ -36,22 +36,22 @@ def error_of_gradient(**arguments: Any) -> str:
 
     Memory: what the exact gradient of that clip takes at least.
     """
-    adapter, pixels, where = _short_clip(**arguments)
+    model, pixels, where = _short_clip(**arguments)
     grant = granted(arguments["options"].memory_gb, arguments["device"], part=0.125, chunk_size=1)
     nothing: list[np.ndarray | None] = [None] * len(pixels)
-    exact = attribute_clip(adapter, pixels, nothing, target=None, grant=grant)
+    exact = attribute_clip(model, pixels, nothing, target=None, grant=grant)
     grant = granted(arguments["options"].memory_gb, arguments["device"], part=0.125, chunk_size=1)
-    other = attribute_clip(rounded(adapter), pixels, nothing, target=exact.target, grant=grant)
+    other = attribute_clip(rounded(model), pixels, nothing, target=exact.target, grant=grant)
     off = float(np.linalg.norm(other.maps - exact.maps) / max(float(np.linalg.norm(exact.maps)), 1e-30))
     return f"{where} the gradient's maps differ from float32's by {off:.2%}, {_scores_off(exact.scores, other.scores)}"
 
 
 def error_of_scores(**arguments: Any) -> str:
     """Say the same of the scores alone, where the exact gradient of no clip fits."""
-    adapter, pixels, where = _short_clip(**arguments)
-    frames = ClipFrames(pixels, next(adapter.module.parameters()).device)[:]
+    model, pixels, where = _short_clip(**arguments)
+    frames = ClipFrames(pixels, next(model.module.parameters()).device)[:]
     with torch.inference_mode():
-        exact, other = (each.scores(frames).double().cpu().numpy() for each in (adapter, rounded(adapter)))
+        exact, other = (each.scores(frames).double().cpu().numpy() for each in (model, rounded(model)))
     return f"{where} {_scores_off(exact, other)}; there was no memory to compare gradients"
 
 
@@ -67,16 +67,16 @@ def _short_clip(
     options: GradientOptions,
     device: str,
     **_: Any,
-) -> tuple[Adapter, np.ndarray, str]:
+) -> tuple[ClipModel, np.ndarray, str]:
     """The model, (n, h, w, 3) uint8 of the window's first frames at the model's size, and which these are in words."""
-    adapter = load_model(options.model, device)
+    model = load_model(options.model, device)
     index = load_index(index_path, video_path)
-    length = adapter.n_frames or min(_FEWEST, options.max_frames)
-    height, width = adapter.input_size(index.height, index.width)
+    length = model.n_frames or min(_FEWEST, options.max_frames)
+    height, width = model.input_size(index.height, index.width)
     last = max(0, min(index.n_frames - 1, window.start + (length - 1) * options.clip_stride))
     shown = np.linspace(window.start, last, length).astype(int)
     read = {
         frame.frame: frame.pixels for frame in read_frames(index, sorted(set(shown.tolist())), size=(width, height))
     }
     pixels = np.stack([read[frame] for frame in shown.tolist()])
-    return adapter, pixels, f"on {length} frames from {window.start}"
+    return model, pixels, f"on {length} frames from {window.start}"

@@ -35,7 +35,7 @@ from longtake.errors import BudgetError, LongtakeError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
 from longtake.gradients.relation import pearson
 from longtake.memory.child import out_of_memory
-from longtake.models import Adapter
+from longtake.models import ClipModel
 from longtake.verdicts import band, kept
 
 STATIC, MIDDLE, REVERSE, SHUFFLE, SHORT = "static", "middle", "reverse", "shuffle", "short"
@@ -94,7 +94,7 @@ def stalled(n_frames: int, lost: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def perturbation_rows(
-    adapter: Adapter,
+    model: ClipModel,
     pixels: np.ndarray,
     found: ClipAttribution,
     *,
@@ -115,21 +115,21 @@ def perturbation_rows(
 
     Memory: one more copy of the pixels, and what one clip's gradient needs.
     """
-    again = partial(_again, adapter, found, grant)
+    again = partial(_again, model, found, grant)
     rows = []
     for clip in disturb(len(pixels), names, shuffles, draws):
-        rows.append(_row(adapter, clip, found, again(pixels[clip.shown])))
+        rows.append(_row(model, clip, found, again(pixels[clip.shown])))
     if short:
         rows.append(_short_row(again, pixels, found, short))
     return rows
 
 
-def _again(adapter: Adapter, found: ClipAttribution, grant: Grant | None, pixels: np.ndarray) -> ClipAttribution:
+def _again(model: ClipModel, found: ClipAttribution, grant: Grant | None, pixels: np.ndarray) -> ClipAttribution:
     unknown: list[np.ndarray | None] = [None] * len(pixels)
-    return attribute_clip(adapter, pixels, unknown, target=found.target, grant=grant)
+    return attribute_clip(model, pixels, unknown, target=found.target, grant=grant)
 
 
-def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:
+def _row(model: ClipModel, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:
     before, after = magnitudes(found), magnitudes(again)[clip.placed]
     ratio, answer = median_ratio(after, before), answer_left(found.scores, again.scores)
     return {
@@ -139,7 +139,7 @@ def _row(adapter: Adapter, clip: Disturbed, found: ClipAttribution, again: ClipA
         "n_frames": len(before),
         "score": float(again.scores[found.target]),
         "predicted": again.predicted,
-        "predicted_name": adapter.class_names[again.predicted],
+        "predicted_name": model.class_names[again.predicted],
         "agrees": float(again.predicted == found.predicted),
         "logit_cosine": cosine_similarity(found.scores, again.scores),
         "answer": answer,

@@ -20,7 +20,7 @@ from longtake.gradients.cases import Clips, ClipWay
 from longtake.memory.budget import GIB
 from longtake.memory.caching import reserved
 from longtake.memory.heap import footprint
-from longtake.models import Adapter, SplitAdapter
+from longtake.models import ClipModel, SplitModel
 from longtake.models.targets import FixedTarget
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
 gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
 
 
-def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions) -> Clips | None:
+def rehearsed(model: ClipModel, size: tuple[int, int], options: GradientOptions) -> Clips | None:
     """Rehearse the ways to the gradient of a clip of this size; None where the model cannot be rehearsed.
 
     A way that takes no less than a faster one is left out, and so is one that takes more than `memory_gb`, unless
@@ -38,10 +38,10 @@ def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions)
     """
     pixels = np.random.default_rng(0).integers(0, 256, (options.max_frames, *size, 3), dtype=np.uint8)
     frames = ClipFrames(pixels, torch.device("cpu"))
-    grant = Grant(chunk_size=options.chunk_size, splits=isinstance(adapter, SplitAdapter) and splits(adapter, frames))
+    grant = Grant(chunk_size=options.chunk_size, splits=isinstance(model, SplitModel) and splits(model, frames))
     found: list[Rehearsed] = []
     try:
-        for each in ways_for(adapter, frames, FixedTarget(None, adapter.class_names), grant):
+        for each in ways_for(model, frames, FixedTarget(None, model.class_names), grant):
             if grant.splits and found and each.way.chunk_size is None:
                 break
             if not found or each.peak < found[-1].peak:
@@ -51,7 +51,7 @@ def rehearsed(adapter: Adapter, size: tuple[int, int], options: GradientOptions)
         return None
     limit = options.memory_gb * GIB
     found = [each for each in found if not limit or each.peak <= limit] or found[-1:]
-    return Clips(options.max_frames, *size, _digest(adapter), tuple(map(_replayed, found)))
+    return Clips(options.max_frames, *size, _digest(model), tuple(map(_replayed, found)))
 
 
 def _replayed(found: Rehearsed) -> ClipWay:
@@ -60,8 +60,8 @@ def _replayed(found: Rehearsed) -> ClipWay:
     return ClipWay(way.name, way.chunk_size, repr(way), found.peak, loose, reserved(found.events))
 
 
-def _digest(adapter: Adapter) -> str:
+def _digest(model: ClipModel) -> str:
     """What the memory of a model's gradient depends on: its parts in order, and the shapes of their tensors."""
-    parts = [(name, type(part).__name__) for name, part in adapter.module.named_modules()]
-    shapes = [(name, tuple(each.shape), str(each.dtype)) for name, each in adapter.module.state_dict().items()]
+    parts = [(name, type(part).__name__) for name, part in model.module.named_modules()]
+    shapes = [(name, tuple(each.shape), str(each.dtype)) for name, each in model.module.state_dict().items()]
     return hashlib.sha256(repr((parts, shapes)).encode()).hexdigest()[:16]

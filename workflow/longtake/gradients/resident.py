@@ -26,7 +26,7 @@ from longtake.media import index_video, save_index, write_video
 from longtake.memory.budget import MIB
 from longtake.memory.calibrate import measure
 from longtake.memory.meter import recent_peaks, restart_peaks
-from longtake.models import Adapter, SplitAdapter, load_model
+from longtake.models import ClipModel, SplitModel, load_model
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 from longtake.windows import Window
@@ -56,22 +56,22 @@ def parameter_bytes(module: nn.Module) -> int:
 def _work_and_load(job: Mapping[str, Any], model: str, n_frames: int) -> Resident:
     analyse_window(**job)
     restart_peaks()
-    adapter = load_model(model)
-    parameters = parameter_bytes(adapter.module)
+    loaded = load_model(model)
+    parameters = parameter_bytes(loaded.module)
     loading, _, _ = recent_peaks()
     base = psutil.Process().memory_info().rss - parameters
-    return Resident(base, parameters, round(loading * MIB), _timed(adapter, n_frames))
+    return Resident(base, parameters, round(loading * MIB), _timed(loaded, n_frames))
 
 
-def _timed(adapter: Adapter, n_frames: int) -> float:
+def _timed(model: ClipModel, n_frames: int) -> float:
     """Seconds for a frame of what comes before the head, or of a clip where a model cannot do with one frame."""
-    height, width = adapter.input_size(_SIDE, _SIDE)
-    split = isinstance(adapter, SplitAdapter)
+    height, width = model.input_size(_SIDE, _SIDE)
+    split = isinstance(model, SplitModel)
     frames = torch.rand(1 if split else n_frames, 3, height, width)
     with torch.inference_mode():
         for _ in range(2 if split else 1):  # the first call makes what later ones use
             began = time.perf_counter()
-            adapter.encode(frames) if isinstance(adapter, SplitAdapter) else adapter.scores(frames)
+            model.encode(frames) if isinstance(model, SplitModel) else model.scores(frames)
             spent = time.perf_counter() - began
     return spent / len(frames)
 

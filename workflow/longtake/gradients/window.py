@@ -25,7 +25,7 @@ from longtake.media import VideoIndex, load_index
 from longtake.media.flow import flow_method
 from longtake.memory.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.memory.ledger import owns, stage
-from longtake.models import Adapter, load_model
+from longtake.models import ClipModel, load_model
 from longtake.models.rounded import rounded
 from longtake.models.targets import check_labels, class_of, listed
 from longtake.store.arrays import write_arrays
@@ -90,12 +90,12 @@ def analyse_window(
     ModelError : the model cannot be loaded or was trained on clips of another length.
     ConfigError : the target index is no class of the model.
     """
-    adapter = load_model(options.model, device)
-    adapter = rounded(adapter) if approximate else adapter
-    _check_model(adapter, options)
+    model = load_model(options.model, device)
+    model = rounded(model) if approximate else model
+    _check_model(model, options)
     grant = granted(options.memory_gb, device, part=part, chunk_size=options.chunk_size, requested_mb=requested_mb)
     index = load_index(index_path, video_path)
-    tracks, clips = _chosen(index, detections_path, window, species, adapter=adapter, options=options)
+    tracks, clips = _chosen(index, detections_path, window, species, model=model, options=options)
     clips = [clip for clip in clips if labels is None or clip.label in labels]
     usable = [clip for clip in clips if clip.status != "failed"]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
@@ -103,7 +103,7 @@ def analyse_window(
     curves: list[dict[str, Any]] = []
     disturbed: list[dict[str, Any]] = []
     maps: dict[str, np.ndarray] = {}
-    _account(adapter, device, maps)
+    _account(model, device, maps)
     geometry: dict[str, dict[str, Any]] = {}
     by_name = {track.object: track for track in tracks}
     began = time.monotonic()
@@ -111,13 +111,13 @@ def analyse_window(
         index,
         usable,
         by_name,
-        input_size=adapter.input_size,
+        input_size=model.input_size,
         flow_width=options.flow_width,
         flow=flow_method(options.flow),
         progress=progress,
     )
     for entry in gathered:
-        result = _analyse_clip(entry, adapter, window, species, options=options, seed=seed, grant=grant)
+        result = _analyse_clip(entry, model, window, species, options=options, seed=seed, grant=grant)
         rows.append(result.row)
         curves += result.curves
         disturbed += result.perturbations
@@ -132,9 +132,9 @@ def analyse_window(
     return {"objects": len(tracks), "wall_s": round(time.monotonic() - began, 3)} | _by_status(rows) | grant.record()
 
 
-def _account(adapter: Adapter, device: str, maps: Mapping[str, np.ndarray]) -> None:
+def _account(model: ClipModel, device: str, maps: Mapping[str, np.ndarray]) -> None:
     """Tell the ledger of the model, and of the maps that wait to be written."""
-    weights = {id(each): each.nbytes for each in (*adapter.module.parameters(), *adapter.module.buffers())}
+    weights = {id(each): each.nbytes for each in (*model.module.parameters(), *model.module.buffers())}
     owns("parameters", sum(weights.values()), gpu=device.startswith("cuda"))
     owns("frames", lambda: sum(each.nbytes for each in maps.values()))
 
@@ -187,7 +187,7 @@ class _ClipResult:
 
 def _analyse_clip(
     entry: GatheredClip,
-    adapter: Adapter,
+    model: ClipModel,
     window: Window,
     species: str | None,
     *,
@@ -195,16 +195,16 @@ def _analyse_clip(
     seed: int,
     grant: Grant,
 ) -> _ClipResult:
-    truth = _truth(adapter, entry.clip.label, species, options)
+    truth = _truth(model, entry.clip.label, species, options)
     entry = _answerable(entry, truth, options)
     if entry.clip.status == "failed":
         return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
-    found = attribute_clip(adapter, entry.pixels, entry.inside, target=target, grant=grant)
+    found = attribute_clip(model, entry.pixels, entry.inside, target=target, grant=grant)
     draws = partial(stream, seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}")
-    row = _clip_row(entry, found, window, adapter, truth) | _series_columns(entry, found, draws("relation"), options)
+    row = _clip_row(entry, found, window, model, truth) | _series_columns(entry, found, draws("relation"), options)
     disturbed = perturbation_rows(
-        adapter,
+        model,
         entry.pixels,
         found,
         names=options.perturbations,
@@ -223,7 +223,7 @@ def _chosen(
     window: Window,
     species: str | None,
     *,
-    adapter: Adapter,
+    model: ClipModel,
     options: GradientOptions,
 ) -> tuple[list[ObjectTrack], list[Clip]]:
     """The objects of a window, or the whole frame in their place, and the clips of each."""
@@ -231,16 +231,16 @@ def _chosen(
         frame = _whole_frame(species, index)
         return [frame], _even(frame, window, options)
     processed, tracks = read_tracks(detections_path, window)
-    return tracks, _around(processed, tracks, window, adapter=adapter, options=options)
+    return tracks, _around(processed, tracks, window, model=model, options=options)
 
 
 def _around(
-    processed: np.ndarray, tracks: list[ObjectTrack], window: Window, *, adapter: Adapter, options: GradientOptions
+    processed: np.ndarray, tracks: list[ObjectTrack], window: Window, *, model: ClipModel, options: GradientOptions
 ) -> list[Clip]:
     """The clips around every object."""
     clips = []
     for track in tracks:
-        height, width = adapter.input_size(*track.size)
+        height, width = model.input_size(*track.size)
         clips += choose_clips(
             processed,
             track,
@@ -277,28 +277,28 @@ def _order(row: dict[str, Any]) -> tuple[str, int, int]:
     return row["object"], row["clip"], row.get("offset", 0)
 
 
-def _check_model(adapter: Adapter, options: GradientOptions) -> None:
-    if adapter.n_frames is not None and adapter.n_frames != options.max_frames:
+def _check_model(model: ClipModel, options: GradientOptions) -> None:
+    if model.n_frames is not None and model.n_frames != options.max_frames:
         raise ModelError(
-            f"model {options.model} was trained on clips of {adapter.n_frames} frames, but gradients.max_frames is "
-            f"{options.max_frames}. Set it to {adapter.n_frames}."
+            f"model {options.model} was trained on clips of {model.n_frames} frames, but gradients.max_frames is "
+            f"{options.max_frames}. Set it to {model.n_frames}."
         )
     target = _index(options.target)
-    if target is not None and target >= len(adapter.class_names):
+    if target is not None and target >= len(model.class_names):
         raise ConfigError(
             f"gradients.target is {target}, but model {options.model} has the classes "
-            f"0 to {len(adapter.class_names) - 1}: {listed(adapter.class_names)}."
+            f"0 to {len(model.class_names) - 1}: {listed(model.class_names)}."
         )
-    check_labels(options.labels, adapter.class_names)
+    check_labels(options.labels, model.class_names)
 
 
 def _index(target: str | int) -> int | None:
     return target if isinstance(target, int) else None
 
 
-def _truth(adapter: Adapter, label: str, species: str | None, options: GradientOptions) -> int | None:
+def _truth(model: ClipModel, label: str, species: str | None, options: GradientOptions) -> int | None:
     """The class that the object's label names, else the one that the video's species names."""
-    found = (class_of(name, adapter.class_names, options.labels) for name in (label, species))
+    found = (class_of(name, model.class_names, options.labels) for name in (label, species))
     return next((index for index in found if index is not None), None)
 
 
@@ -328,16 +328,16 @@ def _span(clip: Clip) -> dict[str, Any]:
 
 
 def _clip_row(
-    entry: GatheredClip, found: ClipAttribution, window: Window, adapter: Adapter, truth: int | None
+    entry: GatheredClip, found: ClipAttribution, window: Window, model: ClipModel, truth: int | None
 ) -> dict[str, Any]:
     region = {f"region_{side}": value for side, value in asdict(entry.region).items()}
     answer = {
         "status": entry.clip.status,
         "reason": entry.clip.reason,
         "target": found.target,
-        "target_name": adapter.class_names[found.target],
+        "target_name": model.class_names[found.target],
         "predicted": found.predicted,
-        "predicted_name": adapter.class_names[found.predicted],
+        "predicted_name": model.class_names[found.predicted],
         "score": float(found.scores[found.target]),
         "correct": None if truth is None else found.predicted == truth,
     }

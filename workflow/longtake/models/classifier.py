@@ -151,8 +151,8 @@ class ClipClassifier(nn.Module):
         return self.head(self.encode(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
 
 
-class ClipClassifierAdapter:
-    """`SplitAdapter` of a `ClipClassifier`, for one clip at a time."""
+class ClipClassifierModel:
+    """`SplitModel` of a `ClipClassifier`, for one clip at a time."""
 
     def __init__(self, module: ClipClassifier) -> None:
         self.module: nn.Module = module

@@ -12,15 +12,15 @@ from safetensors.torch import save_file
 
 from longtake.errors import ModelError, nearest
 from longtake.memory.ledger import stage
-from longtake.models.adapter import Adapter
 from longtake.models.classifier import (
     MODEL_TYPE,
     ClipClassifier,
-    ClipClassifierAdapter,
+    ClipClassifierModel,
     config_from_json,
     config_to_json,
 )
 from longtake.models.factory import load_factory
+from longtake.models.protocols import ClipModel
 from longtake.models.segmenters import load_mask2former, load_videomt
 from longtake.models.targets import listed
 from longtake.models.video_classifiers import VIDEO_CLASSIFIERS, load_video_classifier
@@ -33,13 +33,13 @@ CONFIG = "config.json"
 
 
 @stage("load")
-def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu") -> Adapter:
+def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu") -> ClipModel:
     """Load a model by what the configuration says.
 
     Parameters
     ----------
     spec : a local folder with config.json and weights (docs/models.md lists the kinds), or ``module:factory`` of the
-        user's own code, where ``factory(device)`` returns an adapter
+        user's own code, where ``factory(device)`` returns a `ClipModel`
     device : where the model shall compute
 
     What was loaded, and how it normalises frames, is logged.
@@ -47,7 +47,7 @@ def load_model(spec: str | os.PathLike[str], device: str | torch.device = "cpu")
     Raises
     ------
     ModelError : the folder or a file is missing or damaged, the kind of model is unknown, the factory cannot be
-        imported or returns something else than an adapter.
+        imported or returns something else than a `ClipModel`.
     """
     folder = Path(spec)
     if folder.is_dir():
@@ -70,7 +70,7 @@ def save_classifier(module: ClipClassifier, folder: str | os.PathLike[str]) -> N
     write_json(target / CONFIG, config_to_json(module.config))
 
 
-def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device) -> Adapter:
+def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device) -> ClipModel:
     try:
         module = ClipClassifier(config_from_json(config))
     except (TypeError, ValueError) as error:
@@ -81,11 +81,11 @@ def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device)
     except RuntimeError as error:
         first = " ".join(line.strip() for line in str(error).splitlines()[:3])
         raise ModelError(f"{folder}: the weights do not fit {CONFIG} ({first}). Copy both files again.") from error
-    return ClipClassifierAdapter(module.to(device).eval())
+    return ClipClassifierModel(module.to(device).eval())
 
 
 # One entry per kind of folder, by the model_type in its config.json.
-FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], Adapter]] = {
+FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], ClipModel]] = {
     MODEL_TYPE: _load_classifier,
     **dict.fromkeys(VIDEO_CLASSIFIERS, load_video_classifier),
     "videomt": load_videomt,
@@ -93,7 +93,7 @@ FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], Adapter]] = {
 }
 
 
-def _load_folder(folder: Path, device: torch.device) -> Adapter:
+def _load_folder(folder: Path, device: torch.device) -> ClipModel:
     path = _existing(folder / CONFIG)
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -108,23 +108,23 @@ def _load_folder(folder: Path, device: torch.device) -> Adapter:
     return FAMILIES[kind](folder, config, device)
 
 
-def _told(adapter: Adapter, spec: str | os.PathLike[str]) -> Adapter:
+def _told(model: ClipModel, spec: str | os.PathLike[str]) -> ClipModel:
     """Log what was loaded."""
-    frames = "any number of" if adapter.n_frames is None else adapter.n_frames
+    frames = "any number of" if model.n_frames is None else model.n_frames
     logger.info(
         "model %s: %s, clips of %s frames, %d classes: %s",
         spec,
-        type(adapter.module).__name__,
+        type(model.module).__name__,
         frames,
-        len(adapter.class_names),
-        listed(adapter.class_names, 5),
+        len(model.class_names),
+        listed(model.class_names, 5),
     )
-    normalisation = getattr(adapter, "normalisation", None)
+    normalisation = getattr(model, "normalisation", None)
     if normalisation is None:
         logger.info("model %s declares no normalisation: what its scores() does to frames in [0, 1] is its own", spec)
     else:
         logger.info("model %s normalises frames in [0, 1]: %s", spec, normalisation)
-    return adapter
+    return model
 
 
 def _existing(path: Path) -> Path:

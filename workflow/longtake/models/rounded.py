@@ -3,45 +3,45 @@
 import torch
 from torch import Tensor
 
-from longtake.models.adapter import Adapter, SplitAdapter
+from longtake.models.protocols import ClipModel, SplitModel
 
 
 class Rounded:
-    """An adapter whose network runs by autocast in bfloat16, over weights in float32; what it returns is float32.
+    """A model whose network runs by autocast in bfloat16, over weights in float32; what it returns is float32.
 
     What it keeps for the backward pass is mostly of half the size.
     """
 
-    def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter
-        self.module, self.class_names, self.n_frames = adapter.module, adapter.class_names, adapter.n_frames
+    def __init__(self, model: ClipModel) -> None:
+        self.exact = model
+        self.module, self.class_names, self.n_frames = model.module, model.class_names, model.n_frames
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """As the adapter's own."""
-        return self.adapter.input_size(height, width)
+        """As the exact one's."""
+        return self.exact.input_size(height, width)
 
     def scores(self, frames: Tensor) -> Tensor:
-        """As the adapter's own, rounded."""
+        """As the exact one's, rounded."""
         with torch.autocast(frames.device.type, torch.bfloat16):
-            return self.adapter.scores(frames).float()
+            return self.exact.scores(frames).float()
 
 
 class RoundedSplit(Rounded):
     """The same of one that splits."""
 
-    adapter: SplitAdapter
+    exact: SplitModel
 
     def encode(self, frames: Tensor) -> Tensor:
-        """As the adapter's own, rounded."""
+        """As the exact one's, rounded."""
         with torch.autocast(frames.device.type, torch.bfloat16):
-            return self.adapter.encode(frames).float()
+            return self.exact.encode(frames).float()
 
     def head(self, features: Tensor) -> Tensor:
-        """As the adapter's own, rounded."""
+        """As the exact one's, rounded."""
         with torch.autocast(features.device.type, torch.bfloat16):
-            return self.adapter.head(features).float()
+            return self.exact.head(features).float()
 
 
-def rounded(adapter: Adapter) -> Rounded:
-    """Let an adapter's network compute in bfloat16."""
-    return RoundedSplit(adapter) if isinstance(adapter, SplitAdapter) else Rounded(adapter)
+def rounded(model: ClipModel) -> Rounded:
+    """Let a model's network compute in bfloat16."""
+    return RoundedSplit(model) if isinstance(model, SplitModel) else Rounded(model)

@@ -22,16 +22,16 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.functional import normalize
 
 from longtake.errors import ModelError
-from longtake.models.adapter import Adapter
 from longtake.models.normalisation import Normalisation, read_normalisation
 from longtake.models.pretrained import class_names, load_pretrained, sides
+from longtake.models.protocols import ClipModel
 from longtake.models.video_classifiers import IMAGENET
 
 _PUBLISHED_SIZE = {"shortest_edge": 800, "longest_edge": 1333}
 
 
-class VideomtAdapter:
-    """`SplitAdapter` of VidEoMT: the first blocks see one frame each, the last ones the queries of the frame before."""
+class VideomtModel:
+    """`SplitModel` of VidEoMT: the first blocks see one frame each, the last ones the queries of the frame before."""
 
     def __init__(self, module: Any, normalisation: Normalisation) -> None:
         self.module: nn.Module = module
@@ -73,8 +73,8 @@ class VideomtAdapter:
         return self.head(self.encode(frames))
 
 
-class Mask2FormerAdapter:
-    """`SplitAdapter` of Mask2Former on single frames, instances joined over the clip."""
+class Mask2FormerModel:
+    """`SplitModel` of Mask2Former on single frames, instances joined over the clip."""
 
     def __init__(self, module: Any, normalisation: Normalisation, size: Callable[[int, int], tuple[int, int]]) -> None:
         self.module: nn.Module = module
@@ -141,13 +141,13 @@ def resized(size: dict[str, Any], divisor: int, height: int, width: int) -> tupl
     return -(-tall // divisor) * divisor, -(-wide // divisor) * divisor
 
 
-def load_videomt(folder: Path, config: dict[str, Any], device: torch.device) -> Adapter:
+def load_videomt(folder: Path, config: dict[str, Any], device: torch.device) -> ClipModel:
     """Load a VidEoMT folder. Raises ModelError."""
     normalisation = read_normalisation(folder, IMAGENET)
-    return VideomtAdapter(load_pretrained(folder, config, "VideomtForUniversalSegmentation").to(device), normalisation)
+    return VideomtModel(load_pretrained(folder, config, "VideomtForUniversalSegmentation").to(device), normalisation)
 
 
-def load_mask2former(folder: Path, config: dict[str, Any], device: torch.device) -> Adapter:
+def load_mask2former(folder: Path, config: dict[str, Any], device: torch.device) -> ClipModel:
     """Load a Mask2Former folder; its preprocessor_config.json says at which size it works. Raises ModelError."""
     normalisation = read_normalisation(folder, IMAGENET)
     path = folder / "preprocessor_config.json"
@@ -159,4 +159,4 @@ def load_mask2former(folder: Path, config: dict[str, Any], device: torch.device)
             "weights."
         )
     module = load_pretrained(folder, config, "Mask2FormerForUniversalSegmentation")
-    return Mask2FormerAdapter(module.to(device), normalisation, partial(resized, size, divisor))
+    return Mask2FormerModel(module.to(device), normalisation, partial(resized, size, divisor))

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from longtake.errors import ModelError
 from longtake.model_folder import clip_length
-from longtake.models.adapter import Adapter
 from longtake.models.normalisation import Normalisation, read_normalisation
 from longtake.models.pretrained import class_names, load_pretrained, sides
+from longtake.models.protocols import ClipModel
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ VIDEO_CLASSIFIERS = {
 }
 
 
-class VideoClassifierAdapter:
-    """`Adapter` of a ``transformers`` video classifier, for one clip at a time."""
+class VideoClassifierModel:
+    """`ClipModel` of a ``transformers`` video classifier, for one clip at a time."""
 
     def __init__(self, module: Any, family: Family, normalisation: Normalisation) -> None:
         self.module: nn.Module = module
@@ -92,9 +92,9 @@ class VideoClassifierAdapter:
         )
 
 
-def load_video_classifier(folder: Path, config: dict[str, Any], device: torch.device) -> Adapter:
+def load_video_classifier(folder: Path, config: dict[str, Any], device: torch.device) -> ClipModel:
     """Load a folder whose model_type is one of `VIDEO_CLASSIFIERS`. Raises ModelError."""
     family = VIDEO_CLASSIFIERS[config["model_type"]]
     normalisation = read_normalisation(folder, family.documented)
     module = load_pretrained(folder, config, family.class_name)
-    return VideoClassifierAdapter(module.to(device), family, normalisation)
+    return VideoClassifierModel(module.to(device), family, normalisation)
