@@ -87,8 +87,8 @@ def run_child(kind: str, folder: Path) -> dict:
 def window_job(folder: Path) -> dict:
     """The whole video as one window, as the workflow runs it."""
     from longtake.annotate.window import annotate_window
-    from longtake.media import load_index
-    from longtake.windows import Window
+    from longtake.media.index_file import load_index
+    from longtake.media.windows import Window
 
     index = load_index(folder / "index.parquet", folder / "video.mp4")
     frames = index.n_frames
@@ -131,7 +131,7 @@ def stock_session(folder: Path) -> dict:
 def bounded_session(folder: Path) -> dict:
     """The session of the window job alone, for its logits and its size."""
     from longtake.annotate.session import BoundedSession, track
-    from longtake.media import load_index
+    from longtake.media.index_file import load_index
 
     frames = load_index(folder / "index.parquet", folder / "video.mp4").n_frames
     sessions: list[BoundedSession] = []
@@ -161,7 +161,8 @@ def track_all(folder: Path, step: object, held: object) -> dict:
     from longtake.annotate.geometry import model_box, model_frame
     from longtake.annotate.session import ModelPrompt
     from longtake.annotate.tracker import load_tracker
-    from longtake.media import load_index, read_frames
+    from longtake.media.index_file import load_index
+    from longtake.media.reader import read_frames
 
     tracker = load_tracker(folder / "model")
     index = load_index(folder / "index.parquet", folder / "video.mp4")

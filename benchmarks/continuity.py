@@ -34,11 +34,13 @@ from longtake.demo.identity_scores import identity_scores
 from longtake.demo.prompting import first_prompts, regular_prompts
 from longtake.demo.render import truth_rows
 from longtake.demo.scenes import Scene, make_scene, render_frame
-from longtake.media import index_video, save_index, write_video
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window, grid, plan_windows
+from longtake.media.writer import write_video
 from longtake.sheets import Prompt
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window, grid, plan_windows
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "workflow" / "models" / "sam2-pond"

@@ -14,7 +14,9 @@ def make_video(folder: Path, frames: int, width: int, height: int) -> None:
     # A benchmark of memory starts with as little as it can.
     import numpy as np
 
-    from longtake.media import index_video, save_index, write_video
+    from longtake.media.index import index_video
+    from longtake.media.index_file import save_index
+    from longtake.media.writer import write_video
 
     folder.mkdir(exist_ok=True)
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -99,7 +99,7 @@ def line(row: dict[str, Any]) -> str:
 
 def annotate(cases: list[Case], folder: Path) -> Iterator[dict[str, Any]]:
     from longtake.annotate.window import annotate_window
-    from longtake.memory.calibrate import measure
+    from longtake.planning.calibrate import measure
 
     for case in cases:
         model, video = model_folder(case.model, folder), video_folder(case, folder)
@@ -121,8 +121,9 @@ def annotate(cases: list[Case], folder: Path) -> Iterator[dict[str, Any]]:
 
 def forecast_of(case: Case, model: Path, folder: Path) -> Any:
     from longtake.annotate.forecast import forecast_annotate
-    from longtake.media import load_index, probe_video
-    from longtake.memory.forecast import read_forecasts
+    from longtake.media.index_file import load_index
+    from longtake.media.probe import probe_video
+    from longtake.planning.forecast import read_forecasts
 
     video = video_folder(case, folder)
     index = load_index(video / "index.parquet", video / "video.mp4")
@@ -142,7 +143,7 @@ def forecast_of(case: Case, model: Path, folder: Path) -> Any:
 
 
 def job(case: Case, model: Path, video: Path, folder: Path) -> dict[str, Any]:
-    from longtake.windows import Window
+    from longtake.media.windows import Window
 
     return {
         "video_path": video / "video.mp4",
@@ -180,7 +181,9 @@ def video_folder(case: Case, folder: Path) -> Path:
     """Waves that never stand still, 60 frames of them."""
     import numpy as np
 
-    from longtake.media import index_video, save_index, write_video
+    from longtake.media.index import index_video
+    from longtake.media.index_file import save_index
+    from longtake.media.writer import write_video
 
     width, height = case.size
     made = folder / f"{width}x{height}"

@@ -110,7 +110,7 @@ class VitModel:
 def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
     """Rows of forecast and measurement of models with one of `parts` in the name."""
     from longtake.gradients.window import analyse_window
-    from longtake.memory.calibrate import measure
+    from longtake.planning.calibrate import measure
 
     sys.path.append(str(HERE))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
@@ -162,7 +162,7 @@ def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:
 
 
 def job(options: Any, video: Path, folder: Path) -> dict[str, Any]:
-    from longtake.windows import Window
+    from longtake.media.windows import Window
 
     return {
         "video_path": video / "video.mp4",
@@ -199,7 +199,9 @@ def pond(folder: Path) -> Path:
     """Sixty frames of waves."""
     import numpy as np
 
-    from longtake.media import index_video, save_index, write_video
+    from longtake.media.index import index_video
+    from longtake.media.index_file import save_index
+    from longtake.media.writer import write_video
 
     made = folder / "pond"
     if made.is_dir():

@@ -100,7 +100,8 @@ def repeat_clip(source: Path, path: Path, times: int) -> None:
 
 
 def ours(path: Path, threads: int = 1) -> Pictures:
-    from longtake.media import index_video, read_frames
+    from longtake.media.index import index_video
+    from longtake.media.reader import read_frames
 
     index = index_video(path)
     for item in read_frames(index, range(0, index.n_frames, EVERY), size=HALF, threads=threads):

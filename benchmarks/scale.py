@@ -32,8 +32,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from longtake.media import VideoIndex, index_video, probe_video, save_index, write_video
-from longtake.memory.forecast import COLUMNS
+from longtake.media.index import VideoIndex, index_video
+from longtake.media.index_file import save_index
+from longtake.media.probe import probe_video
+from longtake.media.writer import write_video
+from longtake.planning.forecast import COLUMNS
 from longtake.store.atomic import write_json
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -132,7 +132,9 @@ def film(folder: Path, n: int, size: Size) -> dict[str, Any]:
     """A video of `n` windows that can be decoded, and its index."""
     from fractions import Fraction
 
-    from longtake.media import index_video, save_index, write_video
+    from longtake.media.index import index_video
+    from longtake.media.index_file import save_index
+    from longtake.media.writer import write_video
 
     video = of_a_video(folder, n, size)
     path, index = folder / "film.mp4", folder / "film.index.parquet"

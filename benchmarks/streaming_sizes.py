@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from longtake.windows import Window
+from longtake.media.windows import Window
 
 SPECIES = tuple(f"species {letter}" for letter in "abcdef")
 FRAMES = 31

@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from streaming_sizes import FPS, FRAMES, HEIGHT, SPECIES, WIDTH, Size, windows_of
 
 from longtake import masks
-from longtake.media import VideoIndex, save_index
-from longtake.media.index import KEY, StreamFacts, content_digest
+from longtake.media.index import KEY, StreamFacts, VideoIndex, content_digest
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
 from longtake.species import tables
 from longtake.store import schemas
 from longtake.store.arrays import write_arrays
 from longtake.streams import stream
-from longtake.windows import Window
 
 
 def write(path: Path, schema: pa.Schema, columns: dict[str, Any], metadata: dict[str, str] | None = None) -> Path:

@@ -22,9 +22,9 @@ from longtake.gradients import forecast
 from longtake.gradients.cases import Resident, Seen
 from longtake.gradients.rehearsal import rehearsed
 from longtake.gradients.resident import parameter_bytes
-from longtake.memory.choice import Terms, choose
-from longtake.memory.classes import GpuClass
 from longtake.models import load_model
+from longtake.planning.choice import Terms, choose
+from longtake.planning.classes import GpuClass
 
 RESULT = Path(__file__).resolve().parent / "results" / "tiers.json"
 TIERS = (24, 16, 8, 4, 2)

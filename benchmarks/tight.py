@@ -147,13 +147,13 @@ def script(
 
 def only_as_asked(module: str) -> None:
     """Take the ladder away from a job."""
-    from longtake.memory.ladder import AS_ASKED
+    from longtake.supervise.ladder import AS_ASKED
 
     importlib.import_module(module).ladder = lambda _: [AS_ASKED]  # type: ignore[attr-defined]
 
 
 def window(folder: Path) -> dict[str, Any]:
-    from longtake.media import load_index
+    from longtake.media.index_file import load_index
 
     frames = load_index(folder / "index.parquet", folder / "video.mp4").n_frames
     return {"video": "video", "window": 0, "start": 0, "stop": frames, "emit_start": 0, "emit_stop": frames} | {

@@ -22,7 +22,7 @@ from longtake.memory.budget import local_gpus
 from longtake.model_folder import model_files, model_spec, video_model_files
 from longtake.report.failures import again, settings_from
 from longtake.sheets import mask_digest, read_prompts, read_videos
-from longtake.windows import read_windows
+from longtake.media.windows import read_windows
 
 # glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")

@@ -106,7 +106,7 @@ rule memory_check:
         rules=RULES,
         history=settings.memory.history,
         asked_at=time.time(),
-        code=digest("longtake.requests"),
+        code=digest("longtake.planning.jobs"),
     message:
         "What fits on this machine, and why"
     script:

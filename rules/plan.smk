@@ -28,7 +28,7 @@ checkpoint windows:
         overlap=settings.window_overlap,
         frame_interval=settings.frame_interval,
         independent=not CHAIN,
-        code=digest("longtake.plan"),
+        code=digest("longtake.media.cut"),
     message:
         "Cut every video into windows"
     script:
@@ -58,7 +58,7 @@ checkpoint plan:
         here=HERE,
         history=settings.memory.history,
         frame_interval=settings.frame_interval,
-        code=digest("longtake.requests"),
+        code=digest("longtake.planning.jobs"),
     message:
         "Plan every job of a model: its way, its GPU, its memory, its time"
     script:

@@ -18,7 +18,7 @@ rule probe_video:
         mem_mb=per_try(1000),
     params:
         picture_rate=settings.picture_rate,
-        code=digest("longtake.plan"),
+        code=digest("longtake.media.cut"),
     message:
         "Look at {wildcards.video}"
     script:

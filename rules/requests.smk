@@ -4,8 +4,8 @@ import shutil
 from functools import lru_cache
 from operator import methodcaller
 
-from longtake.memory.classes import ANY, OWN, read_classes
-from longtake.memory.request import Requests, in_words, requested, resources
+from longtake.planning.classes import ANY, OWN, read_classes
+from longtake.planning.request import Requests, in_words, requested, resources
 
 REQUESTS = f"{OUT}/plan/jobs.tsv"
 # Made by the steps that use a model: what their jobs will take.
@@ -62,7 +62,7 @@ def any_gpu(wildcards, attempt):
 
 
 def asked(rule, **otherwise):
-    """The resources of a model's rule; `otherwise` is what of `longtake.memory.request.TOLD` the plan does not say."""
+    """The resources of a model's rule; `otherwise` is what of `longtake.planning.request.TOLD` the plan does not say."""
 
     def function(read):
         @often

@@ -5,7 +5,7 @@ from itertools import product
 
 from snakemake.logging import logger
 
-from longtake.windows import Windows
+from longtake.media.windows import Windows
 
 # What is made of a window, one of each pass over it.
 PASSES = ["annotate/{video}/window-{window}.parquet"]

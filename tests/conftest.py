@@ -95,7 +95,7 @@ def add_pond(project, video, seed, seconds, species):
     """Render a pond into the project and add it to its sheets."""
     from longtake.demo.prompting import first_prompts
     from longtake.demo.scenes import make_scene, render_frame
-    from longtake.media import write_video
+    from longtake.media.writer import write_video
 
     scene = make_scene(seed, duration_s=seconds, n_animals=len(species), species=species)
     path = project / "media" / f"{video}.mp4"

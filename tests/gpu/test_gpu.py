@@ -12,13 +12,15 @@ from longtake.annotate.ways import error_of_bfloat16
 from longtake.annotate.window import annotate_window
 from longtake.bounded import gradient
 from longtake.gradients.attribution import granted
-from longtake.media import index_video, save_index, write_video
-from longtake.memory.child import attempt
-from longtake.memory.ladder import Rung, climb_down
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 from longtake.sheets import Prompt
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window
+from longtake.supervise.child import attempt
+from longtake.supervise.ladder import Rung, climb_down
 
 GIB = 2**30
 FRAMES, WIDTH, LAYERS, OBJECTS = 31, 512, 16, 12

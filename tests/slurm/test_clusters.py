@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longtake.memory.classes import read_classes
+from longtake.planning.classes import read_classes
 
 ROOT = Path(__file__).parents[2]
 # What a job of each class becomes in the scheduler, and the nodes on which it can run.

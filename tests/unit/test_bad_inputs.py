@@ -16,11 +16,11 @@ import pytest
 from longtake.config import GradientOptions, locate, read_config
 from longtake.errors import ConfigError, LongtakeError, ModelError, SchemaError, SheetError, UnreadableVideo
 from longtake.importers import import_coco, import_cvat
-from longtake.media import index_video
-from longtake.memory.classes import read_classes
-from longtake.memory.forecast import read_forecasts
+from longtake.media.index import index_video
 from longtake.model_folder import model_files, video_model_files
 from longtake.models.weights import read_weights
+from longtake.planning.classes import read_classes
+from longtake.planning.forecast import read_forecasts
 from longtake.sheets import Prompt, mask_digest, read_prompts, read_videos
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table

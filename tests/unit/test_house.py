@@ -15,10 +15,11 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts", "cells"},
-    {"config", "rows", "sheets", "windows", "fingerprint", "document", "measured", "model_folder", "submission"},
+    {"config", "rows", "sheets", "fingerprint", "document", "measured", "model_folder", "submission"},
     {"memory", "store", "masks", "importers"},
-    {"media", "volumes", "statistics"},
-    {"plan", "requests", "models", "bounded"},
+    {"media", "supervise", "volumes", "statistics"},
+    {"models", "bounded"},
+    {"planning"},
     {"annotate", "gradients", "demo"},
     {"species"},
     {"figures"},

@@ -17,12 +17,12 @@ import torch
 from longtake import job as job_module
 from longtake.errors import SheetError
 from longtake.job import job
+from longtake.media.windows import Window
 from longtake.memory import ledger as ledger_module
 from longtake.memory.budget import CONTEXT, MIB
-from longtake.memory.ladder import Rung
 from longtake.memory.ledger import holds, stage
 from longtake.memory.meter import Meter
-from longtake.windows import Window
+from longtake.supervise.ladder import Rung
 
 SCRIPTS = Path(job_module.__file__).parents[1] / "scripts"
 

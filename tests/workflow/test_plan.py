@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from longtake.memory.request import Requests
+from longtake.planning.request import Requests
 
 CLUSTER = "classes: [{name: small, memory_gb: 16, gpu_model: t4}, {name: large, memory_gb: 80, gpu_model: h100}]\n"
 WINDOW = "results/annotate/pond-b/window-0000.parquet"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from longtake.memory.forecast import COLUMNS as FORECAST_COLUMNS
-from longtake.memory.request import COLUMNS as REQUEST_COLUMNS
-from longtake.plan import plan
+from longtake.media.cut import plan
+from longtake.planning.forecast import COLUMNS as FORECAST_COLUMNS
+from longtake.planning.request import COLUMNS as REQUEST_COLUMNS
 from longtake.store.atomic import write_tsv
 
 ROOT = Path(__file__).parents[2]

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import LongtakeError
+from longtake.media.windows import Window
 from longtake.memory.budget import CONTEXT, MIB, Budget, hold_to_gpu_limit, host_budget
-from longtake.memory.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 from longtake.memory.ledger import Terms
 from longtake.memory.meter import EVERY_S, Meter
-from longtake.memory.request import CPU, PLANNED, from_words
 from longtake.memory.segments import AUTO
+from longtake.planning.request import CPU, PLANNED, from_words
 from longtake.store.atomic import write_json
-from longtake.windows import Window
+from longtake.supervise.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 
 log = logging.getLogger(__name__)
 progress_log = logging.getLogger("longtake.progress")

@@ -1,6 +1,6 @@
 from longtake.annotate.forecast import forecast_annotate
 from longtake.job import job
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
 
 with job(snakemake) as it:
     facts = forecast_annotate(

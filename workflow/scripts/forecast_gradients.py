@@ -1,7 +1,7 @@
 from longtake.config import GradientOptions
 from longtake.gradients.forecast import forecast_gradients
 from longtake.job import job
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
 
 with job(snakemake) as it:
     it.run(

@@ -2,9 +2,9 @@ import sys
 from pathlib import Path
 
 from longtake.job import job
-from longtake.memory.choice import Terms
-from longtake.memory.classes import GpuClass
-from longtake.requests import check_memory
+from longtake.planning.choice import Terms
+from longtake.planning.classes import GpuClass
+from longtake.planning.jobs import check_memory
 
 with job(snakemake) as it:
     text = check_memory(

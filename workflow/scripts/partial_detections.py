@@ -1,6 +1,6 @@
 from longtake.annotate.partial import merge_what_exists
 from longtake.job import job
-from longtake.media import load_index
+from longtake.media.index_file import load_index
 from longtake.sheets import Prompt
 
 with job(snakemake) as it:

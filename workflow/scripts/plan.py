@@ -1,9 +1,9 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.memory.choice import Terms
-from longtake.memory.classes import GpuClass
-from longtake.requests import Step, plan_jobs
+from longtake.planning.choice import Terms
+from longtake.planning.classes import GpuClass
+from longtake.planning.jobs import Step, plan_jobs
 
 with job(snakemake) as it:
     facts = plan_jobs(

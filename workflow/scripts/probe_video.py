@@ -1,5 +1,5 @@
 from longtake.job import job
-from longtake.plan import probe
+from longtake.media.cut import probe
 
 with job(snakemake) as it:
     facts = probe(

@@ -1,5 +1,5 @@
 from longtake.job import job
-from longtake.plan import plan
+from longtake.media.cut import plan
 
 with job(snakemake) as it:
     windows = plan(

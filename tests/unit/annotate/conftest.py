@@ -265,7 +265,9 @@ def drifting_pixels():
 @pytest.fixture(scope="session")
 def make_video(tmp_path_factory):
     """Write a drifting pattern as a video of the given size, with its index: (video path, index path, index)."""
-    from longtake.media import index_video, save_index, write_video
+    from longtake.media.index import index_video
+    from longtake.media.index_file import save_index
+    from longtake.media.writer import write_video
 
     def make(name, count, width=96, height=56, fps=10):
         folder = tmp_path_factory.mktemp(name)

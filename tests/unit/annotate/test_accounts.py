@@ -7,11 +7,11 @@ import pytest
 from longtake.annotate.accounts import WAITING
 from longtake.annotate.pipeline import Room, ahead
 from longtake.annotate.window import annotate_window
+from longtake.media.windows import Window
 from longtake.memory import cleaning
 from longtake.memory.ledger import Ledger, Terms
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window
 
 MIB = 2**20
 WIDTH, HEIGHT, FRAMES = 96, 56, 12

@@ -10,7 +10,7 @@ from longtake.annotate.session import CONDITIONING, FEATURES
 from longtake.annotate.tracker import load_tracker
 from longtake.annotate.window import annotate_window
 from longtake.errors import ModelError
-from longtake.windows import Window
+from longtake.media.windows import Window
 
 FRAMES = 26
 # Of frames 0, 1, 2, ... those on which the object is prompted; two neighbours, and gaps longer than the memory of

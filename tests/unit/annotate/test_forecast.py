@@ -19,8 +19,8 @@ from longtake.annotate.session import BoundedSession, track
 from longtake.annotate.tracker import load_tracker
 from longtake.bounded.live import LiveBytes
 from longtake.errors import OutOfMemory
-from longtake.memory.forecast import read_forecasts
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
+from longtake.planning.forecast import read_forecasts
 
 MIB = 2**20
 FRAMES = 20
@@ -329,7 +329,7 @@ def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, model_dir, counted):
 import sys
 from pathlib import Path
 from longtake.annotate import forecast
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
 forecast.EMBEDDED = Path({str(model_dir.resolve())!r})
 forecast.forecast_annotate(summaries=[{str(a)!r}], objects={{"a": 2}}, model_dir={str(model_dir)!r},
     options={{"scale": 0.5}}, force_cpu=False, out={str(tmp_path / "again.tsv")!r},

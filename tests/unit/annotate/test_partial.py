@@ -12,11 +12,11 @@ import pytest
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.partial import merge_what_exists, without_outdated
 from longtake.errors import SchemaError
+from longtake.media.windows import Window
 from longtake.species import tables
 from longtake.species.video import video_statistics
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, read_table
-from longtake.windows import Window
 
 # The tables of whole videos are tested beside this file; here are the same ones, with some missing.
 spec = importlib.util.spec_from_file_location("whole", Path(__file__).with_name("test_merge.py"))

@@ -16,10 +16,10 @@ from longtake.annotate.merge import merge_windows
 from longtake.annotate.prompts import place_prompts
 from longtake.annotate.window import annotate_window
 from longtake.errors import SchemaError, StateError
-from longtake.media import read_frames
+from longtake.media.reader import read_frames
+from longtake.media.windows import Window
 from longtake.store.schemas import AGREEMENT, DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window
 
 WIDTH, HEIGHT, FRAMES, INTERVAL = 96, 56, 40, 2
 BOUNDS = [0, 11, 16, 29, FRAMES]

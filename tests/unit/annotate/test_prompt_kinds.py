@@ -14,10 +14,12 @@ from longtake.annotate.geometry import model_frame
 from longtake.annotate.prompts import place_prompts
 from longtake.annotate.session import ModelPrompt
 from longtake.annotate.window import annotate_window
-from longtake.media import index_video, read_frames, write_video
+from longtake.media.index import index_video
+from longtake.media.reader import read_frames
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window
 
 WIDTH, HEIGHT, FRAMES = 96, 56, 16
 

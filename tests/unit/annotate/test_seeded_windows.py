@@ -8,10 +8,10 @@ from longtake.annotate import window as window_module
 from longtake.annotate.merge import merge_video
 from longtake.annotate.seeding import TERMS
 from longtake.annotate.window import annotate_window
+from longtake.media.windows import Window
 from longtake.sheets import SEEDED
 from longtake.store.schemas import DETECTIONS, PROMPTS
 from longtake.store.tables import read_table
-from longtake.windows import Window
 
 FRAMES = 40
 # The random model of these tests is sure of nothing.

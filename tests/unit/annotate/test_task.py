@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from longtake.annotate.window import annotate_window
-from longtake.windows import Window
+from longtake.media.windows import Window
 
 
 @pytest.fixture(scope="module")

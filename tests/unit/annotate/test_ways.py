@@ -11,9 +11,9 @@ from longtake.annotate.ways import error_of_bfloat16, ladder
 from longtake.annotate.window import annotate_window
 from longtake.bounded.live import LiveBytes
 from longtake.errors import ModelError
+from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window
 
 FRAMES, MANY = 3, 16
 

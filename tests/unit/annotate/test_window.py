@@ -19,10 +19,10 @@ from longtake.annotate.session import ModelPrompt, Prediction
 from longtake.annotate.window import annotate_window
 from longtake.errors import SheetError, StateError
 from longtake.job import Job
-from longtake.media import read_frames
+from longtake.media.reader import read_frames
+from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
-from longtake.windows import Window
 
 WIDTH, HEIGHT, FRAMES = 96, 56, 70
 

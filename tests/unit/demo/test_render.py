@@ -12,7 +12,8 @@ from longtake.demo.render import PONDS, Pond, demo_scene, prompts_sheet, render_
 from longtake.demo.scenes import SPECIES, render_frame
 from longtake.errors import SheetError
 from longtake.masks import decode
-from longtake.media import index_video, read_frames
+from longtake.media.index import index_video
+from longtake.media.reader import read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from longtake import masks
-from longtake.media import index_video, save_index, write_video
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
-from longtake.windows import Window
 
 WIDTH, HEIGHT, N, INTERVAL = 160, 96, 30, 5
 # Ticks of 1/1000 s; every third frame comes late, so that counting frames would give wrong times.

@@ -9,7 +9,10 @@ import pytest
 
 from longtake.errors import SchemaError
 from longtake.export.heat import write_heat_video
-from longtake.media import index_video, read_frames, save_index, write_video
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.reader import read_frames
+from longtake.media.writer import write_video
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import write_table

@@ -14,7 +14,8 @@ from longtake.export import overlay_stills, write_overlay
 from longtake.export.drawing import color_of, draw_caption, draw_objects
 from longtake.export.rows import WindowOf, by_frame, rows_at
 from longtake.figures.style import looks
-from longtake.media import index_video, read_frames
+from longtake.media.index import index_video
+from longtake.media.reader import read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, write_table
 

@@ -3,7 +3,7 @@
 import pytest
 
 from longtake.export.rows import processed_frames
-from longtake.windows import Window
+from longtake.media.windows import Window
 
 
 def test_frames_are_a_sequence() -> None:

@@ -4,8 +4,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from longtake.figures import memory, memory_curves, memory_figure
-from longtake.memory.forecast import OWNERS
 from longtake.memory.ledger import UNATTRIBUTED
+from longtake.memory.owners import OWNERS
 
 STOCK = [(1, 3.0), (60, 130.0), (600, 1300.0)]
 FLAT = [(1, 1.2), (60, 4.5), (600, 4.5)]

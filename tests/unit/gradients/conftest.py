@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from longtake import masks
-from longtake.media import index_video, save_index, write_video
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
-from longtake.windows import Window
 
 N_FRAMES, HEIGHT, WIDTH = 60, 96, 160
 

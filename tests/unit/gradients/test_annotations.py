@@ -11,8 +11,9 @@ from longtake.errors import SheetError
 from longtake.gradients.annotations import write_annotations
 from longtake.gradients.clips import choose_clips, read_tracks
 from longtake.gradients.gather import gather_clips
-from longtake.media import index_video, load_index, save_index
-from longtake.windows import Window
+from longtake.media.index import index_video
+from longtake.media.index_file import load_index, save_index
+from longtake.media.windows import Window
 
 N, HEIGHT, WIDTH = 14, 48, 64
 

@@ -14,9 +14,9 @@ from longtake.gradients.clips import (
     even_clips,
     read_tracks,
 )
+from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
-from longtake.windows import Window
 
 WINDOW = Window("pond", 1, 0, 240, 0, 200, 0.0, 12.0)
 

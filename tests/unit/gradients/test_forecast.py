@@ -14,10 +14,10 @@ from longtake.gradients import perturbations, rehearsal, resident
 from longtake.gradients.cases import Resident
 from longtake.gradients.forecast import forecast_gradients
 from longtake.gradients.resident import resident as measured_resident
-from longtake.memory.forecast import read_forecasts
-from longtake.memory.known import Known
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import load_model, save_classifier
+from longtake.planning.cache import Known
+from longtake.planning.forecast import read_forecasts
 
 MIB = 2**20
 HELD = Resident(base=300 * MIB, parameters=5 * MIB, loading=305 * MIB, seconds_per_frame=0.1)
@@ -214,7 +214,7 @@ def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, folder, counted):
 import sys
 from longtake.config import GradientOptions
 from longtake.gradients.forecast import forecast_gradients
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
 forecast_gradients(summaries=[{str(summaries[0])!r}], options=GradientOptions(model={str(folder)!r}, max_frames=9),
     force_cpu=False, out={str(tmp_path / "again.tsv")!r}, frames={{"pond": 90}},
     known=Known.within({str(tmp_path / "known")!r}, "one"))

@@ -5,7 +5,8 @@ from longtake.errors import FrameUnavailable
 from longtake.gradients import gather
 from longtake.gradients.clips import Clip, Region, crop, read_tracks
 from longtake.gradients.gather import gather_clips
-from longtake.media import index_video, read_frames
+from longtake.media.index import index_video
+from longtake.media.reader import read_frames
 
 REGION = Region(0, 20, 60, 80)
 

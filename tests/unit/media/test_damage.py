@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from longtake.errors import UnreadableVideo
-from longtake.media import index_video, probe_video, read_frames
-from longtake.media.index import CORRUPT, KEY
+from longtake.media.index import CORRUPT, KEY, index_video
+from longtake.media.probe import probe_video
+from longtake.media.reader import read_frames
 
 
 def damage(source, target, packet, index):

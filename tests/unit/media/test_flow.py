@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from longtake.errors import ConfigError
-from longtake.media import flow, flow_magnitude
-from longtake.media.flow import METHODS, flow_method
+from longtake.media.flow import METHODS, flow, flow_magnitude, flow_method
 
 
 def texture(height: int, width: int) -> np.ndarray:

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtake.errors import FrameUnavailable, MediaError
-from longtake.media import index_video, load_index, load_times, probe_video, read_frames, save_index
-from longtake.media.index import DISCARD, HIDDEN
+from longtake.media.index import DISCARD, HIDDEN, index_video
+from longtake.media.index_file import load_index, load_times, save_index
+from longtake.media.probe import probe_video
+from longtake.media.reader import read_frames
 
 
 def test_times_and_frames_are_inverse(clip, barcode_name):

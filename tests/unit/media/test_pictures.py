@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 from longtake.errors import FrameUnavailable, MediaError, UnreadableVideo
-from longtake.media import index_video, load_index, probe_video, read_frames, save_index
+from longtake.media.index import index_video
+from longtake.media.index_file import load_index, save_index
+from longtake.media.probe import probe_video
+from longtake.media.reader import read_frames
 
 N, WIDTH, HEIGHT = 12, 40, 24
 

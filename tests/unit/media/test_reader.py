@@ -15,11 +15,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from longtake.errors import FrameUnavailable
-from longtake.media import VideoIndex, index_video, read_frames
 from longtake.media.decode import Decoder
 from longtake.media.geometry import orientation
-from longtake.media.index import KEY
-from longtake.media.plan import plan_reads, planned_packets, start_packet
+from longtake.media.index import KEY, VideoIndex, index_video
+from longtake.media.intervals import plan_reads, planned_packets, start_packet
+from longtake.media.reader import read_frames
 
 
 def upright(index: VideoIndex, pixels: np.ndarray) -> np.ndarray:
@@ -238,7 +238,8 @@ def test_colours_come_back(tmp_path, size, matrix, tagged, range_):
 LIBRARY = Path(__file__).resolve().parents[3] / "workflow"
 MEASURE = """
 import sys
-from longtake.media import index_video, read_frames
+from longtake.media.index import index_video
+from longtake.media.reader import read_frames
 from longtake.memory.meter import peak_rss_mb
 index = index_video(sys.argv[1])
 for item in read_frames(index, range(0, int(sys.argv[2])), threads=int(sys.argv[3])):

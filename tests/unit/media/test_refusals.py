@@ -11,7 +11,8 @@ import pytest
 from av.audio.frame import AudioFrame
 
 from longtake.errors import UnreadableVideo
-from longtake.media import index_video, probe_video
+from longtake.media.index import index_video
+from longtake.media.probe import probe_video
 
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n"
 DASH = '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>http://127.0.0.1:9/</BaseURL></MPD>'

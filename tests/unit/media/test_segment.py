@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from longtake.errors import FrameUnavailable, UnreadableVideo
-from longtake.media import index_video, read_frames
+from longtake.media.index import index_video
+from longtake.media.reader import read_frames
 from longtake.media.segment import extract_window
 
 

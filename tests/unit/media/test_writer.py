@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from longtake.errors import MediaError
-from longtake.media import index_video, probe_video, read_frames, write_video
-from longtake.media.writer import _picture
+from longtake.media.index import index_video
+from longtake.media.probe import probe_video
+from longtake.media.reader import read_frames
+from longtake.media.writer import _picture, write_video
 
 
 def pictures(paint, stamps, size=(128, 96)):

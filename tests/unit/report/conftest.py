@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from longtake.media.windows import Window
 from longtake.store.schemas import PROMPTS
 from longtake.store.tables import write_table
-from longtake.windows import Window
 
 EVIL = "<script>alert('x')</script>"
 

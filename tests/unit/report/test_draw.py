@@ -12,7 +12,10 @@ from PIL import Image
 
 from longtake import masks
 from longtake.figures import heatmap
-from longtake.media import index_video, save_index, write_video
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 from longtake.report import clips
 from longtake.report.clips import study_clips, video_curves
 from longtake.report.draw import draw_study, draw_video
@@ -20,7 +23,6 @@ from longtake.report.stills import draw_stills
 from longtake.species import species_statistics, video_statistics
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
 from longtake.store.tables import write_table
-from longtake.windows import Window
 
 SPECIES = ("carp", "perch")
 WINDOWS = [Window("v", 0, 0, 12, 0, 10, 0.0, 1.1), Window("v", 1, 10, 20, 10, 20, 1.0, 1.9)]

@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from longtake.memory.forecast import OWNERS
 from longtake.memory.ledger import UNATTRIBUTED
+from longtake.memory.owners import OWNERS
 from longtake.report import memory
 from longtake.report.memory import JOB, MOST_POINTS, STAGE, Points, largest, memory_section, summarise, write_memory
 

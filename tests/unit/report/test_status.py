@@ -8,10 +8,10 @@ import pytest
 
 from longtake.figures.status import MOST_ROWS, StatusRow, status_grid
 from longtake.figures.style import STATUS
+from longtake.media.windows import Window
 from longtake.report.status import SIGNS, write_status
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
-from longtake.windows import Window
 
 COLUMNS = list(Window.__dataclass_fields__)
 

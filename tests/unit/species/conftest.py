@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from longtake import masks
+from longtake.media.windows import read_windows
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
 from longtake.store.tables import write_table
-from longtake.windows import read_windows
 
 HEIGHT, WIDTH = 100, 200
 Box = tuple[int, int, int, int]

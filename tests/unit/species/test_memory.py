@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from longtake import masks
+from longtake.media.windows import Window
 from longtake.species.plan import Processed
 from longtake.species.tracks import VISIT, read_tracks
 from longtake.statistics import spool
 from longtake.statistics.spool import Spool
 from longtake.store.schemas import DETECTIONS
-from longtake.windows import Window
 
 ROWS = 1000
 

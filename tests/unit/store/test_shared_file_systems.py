@@ -12,7 +12,7 @@ LIBRARY = Path(__file__).parents[3] / "workflow" / "longtake"
 # Locks are slow or missing there, and a database of many writers comes to harm.
 REFUSED = {"sqlite3", "fcntl", "dbm", "shelve", "filelock"}
 # Folders made without a place lie in TMPDIR. What these put there is small: what a child returns, a few frames.
-WITHOUT_A_PLACE = {"annotate/trial.py", "gradients/resident.py", "memory/child.py"}
+WITHOUT_A_PLACE = {"annotate/trial.py", "gradients/resident.py", "supervise/child.py"}
 
 
 def calls(path, name):

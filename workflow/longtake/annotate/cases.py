@@ -13,8 +13,8 @@ from typing import Any
 from longtake.annotate.checks import ALWAYS, AUTO, NEVER, OVERLAP
 from longtake.annotate.passes import BLOCK_BYTES, BLOCK_FRAMES, BLOCK_SPAN
 from longtake.annotate.pipeline import DEPTH
-from longtake.memory.calibrate import Line
-from longtake.memory.forecast import DECODER_PICTURES, FOUND
+from longtake.planning.calibrate import Line
+from longtake.planning.forecast import DECODER_PICTURES, FOUND
 
 # A trial's video, as many pixels of it as are processed, and its frames: as many as fill the memories of the published
 # models, and as many again, in which the heap finds its size.

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from longtake.annotate.passes import BACKWARD, FORWARD
 from longtake.errors import SchemaError
+from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_metadata, scan_batches
-from longtake.windows import Window
 
 Location = str | os.PathLike[str]
 Facts = dict[str, str]

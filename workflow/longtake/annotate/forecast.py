@@ -2,7 +2,7 @@
 
 The model's part is rehearsed without numbers (`longtake.annotate.rehearsal`); what Python and the libraries hold is
 measured on this machine, once, by a window job of the embedded model in a process of its own. What was found out may be
-kept (`longtake.memory.known`); PyTorch is loaded only where something is not known yet.
+kept (`longtake.planning.cache`); PyTorch is loaded only where something is not known yet.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from longtake.annotate.cases import (
 )
 from longtake.errors import OutOfMemory
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, MIB
-from longtake.memory.calibrate import fit
-from longtake.memory.forecast import CALIBRATED, COLUMNS, SIMULATED, Forecast, key_of
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
+from longtake.planning.calibrate import fit
+from longtake.planning.forecast import CALIBRATED, COLUMNS, SIMULATED, Forecast, key_of
 from longtake.store.atomic import write_tsv
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def forecast_annotate(
     force_cpu
         Whether there are no rows for a GPU.
     out
-        A tab-separated table with the columns of `longtake.memory.forecast.COLUMNS`.
+        A tab-separated table with the columns of `longtake.planning.forecast.COLUMNS`.
     prompted
         On how many processed frames one object of a video is prompted, at most, by its name; 1 where it is missing.
     known

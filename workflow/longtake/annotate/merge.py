@@ -17,7 +17,8 @@ from longtake.annotate.passes import BACKWARD, BATCH_ROWS, FORWARD, Row, in_batc
 from longtake.annotate.prompts import Schedule, place_prompts
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.errors import SchemaError
-from longtake.media import VideoIndex, load_index
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
 from longtake.sheets import SEEDED, Prompt
 from longtake.store.schemas import AGREEMENT, DETECTIONS
 from longtake.store.tables import scan_batches, write_table

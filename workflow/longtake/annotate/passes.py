@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtake.annotate.pipeline import ahead
-from longtake.media import Frame, VideoIndex, read_frames
+from longtake.media.index import VideoIndex
+from longtake.media.reader import Frame, read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
 

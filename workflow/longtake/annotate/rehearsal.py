@@ -23,8 +23,8 @@ from longtake.annotate.seeding import TERMS, ask, look
 from longtake.annotate.session import CONDITIONING, FEATURES, POINTER, POSITIONS, TRACKED, BoundedSession, step
 from longtake.annotate.tracker import Tracker, hollow_tracker
 from longtake.bounded.live import LiveBytes
-from longtake.memory.caching import reserved
-from longtake.memory.heap import Event, footprint
+from longtake.planning.caching import reserved
+from longtake.planning.heap import Event, footprint
 
 # The frame of the prompts, amid a long video, so that no encoding is of a beginning.
 _PROMPTED, _VIDEO = 1000, 100_000
@@ -53,7 +53,7 @@ class Rehearsed:
     frame : one frame as the model takes it
     logits : the masks of one frame as they are handed to whoever draws them
     flops : floating point operations of a frame
-    events : every allocation in order, the state's included (`longtake.memory.heap`)
+    events : every allocation in order, the state's included (`longtake.planning.heap`)
     """
 
     parameters: int

@@ -11,8 +11,8 @@ from longtake.annotate.rows import prompt_facts
 from longtake.annotate.seeding import Terms
 from longtake.annotate.session import CONDITIONING, BoundedSession
 from longtake.annotate.tracker import Tracker
-from longtake.media import VideoIndex
-from longtake.windows import Window
+from longtake.media.index import VideoIndex
+from longtake.media.windows import Window
 
 
 @dataclass

@@ -14,10 +14,12 @@ import numpy as np
 
 from longtake.annotate.cases import FRAMES, SCALE, SIZE, Trial
 from longtake.annotate.window import annotate_window
-from longtake.media import index_video, save_index, write_video
-from longtake.memory.calibrate import measure
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
+from longtake.planning.calibrate import measure
 from longtake.sheets import Prompt
-from longtake.windows import Window
 
 _RATE = 10
 

@@ -14,10 +14,12 @@ from longtake.annotate.geometry import ModelPrompt, model_frame, model_prompt
 from longtake.annotate.prompts import Placed, place_prompts
 from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.tracker import Tracker, load_tracker
-from longtake.media import VideoIndex, load_index, read_frames
-from longtake.memory.ladder import AS_ASKED, Rung
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
+from longtake.media.reader import read_frames
+from longtake.media.windows import Window
 from longtake.sheets import Prompt
-from longtake.windows import Window
+from longtake.supervise.ladder import AS_ASKED, Rung
 
 
 def ladder(arguments: Mapping[str, Any]) -> list[Rung]:

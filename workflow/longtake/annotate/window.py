@@ -25,10 +25,11 @@ from longtake.annotate.task import Tally, Task, grid_frames, identity, metadata,
 from longtake.annotate.tracker import load_tracker
 from longtake.bounded.live import LiveBytes
 from longtake.errors import StateError
-from longtake.media import Frame, load_index
+from longtake.media.index_file import load_index
+from longtake.media.reader import Frame
+from longtake.media.windows import Window
 from longtake.memory.ledger import stage, step
 from longtake.sheets import SEEDED, Prompt
-from longtake.windows import Window
 
 Location = str | Path
 Progress = Callable[[int, int], None] | None

@@ -25,7 +25,7 @@ class LiveBytes(TorchDispatchMode):
     """Bytes of storages made since the counter began: `now`, and at most so far, `peak`.
 
     `events` are what an allocator would have been asked for, where `keep_events`: (number, bytes) of each storage that
-    was made, in order, and (number, -1) where it was freed. `longtake.memory.heap` says what they take of a heap.
+    was made, in order, and (number, -1) where it was freed. `longtake.planning.heap` says what they take of a heap.
     """
 
     def __init__(self, keep_events: bool = False) -> None:

@@ -54,7 +54,7 @@ def plan(model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, 
 @dataclass(frozen=True)
 class Rehearsed:
     """A way, and what it was found to take: most bytes of living tensors at a time, and every allocation in order
-    (`longtake.memory.heap`)."""
+    (`longtake.planning.heap`)."""
 
     way: Way
     peak: int

@@ -17,7 +17,7 @@ from longtake.demo.prompting import Prompt, regular_prompts
 from longtake.demo.scenes import Rendered, Scene, is_visible, make_scene, render_frame
 from longtake.errors import SheetError
 from longtake.masks import box, encode_crop
-from longtake.media import write_video
+from longtake.media.writer import write_video
 from longtake.store.atomic import write_text
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table

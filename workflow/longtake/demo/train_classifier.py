@@ -24,11 +24,11 @@ from torch.nn.functional import cross_entropy, mse_loss
 from longtake import masks
 from longtake.demo.scenes import SPECIES, Rendered, Scene, is_visible, make_scene, render_frame
 from longtake.gradients.clips import ObjectTrack, Region, choose_clips, crop
+from longtake.media.windows import Window
 from longtake.models import ClipModel
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.loading import save_classifier
 from longtake.streams import stream
-from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
 

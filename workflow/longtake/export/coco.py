@@ -9,7 +9,8 @@ from typing import Any, TextIO
 
 from longtake import masks
 from longtake.export.rows import Annotated, by_frame, processed_frames
-from longtake.media import VideoIndex, load_index
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
 from longtake.store.atomic import atomic_path
 
 

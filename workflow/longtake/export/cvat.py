@@ -11,7 +11,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from longtake.export.rows import Annotated, Row, by_frame, processed_frames
 from longtake.export.spill import Spill
-from longtake.media import VideoIndex, load_index
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
 from longtake.store.atomic import atomic_path
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -18,7 +18,9 @@ from longtake.errors import SchemaError
 from longtake.export.drawing import Pixels, color_of, text_tag
 from longtake.figures.gradients import motion_of, relative
 from longtake.figures.style import Look, clock, look_of, looks, shorten
-from longtake.media import Frame, load_index, read_frames, write_video
+from longtake.media.index_file import load_index
+from longtake.media.reader import Frame, read_frames
+from longtake.media.writer import write_video
 from longtake.store.arrays import read_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import read_table, scan_groups

@@ -12,8 +12,11 @@ import numpy as np
 from longtake.export.drawing import Pixels, draw_caption, draw_objects
 from longtake.export.rows import WindowOf, by_frame, processed_frames, rows_at
 from longtake.figures.style import looks
-from longtake.media import VideoIndex, load_index, read_frames, write_video
-from longtake.windows import Window
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
+from longtake.media.reader import read_frames
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 
 log = logging.getLogger(__name__)
 

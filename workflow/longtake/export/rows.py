@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from longtake.errors import SchemaError
+from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
-from longtake.windows import Window
 
 Row = dict[str, Any]
 BATCH_ROWS = 4096

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from longtake import masks
 from longtake.export.rows import Annotated, Row, by_frame, processed_frames
 from longtake.export.spill import Spill
-from longtake.media import load_index
+from longtake.media.index_file import load_index
 from longtake.store.atomic import atomic_path
 
 _LISTS = ("segmentations", "bboxes", "areas")

@@ -26,7 +26,7 @@ from longtake.figures.style import (
 Curve = Sequence[Sequence[float]]
 Pairs = Sequence[tuple[float, float]]
 Key = tuple[str, str]
-# As `longtake.memory.forecast.OWNERS`, and what nobody said: from what is always there to what comes and goes.
+# As `longtake.memory.owners.OWNERS`, and what nobody said: from what is always there to what comes and goes.
 _OWNERS = {
     "base": ("#7A7A7A", ""),
     "context": ("#B8B8B8", ""),

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from longtake.figures import style
 from longtake.figures.style import INK, MUTED, STATUS, Look, shorten
-from longtake.windows import Window
+from longtake.media.windows import Window
 
 Rows = Sequence[Mapping[str, Any]]
 

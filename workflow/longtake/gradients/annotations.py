@@ -13,7 +13,8 @@ from longtake import masks
 from longtake.errors import SheetError
 from longtake.importers import Row, import_ytvis
 from longtake.importers.rows import safe_id
-from longtake.media import VideoIndex, load_index
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
 from longtake.media.pictures import picture_files
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table

@@ -20,12 +20,12 @@ from longtake.bounded.split import FrameStack, GradientChunk, gradient_chunks, h
 from longtake.errors import BudgetError, ModelError
 from longtake.gradients.importance import FrameImportance, frame_importance, gradient_map
 from longtake.memory.budget import GIB, gpu_budget, host_budget
-from longtake.memory.choice import OVERHEAD_MB
-from longtake.memory.heap import footprint
 from longtake.memory.ledger import counted_step, stage
-from longtake.memory.watch import left
 from longtake.models import ClipModel, SplitModel
 from longtake.models.targets import FixedTarget, class_scores, predicted_class
+from longtake.planning.choice import OVERHEAD_MB
+from longtake.planning.heap import footprint
+from longtake.supervise.watch import left
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 A way is rehearsed without numbers (`longtake.gradients.rehearsal`). What a process holds beside that is measured on
 this machine (`longtake.gradients.resident`), the rest is arithmetic. A way depends on the size at which the model sees
-a clip, not on the video, so each size is rehearsed once. What was found out may be kept (`longtake.memory.known`);
+a clip, not on the video, so each size is rehearsed once. What was found out may be kept (`longtake.planning.cache`);
 PyTorch and the model are loaded only where something is not known yet.
 """
 
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from longtake.config import GradientOptions
 from longtake.gradients.cases import Clips, ClipWay, Resident, Seen
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
-from longtake.memory.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
-from longtake.memory.known import Known
+from longtake.planning.cache import Known
+from longtake.planning.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
 from longtake.store.atomic import write_tsv
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from longtake import masks
 from longtake.errors import FrameUnavailable
 from longtake.gradients.clips import Clip, ObjectTrack, Region, crop, crop_mask
 from longtake.gradients.motion import mean_over_mask, mean_over_region, motion_field
-from longtake.media import Frame, VideoIndex, read_frames
 from longtake.media.flow import METHODS, Method
+from longtake.media.index import VideoIndex
+from longtake.media.reader import Frame, read_frames
 from longtake.memory.ledger import holds, look
 
 

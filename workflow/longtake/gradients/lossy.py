@@ -10,11 +10,12 @@ import torch
 
 from longtake.config import GradientOptions
 from longtake.gradients.attribution import ClipFrames, attribute_clip, granted
-from longtake.media import load_index, read_frames
-from longtake.memory.ladder import Rung
+from longtake.media.index_file import load_index
+from longtake.media.reader import read_frames
+from longtake.media.windows import Window
 from longtake.models import ClipModel, load_model
 from longtake.models.rounded import rounded
-from longtake.windows import Window
+from longtake.supervise.ladder import Rung
 
 _FEWEST = 2
 

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 
 from longtake.gradients.clips import Region
-from longtake.media import flow_magnitude
-from longtake.media.flow import METHODS, Method
+from longtake.media.flow import METHODS, Method, flow_magnitude
 from longtake.memory.ledger import stage
 
 

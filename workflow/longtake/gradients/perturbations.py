@@ -34,8 +34,8 @@ import torch
 from longtake.errors import BudgetError, LongtakeError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
 from longtake.gradients.relation import pearson
-from longtake.memory.child import out_of_memory
 from longtake.models import ClipModel
+from longtake.supervise.child import out_of_memory
 from longtake.verdicts import band, kept
 
 STATIC, MIDDLE, REVERSE, SHUFFLE, SHORT = "static", "middle", "reverse", "shuffle", "short"

@@ -1,7 +1,7 @@
 """The ways to the gradient of a clip of one size, rehearsed with fake tensors (`longtake.bounded.planning`).
 
 What the heap, or a GPU's allocator, would take for a way's allocations is found by replaying them
-(`longtake.memory.heap`, `longtake.memory.caching`).
+(`longtake.planning.heap`, `longtake.planning.caching`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from longtake.errors import ModelError
 from longtake.gradients.attribution import ClipFrames, Grant, ways_for
 from longtake.gradients.cases import Clips, ClipWay
 from longtake.memory.budget import GIB
-from longtake.memory.caching import reserved
-from longtake.memory.heap import footprint
 from longtake.models import ClipModel, SplitModel
 from longtake.models.targets import FixedTarget
+from longtake.planning.caching import reserved
+from longtake.planning.heap import footprint
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """What a job's process holds beside clips and their gradients: Python, the libraries, the model.
 
-It is measured as a job has it, in a supervised child of a fresh process (`longtake.memory.calibrate`): there the whole
-job is done once for a clip of a few pixels by a network of a few weights, since much of a library is only loaded when
-it is first called; then the real model is loaded, and not called.
+It is measured as a job has it, in a supervised child of a fresh process (`longtake.planning.calibrate`): there the
+whole job is done once for a clip of a few pixels by a network of a few weights, since much of a library is only loaded
+when it is first called; then the real model is loaded, and not called.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from torch import nn
 from longtake.config import GradientOptions
 from longtake.gradients.cases import Resident
 from longtake.gradients.window import analyse_window
-from longtake.media import index_video, save_index, write_video
+from longtake.media.index import index_video
+from longtake.media.index_file import save_index
+from longtake.media.windows import Window
+from longtake.media.writer import write_video
 from longtake.memory.budget import MIB
-from longtake.memory.calibrate import measure
 from longtake.memory.meter import recent_peaks, restart_peaks
 from longtake.models import ClipModel, SplitModel, load_model
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
-from longtake.windows import Window
+from longtake.planning.calibrate import measure
 
 _FRAMES, _SIDE = 6, 32
 

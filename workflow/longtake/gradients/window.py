@@ -21,9 +21,10 @@ from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.lossy import in_bfloat16
 from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
-from longtake.media import VideoIndex, load_index
 from longtake.media.flow import flow_method
-from longtake.memory.ladder import AS_ASKED, Rung, on_the_cpu
+from longtake.media.index import VideoIndex
+from longtake.media.index_file import load_index
+from longtake.media.windows import Window
 from longtake.memory.ledger import owns, stage
 from longtake.models import ClipModel, load_model
 from longtake.models.rounded import rounded
@@ -32,8 +33,8 @@ from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import write_table
 from longtake.streams import stream
+from longtake.supervise.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.verdicts import dependency_class
-from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
 PathLike = str | Path

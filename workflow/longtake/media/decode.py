@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from longtake.media import complaints
 from longtake.media.container import open_video
 from longtake.media.index import CORRUPT, NO_PTS, VideoIndex
-from longtake.media.plan import Interval
+from longtake.media.intervals import Interval
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from longtake.errors import FrameUnavailable
 from longtake.media.decode import Decoded, Decoder, decode_one
 from longtake.media.geometry import to_display
 from longtake.media.index import VideoIndex
+from longtake.media.intervals import Interval, plan_reads, start_packet
 from longtake.media.pictures import CONTAINER, decode_pictures
-from longtake.media.plan import Interval, plan_reads, start_packet
 
 log = logging.getLogger(__name__)
 

@@ -30,8 +30,8 @@ import psutil
 
 from longtake.memory.budget import MIB
 from longtake.memory.cleaning import CleanUp, give_back_freed
-from longtake.memory.forecast import OWNERS
 from longtake.memory.meter import EVERY_S, gpu_state, peak_vms_mb, recent_peaks, restart_peaks
+from longtake.memory.owners import OWNERS
 from longtake.memory.segments import expand_segments
 
 log = logging.getLogger(__name__)
@@ -295,7 +295,7 @@ def stage(name: str) -> Iterator[None]:
 
 @contextmanager
 def holds(owner: str, nbytes: int | Callable[[], int], *, gpu: bool = False) -> Iterator[None]:
-    """Say that `owner` (`longtake.memory.forecast.OWNERS`) holds `nbytes` during the body; a callable is asked."""
+    """Say that `owner` (`longtake.memory.owners.OWNERS`) holds `nbytes` during the body; a callable is asked."""
     kept = _KEPT.get()
     if kept is None:
         yield

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from longtake.figures import band, correlation, heatmap, looks, species_comparison, species_page, timeline
 from longtake.figures.gradients import MOST_ROWS
 from longtake.figures.species import PAGE_COLUMNS
+from longtake.media.windows import Window
 from longtake.report.clips import Rows, study_clips, video_curves
 from longtake.report.records import told_by_rows
 from longtake.species import tables
 from longtake.store.atomic import atomic_path
 from longtake.store.tables import scan_batches
-from longtake.windows import Window
 
 DPI = 144
 

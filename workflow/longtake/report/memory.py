@@ -15,8 +15,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from longtake.figures import memory_figure
-from longtake.memory.forecast import OWNERS
 from longtake.memory.ledger import UNATTRIBUTED
+from longtake.memory.owners import OWNERS
 from longtake.report.draw import save
 from longtake.report.markup import Markup, details, element, number, picture, status, table
 from longtake.store.atomic import write_tsv

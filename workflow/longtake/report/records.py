@@ -19,10 +19,10 @@ import pyarrow as pa
 from longtake.cells import read_cells
 from longtake.errors import SchemaError
 from longtake.figures import WindowState, band
+from longtake.media.windows import Window, parse_windows
 from longtake.store.records import load_record, scan_all_records
 from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table, scan_batches
-from longtake.windows import Window, parse_windows
 
 # Rule -> the file that asks Snakemake for this unit alone.
 _TARGETS = {

@@ -12,11 +12,11 @@ from typing import Any
 
 from longtake.annotate.checks import outdated
 from longtake.figures.status import StatusRow, status_grid
+from longtake.media.windows import Window
 from longtake.report.draw import save
 from longtake.report.failures import as_here
 from longtake.report.records import Plan, Record, Records, Run, Table, read_record
 from longtake.store.atomic import write_text, write_tsv
-from longtake.windows import Window
 
 RULES = {"annotate": "annotate_window", "backward": "annotate_window_backward", "gradients": "gradients_window"}
 """Step of a window -> the rule of its job."""

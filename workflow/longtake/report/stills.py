@@ -8,9 +8,9 @@ from typing import Any
 
 from longtake.export import overlay_stills
 from longtake.figures import band, filmstrip, looks, overview
+from longtake.media.windows import Window
 from longtake.report.draw import save, seen
 from longtake.report.records import told_by_rows
-from longtake.windows import Window
 
 
 def draw_stills(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from longtake.windows import Window
+from longtake.media.windows import Window
 
 NOT_PROCESSED = frozenset({"failed", "missing"})
 

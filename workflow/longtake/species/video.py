@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from longtake.media.windows import Window
 from longtake.species import tables
 from longtake.species.plan import Processed, processed
 from longtake.species.temporal import clip_means, curve_means, perturbation_means
@@ -18,7 +19,6 @@ from longtake.species.tracks import MEASURED, VISIT, Scene, Track, read_tracks
 from longtake.statistics.spool import Spool, mean, median
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches
-from longtake.windows import Window
 
 logger = logging.getLogger(__name__)
 # Names of columns of DETECTIONS; the others are not read.

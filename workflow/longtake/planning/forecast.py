@@ -25,17 +25,6 @@ FOUND = 16
 """Objects that are seen at a time where nobody counted them; measured peaks of jobs correct it."""
 DECODER_PICTURES = 8
 """Pictures that a decoder holds: those others refer to, and those that wait for their turn."""
-OWNERS = ("base", "context", "parameters", "frames", "state", "cache", "activations")
-"""Who holds a job's memory.
-
-base : Python and the libraries, resident before a model is loaded (host only)
-context : what the driver takes of a GPU for each process (GPU only)
-parameters : the model's weights and buffers
-frames : decoded pictures and the model's inputs, waiting ones included
-state : what a tracker knows of its objects
-cache : what is kept to save work, and could be dropped
-activations : everything that an operation makes, and what is saved for the backward pass
-"""
 COLUMNS = "step video device chunk way host_mb gpu_mb seconds_per_frame source key host gpu".split()
 
 
@@ -50,7 +39,7 @@ class Forecast:
     device : ``cpu`` or ``cuda``
     chunk : objects (annotate) or frames (gradients) computed at a time
     way : in words, for people
-    host, gpu : bytes at the peak by owner (`OWNERS`); `gpu` is empty on the CPU
+    host, gpu : bytes at the peak by owner (`longtake.memory.owners.OWNERS`); `gpu` is empty on the CPU
     seconds_per_frame : expected, of this machine's processor; None where nobody timed it
     source : ``simulated``, ``calibrated`` (corrected by runs on this machine), or ``measured`` (by earlier jobs)
     key : digest of everything that the peak depends on, by which measured peaks are found again (`key_of`)

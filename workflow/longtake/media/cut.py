@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import ConfigError, UnreadableVideo
-from longtake.media import PICTURE_RATE, index_video, load_times, probe_video, save_index
+from longtake.media.index import PICTURE_RATE, index_video
+from longtake.media.index_file import load_times, save_index
+from longtake.media.probe import probe_video
+from longtake.media.windows import Window, grid, plan_windows
 from longtake.store.atomic import write_json, write_text, write_tsv
-from longtake.windows import Window, grid, plan_windows
 
 log = logging.getLogger(__name__)
 VIDEO_COLUMNS = "video status reason windows frames duration_s fps variable_rate width height codec path".split()

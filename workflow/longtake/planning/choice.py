@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from longtake.memory.classes import GpuClass
-from longtake.memory.forecast import MIB, Forecast
-from longtake.memory.history import Measured
-from longtake.memory.request import UNKNOWN_MB, UNKNOWN_MINUTES
+from longtake.planning.classes import GpuClass
+from longtake.planning.forecast import MIB, Forecast
+from longtake.planning.history import Measured
+from longtake.planning.request import UNKNOWN_MB, UNKNOWN_MINUTES
 
 OVERHEAD_MB = 900
 """Host MiB beside the process that computes: the Snakemake that started it (205, and more with many videos), and the
@@ -108,7 +108,7 @@ def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> 
 
 
 def _load(forecast: Forecast) -> tuple[float, int]:
-    """The load (`longtake.memory.history.Load`) that a forecast is of; more than any where it does not say it."""
+    """The load (`longtake.planning.history.Load`) that a forecast is of; more than any where it does not say it."""
     if forecast.step != "annotate":
         return 1, 1
     said = _LOAD.match(forecast.way)

@@ -13,7 +13,7 @@ from typing import Any
 
 from longtake.cells import split_lines
 from longtake.errors import SchemaError
-from longtake.memory.classes import GpuClass
+from longtake.planning.classes import GpuClass
 
 CPU = "CPU"
 """The class of a job without a GPU."""

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from longtake.memory.heap import footprint, live_peak
+from longtake.planning.heap import footprint, live_peak
 
 MIB = 2**20
 

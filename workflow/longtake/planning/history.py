@@ -12,10 +12,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from longtake.memory.child import GPU_ALLOCATOR
-from longtake.memory.ladder import AS_ASKED, OUT_OF_MEMORY, on_the_cpu
-from longtake.memory.request import CPU
+from longtake.planning.request import CPU
 from longtake.store.records import number_of, scan_records
+from longtake.supervise.child import GPU_ALLOCATOR
+from longtake.supervise.ladder import AS_ASKED, OUT_OF_MEMORY, on_the_cpu
 
 ENOUGH = 16
 """Frames that fill a tracker's memories, and after which the first ones, which are slow, no longer decide the pace."""

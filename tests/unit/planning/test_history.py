@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 
-from longtake.memory import history
-from longtake.memory.history import ENOUGH, Measured, Timed, read_history
+from longtake.planning import history
+from longtake.planning.history import ENOUGH, Measured, Timed, read_history
 
 TRACKED = {"device": "cpu", "tracked_frames": 100, "objects_at_once": 2, "prompted_at_once": 1}
 

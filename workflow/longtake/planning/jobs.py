@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from longtake.memory import check
+from longtake.media.windows import Window, read_windows
 from longtake.memory.budget import FREE_NOW, MIB, host_budget
-from longtake.memory.choice import Choice, Terms, choose, minutes
-from longtake.memory.classes import OWN, GpuClass
 from longtake.memory.devices import installed_gpus
-from longtake.memory.forecast import Forecast, read_forecasts
-from longtake.memory.history import read_history
-from longtake.memory.request import COLUMNS, CPU, Request, table
+from longtake.planning import check
+from longtake.planning.choice import Choice, Terms, choose, minutes
+from longtake.planning.classes import OWN, GpuClass
+from longtake.planning.forecast import Forecast, read_forecasts
+from longtake.planning.history import read_history
+from longtake.planning.request import COLUMNS, CPU, Request, table
 from longtake.store.atomic import write_tsv
-from longtake.windows import Window, read_windows
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def plan_jobs(
     frame_interval: int,
     out: str | Path,
 ) -> dict[str, Any]:
-    """Write the table of all jobs of models (`longtake.memory.request.COLUMNS`); return how many of each class.
+    """Write the table of all jobs of models (`longtake.planning.request.COLUMNS`); return how many of each class.
 
     Memory: the table of windows, and the forecasts.
 
@@ -111,7 +111,7 @@ def check_memory(
     runs: Sequence[str | Path],
     out: str | Path,
 ) -> str:
-    """Write what fits on this machine and the cluster's classes (`longtake.memory.check.COLUMNS`); return it as text.
+    """Write what fits on this machine and the cluster's classes (`longtake.planning.check.COLUMNS`); return it as text.
 
     Parameters
     ----------

@@ -35,8 +35,8 @@ import psutil
 from longtake.memory.budget import MIB, Limit
 from longtake.memory.ledger import Ledger, Terms
 from longtake.memory.meter import gpu_peaks_mb, peak_rss_mb
-from longtake.memory.watch import too_close
 from longtake.store.atomic import announce
+from longtake.supervise.watch import too_close
 
 Progress = Callable[[int, int], None] | None
 # Memory is looked at this often; an allocation that fails tells by itself.

@@ -5,8 +5,9 @@ import logging
 
 import pytest
 
-from longtake.memory import forecast, known
-from longtake.memory.known import Known
+from longtake.planning import cache as known
+from longtake.planning import forecast
+from longtake.planning.cache import Known
 
 VALUE = {"z": [1, 0.1 + 0.2], "a": {"name": "Dorsch, groß", "none": None}}
 

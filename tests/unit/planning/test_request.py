@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from longtake.errors import SchemaError
-from longtake.memory.classes import GpuClass
-from longtake.memory.request import (
+from longtake.planning.classes import GpuClass
+from longtake.planning.request import (
     COLUMNS,
     PLANNED,
     Request,

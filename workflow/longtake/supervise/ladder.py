@@ -3,7 +3,7 @@
 Exact rungs come first: they give the same numbers. Those that do not are only tried where that is allowed, and say by
 how much they are wrong, which is measured before on something small.
 
-Each attempt runs in a child process (`longtake.memory.child`). Only so does a job outlive the kernel's out-of-memory
+Each attempt runs in a child process (`longtake.supervise.child`). Only so does a job outlive the kernel's out-of-memory
 killer, and only so is every byte of a failed attempt gone before the next begins: whatever a traceback or an allocator
 still held, died with the child. The parent never runs the model; it watches the memory, ends an attempt that comes too
 close to a limit that would kill both, and steps down one rung.
@@ -20,10 +20,10 @@ import psutil
 
 from longtake.errors import OutOfMemory
 from longtake.memory.budget import Budget
-from longtake.memory.child import End, Progress, attempt, terminable
 from longtake.memory.ledger import Terms
 from longtake.memory.segments import AUTO, why_expandable
-from longtake.memory.watch import too_close
+from longtake.supervise.child import End, Progress, attempt, terminable
+from longtake.supervise.watch import too_close
 
 log = logging.getLogger(__name__)
 OUT_OF_MEMORY = "out of memory"

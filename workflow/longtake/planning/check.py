@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from longtake.memory.budget import Budget
-from longtake.memory.choice import Terms, asked_mb, need, usable_mb
-from longtake.memory.classes import RESERVE, GpuClass
 from longtake.memory.devices import Device
-from longtake.memory.forecast import Forecast
-from longtake.memory.history import Measured
+from longtake.planning.choice import Terms, asked_mb, need, usable_mb
+from longtake.planning.classes import RESERVE, GpuClass
+from longtake.planning.forecast import Forecast
+from longtake.planning.history import Measured
 
 COLUMNS = "step videos way chunk where forecast_mb measured_mb asked_mb limit_mb fits why".split()
 SHOWN = [name for name in COLUMNS if name not in ("forecast_mb", "measured_mb")]

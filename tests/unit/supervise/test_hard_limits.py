@@ -20,8 +20,8 @@ from torch import nn
 from longtake.bounded import gradient
 from longtake.errors import BudgetError
 from longtake.memory.budget import host_budget
-from longtake.memory.ladder import Rung, climb_down
-from longtake.memory.watch import held_by
+from longtake.supervise.ladder import Rung, climb_down
+from longtake.supervise.watch import held_by
 
 
 class Clips(nn.Module):
@@ -108,7 +108,7 @@ def test_pages_of_files_neither_count_nor_kill(limits, tmp_path):
     """Four times the limit is written and read again; the kernel takes those pages back."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom longtake.memory.budget import host_budget\n"
-        "from longtake.memory.ladder import climb_down\n"
+        "from longtake.supervise.ladder import climb_down\n"
         "def work(path):\n"
         "    with open(path, 'wb') as file:\n"
         "        for _ in range(64):\n"

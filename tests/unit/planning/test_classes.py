@@ -3,7 +3,7 @@
 import pytest
 
 from longtake.errors import ConfigError
-from longtake.memory.classes import RESERVE, GpuClass, read_classes
+from longtake.planning.classes import RESERVE, GpuClass, read_classes
 
 
 def written(folder, text):

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from longtake.memory.budget import GIB
-from longtake.memory.forecast import key_of
 from longtake.model_folder import files_digest, model_files
+from longtake.planning.forecast import key_of
 from longtake.store.atomic import write_text
 
 log = logging.getLogger(__name__)
@@ -131,9 +131,9 @@ def _model_digest(folder: Path) -> str | None:
 
 @cache
 def _surroundings() -> dict[str, Any]:
-    """What any rehearsal or measurement depends on beside `longtake.memory.forecast.key_of`'s libraries.
+    """What any rehearsal or measurement depends on beside `longtake.planning.forecast.key_of`'s libraries.
 
-    The allocator is asked (`longtake.memory.heap`), and it refuses what is larger than the machine's memory.
+    The allocator is asked (`longtake.planning.heap`), and it refuses what is larger than the machine's memory.
     """
     try:
         timm = version("timm")  # of published EdgeTAM models, and of nothing else here

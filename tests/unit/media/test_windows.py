@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from longtake.errors import ConfigError, SheetError
-from longtake.windows import Window, Windows, grid, plan_windows, read_windows
+from longtake.media.windows import Window, Windows, grid, plan_windows, read_windows
 
 
 def plan(pts, time_base=Fraction(1, 10), duration=4.0, overlap=1.0, frame_interval=1):

@@ -2,9 +2,9 @@
 
 A simulation knows tensors. What Python and the libraries hold, what the heap keeps, what an operation uses inside
 itself, it does not; but these can be measured once, in a process that does such work at a small size, as jobs do it:
-a fresh interpreter that imports what a job imports, and a supervised child (`longtake.memory.ladder`) that does it.
+a fresh interpreter that imports what a job imports, and a supervised child (`longtake.supervise.ladder`) that does it.
 
-    python -m longtake.memory.calibrate < task > measured
+    python -m longtake.planning.calibrate < task > measured
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any
 
 from longtake.errors import OutOfMemory
 from longtake.memory.budget import MIB
-from longtake.memory.heap import with_this_library
-from longtake.memory.ladder import Attempt, climb_down
 from longtake.memory.meter import peak_rss_mb
+from longtake.planning.heap import with_this_library
+from longtake.supervise.ladder import Attempt, climb_down
 
 # What every job has in memory before it looks at its arguments: the door, and Snakemake's own side of it.
 _OF_ALL_JOBS = ("longtake.job", "snakemake.script")
@@ -72,7 +72,7 @@ def measure(work: Callable[..., Any], arguments: Mapping[str, Any], *, threads: 
         "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),
     }
     task = pickle.dumps((work.__module__, work.__qualname__, dict(arguments)))
-    command = [sys.executable, "-m", "longtake.memory.calibrate"]
+    command = [sys.executable, "-m", "longtake.planning.calibrate"]
     done = subprocess.run(command, input=task, stdout=subprocess.PIPE, env=environment, check=False)
     if done.returncode:
         raise OutOfMemory(

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from longtake import requests
-from longtake.memory.choice import START_MINUTES, Terms
-from longtake.memory.classes import ANY, OWN, GpuClass
 from longtake.memory.devices import Device
-from longtake.memory.forecast import COLUMNS, MIB, Forecast
-from longtake.memory.request import Requests
-from longtake.requests import Step, check_memory, plan_jobs, with_own_memory
+from longtake.planning import jobs
+from longtake.planning.choice import START_MINUTES, Terms
+from longtake.planning.classes import ANY, OWN, GpuClass
+from longtake.planning.forecast import COLUMNS, MIB, Forecast
+from longtake.planning.jobs import Step, check_memory, plan_jobs, with_own_memory
+from longtake.planning.request import Requests
 from longtake.store.atomic import write_tsv
 
 CLASSES = [GpuClass("small", 8), GpuClass("large", 80)]
@@ -64,19 +64,19 @@ def test_every_job_of_a_model_has_a_row(given):
 
 
 def test_on_this_machine_its_memory_counts(given, monkeypatch):
-    monkeypatch.setattr(requests, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
+    monkeypatch.setattr(jobs, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
     _, found = planned(given, [OWN], here=True)
     row = found.get("annotate_window", "a", 0)
     assert (row.gpu_class, row.chunk) == (OWN.name, 1)
-    monkeypatch.setattr(requests, "machine_mb", lambda: 500)
+    monkeypatch.setattr(jobs, "machine_mb", lambda: 500)
     _, found = planned(given, [], here=True)
     assert "has 500 of" in found.get("annotate_window", "a", 0).why
 
 
 def test_only_this_machines_own_gpu_is_asked_for_its_memory(monkeypatch):
-    monkeypatch.setattr(requests, "installed_gpus", list)
+    monkeypatch.setattr(jobs, "installed_gpus", list)
     assert with_own_memory(OWN) == OWN
-    monkeypatch.setattr(requests, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
+    monkeypatch.setattr(jobs, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
     assert with_own_memory(OWN).memory_gb == 15
     assert with_own_memory(ANY) == ANY
 
@@ -111,7 +111,7 @@ def test_a_window_in_which_nothing_was_tracked_yet_lowers_no_other_ones_memory_a
 
 
 def test_what_fits_is_a_table_on_disk_and_on_the_terminal(given, monkeypatch):
-    monkeypatch.setattr(requests, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
+    monkeypatch.setattr(jobs, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
     options = {"terms": Terms(margin=1.2), "gpus": True, "rules": ["annotate_window"], "runs": [given]}
     text = check_memory([given / "forecast.tsv"], classes=[*CLASSES, OWN], out=given / "check.tsv", **options)
     with (given / "check.tsv").open() as file:

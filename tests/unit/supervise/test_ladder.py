@@ -16,8 +16,8 @@ import pytest
 
 from longtake.errors import OutOfMemory, SheetError
 from longtake.memory.budget import Budget, Limit
-from longtake.memory.child import GPU_ALLOCATOR, out_of_memory
-from longtake.memory.ladder import Rung, climb_down, from_rung
+from longtake.supervise.child import GPU_ALLOCATOR, out_of_memory
+from longtake.supervise.ladder import Rung, climb_down, from_rung
 
 MIB = 2**20
 ROOT = Path(__file__).parents[3]
@@ -200,7 +200,7 @@ def test_progress_reaches_the_parent():
 def test_a_child_dies_with_its_parent(tmp_path):
     note = tmp_path / "child"
     code = (
-        "import os, time\nfrom pathlib import Path\nfrom longtake.memory.ladder import climb_down\n"
+        "import os, time\nfrom pathlib import Path\nfrom longtake.supervise.ladder import climb_down\n"
         f"def work():\n    Path({str(note)!r}).write_text(str(os.getpid()))\n    time.sleep(60)\n"
         "climb_down(work, {}, attempts=[])\n"
     )
@@ -332,7 +332,7 @@ def begin(tmp_path, stubborn=False):
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         f"from longtake.memory import child\nchild._GRACE_S = {1 if stubborn else 60}\n"
-        "from longtake.memory.ladder import climb_down\nfrom test_ladder import write_slowly\n"
+        "from longtake.supervise.ladder import climb_down\nfrom test_ladder import write_slowly\n"
         f"given = dict(note={str(note)!r}, target={str(target)!r}, stubborn={stubborn})\n"
         "climb_down(write_slowly, given, attempts=[])\n"
     )

@@ -3,12 +3,12 @@
 import pytest
 
 from longtake.memory.budget import GIB, MIB, Budget, Limit
-from longtake.memory.check import check, places
-from longtake.memory.choice import Terms
-from longtake.memory.classes import GpuClass
 from longtake.memory.devices import Device, installed_gpus, visible
-from longtake.memory.forecast import Forecast
-from longtake.memory.history import Measured, Timed
+from longtake.planning.check import check, places
+from longtake.planning.choice import Terms
+from longtake.planning.classes import GpuClass
+from longtake.planning.forecast import Forecast
+from longtake.planning.history import Measured, Timed
 
 HOST = Budget("host", (Limit(4 * GIB, "SLURM_MEM_PER_NODE"), Limit(9 * GIB, "the machine's memory")))
 TERMS = Terms(margin=1.2)

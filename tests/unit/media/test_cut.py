@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from longtake.errors import ConfigError
-from longtake.media import write_video
-from longtake.plan import plan, probe
-from longtake.windows import read_windows
+from longtake.media.cut import plan, probe
+from longtake.media.windows import read_windows
+from longtake.media.writer import write_video
 
 
 @pytest.fixture

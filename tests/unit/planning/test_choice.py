@@ -4,11 +4,11 @@ import pytest
 
 from longtake.annotate import forecast as annotate
 from longtake.annotate.cases import Machine, Needs, cases
-from longtake.memory.calibrate import Line
-from longtake.memory.choice import MEASURED_MARGIN, OVERHEAD_MB, START_MINUTES, Terms, choose, minutes, need
-from longtake.memory.classes import GpuClass
-from longtake.memory.forecast import MIB, Forecast
-from longtake.memory.history import Measured, Timed
+from longtake.planning.calibrate import Line
+from longtake.planning.choice import MEASURED_MARGIN, OVERHEAD_MB, START_MINUTES, Terms, choose, minutes, need
+from longtake.planning.classes import GpuClass
+from longtake.planning.forecast import MIB, Forecast
+from longtake.planning.history import Measured, Timed
 
 # Usable: 920, 1840 and 3680 of these MiB.
 CLASSES = [GpuClass(name, gb) for name, gb in (("small", 1000 / 1024), ("middle", 2000 / 1024), ("large", 4000 / 1024))]

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from longtake.memory.caching import reserved
-from longtake.memory.heap import live_peak
+from longtake.planning.caching import reserved
+from longtake.planning.heap import live_peak
 
 MIB = 2**20
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from longtake.errors import ConfigError
-from longtake.memory.classes import read_classes
-from longtake.memory.request import resources
+from longtake.planning.classes import read_classes
+from longtake.planning.request import resources
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "config/clusters").glob("*.yaml"))
 

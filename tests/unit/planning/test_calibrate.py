@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from longtake.memory.calibrate import Line, fit, measure
+from longtake.planning.calibrate import Line, fit, measure
 
 MIB = 2**20
 

@@ -5,7 +5,7 @@ depends on sizes and order and on the library's rules. So these rules are not im
 allocator for the same blocks in the same order. As nobody writes to them, the system gives no memory for them, and a
 job of gigabytes is replayed in a few milliseconds and megabytes.
 
-    python -m longtake.memory.heap < events.json
+    python -m longtake.planning.heap < events.json
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def footprint(events: Sequence[Event]) -> int:
     larger than itself, the bytes alive.
     """
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "longtake.memory.heap"],
+        [sys.executable, "-S", "-m", "longtake.planning.heap"],
         input=json.dumps(events),
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from longtake.memory.budget import MIB, Limit
-from longtake.memory.watch import CLOSE, held_by, left, too_close
+from longtake.supervise.watch import CLOSE, held_by, left, too_close
 
 
 @pytest.fixture
