@@ -20,7 +20,7 @@ FLOORS = [
     {"media", "supervise", "volumes", "statistics"},
     {"models", "bounded"},
     {"planning"},
-    {"annotate", "gradients", "demo"},
+    {"annotate", "gradients", "latents", "demo"},
     {"species"},
     {"figures"},
     {"export"},
@@ -43,7 +43,7 @@ ALLOWED = {
     ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "demo", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "demo", "job"}
 
 
 def modules():
