@@ -15,7 +15,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts", "cells"},
-    {"config", "rows", "sheets", "fingerprint", "document", "measured", "model_folder", "submission"},
+    {"config", "rows", "sheets", "unit", "fingerprint", "document", "measured", "model_folder", "submission"},
     {"memory", "store", "masks", "importers"},
     {"media", "supervise", "volumes", "statistics"},
     {"models", "bounded"},
