@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from longtake.config import GradientOptions
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window
 from longtake.memory.ledger import Ledger, Terms
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 def analyse(pond, out, folder):
-    options = GradientOptions(model=str(folder), max_frames=9, perturbations=["reverse"], short_windows=0)
+    options = Options(model=str(folder), max_frames=9, perturbations=["reverse"], short_windows=0)
     out.mkdir()
     analyse_window(
         video_path=pond.video, index_path=pond.index, window=pond.window, detections_path=pond.detections,

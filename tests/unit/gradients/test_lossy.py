@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from longtake.config import GradientOptions
 from longtake.gradients import window as window_module
 from longtake.gradients.attribution import attribute_clip
 from longtake.gradients.lossy import error_of_gradient, error_of_scores
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window, ladder
 from longtake.models import SplitModel
 from longtake.models.rounded import rounded
 from longtake.store.schemas import CLIPS, PERTURBATIONS
 from longtake.store.tables import read_table
 
-OPTIONS = GradientOptions(max_frames=5, permutations=50, perturbations=("static",), short_windows=0, flow_width=80)
+OPTIONS = Options(max_frames=5, permutations=50, perturbations=("static",), short_windows=0, flow_width=80)
 
 
 class Small(nn.Module):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
 from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, granted
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window, ladder
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.loading import save_classifier
@@ -19,7 +19,7 @@ from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import read_table
 from longtake.verdicts import BANDS
 
-OPTIONS = GradientOptions(
+OPTIONS = Options(
     max_frames=9, chunk_size=4, flow_width=80, permutations=100, perturbations=("static", "shuffle"), shuffles=2
 )
 LOOKED_AT = 6

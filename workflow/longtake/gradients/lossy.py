@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from longtake.config import GradientOptions
 from longtake.gradients.attribution import ClipFrames, attribute_clip, granted
+from longtake.gradients.options import Options
 from longtake.media.index_file import load_index
 from longtake.media.reader import read_frames
 from longtake.media.windows import Window
@@ -65,7 +65,7 @@ def _short_clip(
     video_path: str | Path,
     index_path: str | Path,
     window: Window,
-    options: GradientOptions,
+    options: Options,
     device: str,
     **_: Any,
 ) -> tuple[ClipModel, np.ndarray, str]:
