@@ -17,7 +17,7 @@ from longtake.models.rounded import rounded
 from longtake.store.schemas import CLIPS, PERTURBATIONS
 from longtake.store.tables import read_table
 
-OPTIONS = Options(max_frames=5, permutations=50, perturbations=("static",), short_windows=0, flow_width=80)
+OPTIONS = Options(max_frames=5, permutations=100, perturbations=("static",), short_windows=0, flow_width=80)
 
 
 class Small(nn.Module):

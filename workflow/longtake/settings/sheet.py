@@ -112,7 +112,7 @@ def read_sheet(path: str | Path, row: type[_Row]) -> Iterator[_Row]:
     """
     path, columns = Path(path), columns_of(row)
     needed = [name for name, part in columns.items() if is_needed(part)]
-    convert = _converters(row)
+    convert = _converters(row)  # type: ignore[arg-type]
     # Python ends a line at seven more characters, which may well stand in a path or a label.
     lines = enumerate((line.split("\t") for line in _text(path).split("\n")), start=1)
     header = next(([name.strip() for name in cells] for _, cells in lines if not _skipped(cells, columns)), [])
@@ -135,7 +135,7 @@ def read_sheet(path: str | Path, row: type[_Row]) -> Iterator[_Row]:
             if name not in values:
                 said = columns[name].metadata["description"]
                 raise SheetError(f"{path}, row {number}: column {name} is empty.{hint} {said}")
-        yield row(row=number, **values)
+        yield row(row=number, **values)  # type: ignore[call-arg]
 
 
 def check_path(path: str, what: str, where: str, *, later: bool = False) -> None:
@@ -241,7 +241,7 @@ def _converters(row: type[Any]) -> dict[str, Callable[[str], Any]]:
 
 def _converter(told: Mapping[str, Any], kind: Any) -> Callable[[str], Any]:
     if told["parse"]:
-        return told["parse"]  # type: ignore[no-any-return]
+        return told["parse"]
     plain: type = next((each for each in get_args(kind) if each is not type(None)), kind)
     pattern, longest, choices, minimum = re.compile(told["pattern"]), told["longest"], told["choices"], told["minimum"]
 
