@@ -1,7 +1,6 @@
 """A gradients job in the ledger: who holds what, in which stage, and no number changes by it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -31,7 +30,8 @@ def analyse(pond, out, folder):
     out.mkdir()
     analyse_window(
         video_path=pond.video, index_path=pond.index, window=pond.window, detections_path=pond.detections,
-        species="eel", seed=3, options=replace(options, permutations=20), **{f"{name}_out": out / name for name in OUT},
+        species="eel", seed=3, options=options.model_copy(update={"permutations": 20}),
+        **{f"{name}_out": out / name for name in OUT},
     )  # fmt: skip
     return {name: (out / name).read_bytes() for name in OUT}
 

@@ -1,7 +1,5 @@
 """Gradients in half precision: never unasked, and they say so wherever they stand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -93,7 +91,7 @@ def test_its_error_is_measured_on_the_shortest_clip(adapter, pond):
     assert 0 < off < 10
     assert error_of_scores(**arguments(pond)).endswith("there was no memory to compare gradients")
     adapter.n_frames = 9
-    long = arguments(pond) | {"options": replace(OPTIONS, max_frames=9)}
+    long = arguments(pond) | {"options": OPTIONS.model_copy(update={"max_frames": 9})}
     assert error_of_gradient(**long).startswith("on 9 frames from 0 ")
 
 

@@ -159,7 +159,7 @@ def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
     """
     options: Options = arguments["options"]
     half = Rung("half the memory", {"part": 0.5})
-    least = {"part": 0.125, "options": replace(options, chunk_size=1)}
+    least = {"part": 0.125, "options": options.model_copy(update={"chunk_size": 1})}
     exact = [AS_ASKED, half, Rung("one frame at a time, an eighth of the memory", least), *on_the_cpu(arguments)]
     return exact + in_bfloat16(arguments)
 
