@@ -54,7 +54,7 @@ rule gradients_window:
         window=window_of,
         about=about,
         options={
-            **settings.gradients.model_dump(),
+            **asdict(settings.gradients),
             # A job is the same, from however many videos its own was drawn.
             "max_videos": 0,
             # What never changes a number is a resource: changed, it reruns nothing.

@@ -15,12 +15,12 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts", "cells"},
-    {"settings", "unit", "fingerprint", "model_folder", "submission"},
+    {"config", "rows", "sheets", "fingerprint", "document", "measured", "model_folder", "submission"},
     {"memory", "store", "masks", "importers"},
     {"media", "supervise", "volumes", "statistics"},
     {"models", "bounded"},
     {"planning"},
-    {"annotate", "gradients", "latents", "demo"},
+    {"annotate", "gradients", "demo"},
     {"species"},
     {"figures"},
     {"export"},
@@ -29,15 +29,21 @@ FLOORS = [
 ]
 # Beside each other on a floor, and yet one uses the other.
 ALLOWED = {
-    ("model_folder", "settings"),
-    ("submission", "settings"),
+    ("rows", "config"),
+    ("sheets", "config"),
+    ("sheets", "rows"),
+    ("config", "errors"),
+    ("document", "config"),
+    ("document", "measured"),
+    ("model_folder", "config"),
+    ("submission", "config"),
     ("bounded", "models"),
     ("importers", "masks"),
     ("memory", "store"),
     ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "demo", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "demo", "job"}
 
 
 def modules():

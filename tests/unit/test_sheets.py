@@ -6,9 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from longtake.annotate.sheet import Prompt, mask_digest, most_at_once, most_prompted, read_prompts
 from longtake.errors import SheetError
-from longtake.settings.videos import read_videos
+from longtake.sheets import Prompt, mask_digest, most_at_once, most_prompted, read_prompts, read_videos
 
 
 @pytest.fixture
