@@ -61,7 +61,7 @@ models: .venv/run
 
 # Write the documents that are made from their sources.
 readme: .venv/run
-	$(BIN)/python -m longtake.document
+	$(BIN)/python benchmarks/document.py
 
 constraints: .venv/dev
 	(sed -n 1p envs/constraints.txt; $(BIN)/pip freeze | sed 's/+cpu//' | grep -v '^nvidia\|^torch==') > envs/constraints.new

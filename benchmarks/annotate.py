@@ -218,7 +218,7 @@ def peak_mb() -> float:
 
 
 def prompts() -> list:
-    from longtake.sheets import Prompt
+    from longtake.annotate.sheet import Prompt
 
     return [
         Prompt(row, "discs", f"disc {row}", "disc", 0, None, x - r, y - r, x + r, y + r, None)

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from longtake.annotate.merge import merge_video
+from longtake.annotate.sheet import Prompt
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.annotate.window import annotate_window
 from longtake.demo.evaluate_tracker import HELD_OUT_SEED
@@ -38,7 +39,6 @@ from longtake.media.index import index_video
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window, grid, plan_windows
 from longtake.media.writer import write_video
-from longtake.sheets import Prompt
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
 

@@ -31,12 +31,12 @@ from transformers import Sam2VideoInferenceSession
 from longtake.annotate import window as window_module
 from longtake.annotate.geometry import ModelPrompt, model_frame, model_prompt
 from longtake.annotate.prompts import Schedule, place_prompts
+from longtake.annotate.sheet import Prompt, read_prompts
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.media.index import VideoIndex, index_video
 from longtake.media.index_file import save_index
 from longtake.media.reader import read_frames
 from longtake.media.windows import Window, plan_windows
-from longtake.sheets import Prompt, read_prompts
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "exact.json"

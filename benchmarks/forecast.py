@@ -163,7 +163,7 @@ def job(case: Case, model: Path, video: Path, folder: Path) -> dict[str, Any]:
 
 def prompts(case: Case) -> list[Any]:
     """Boxes on a square grid, all on the first frame of the pass."""
-    from longtake.sheets import Prompt
+    from longtake.annotate.sheet import Prompt
 
     side = int(case.objects**0.5 + 0.999)
     width, height = case.size

@@ -139,10 +139,10 @@ def gradients(parts: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def options(model: Model, spec: str, **others: Any) -> Any:
-    from longtake.config import GradientOptions
+    from longtake.gradients.options import Options
 
     few = {"clips": "even", "region": "frame", "clips_per_window": 1, "perturbations": ["static"], "short_windows": 0}
-    return GradientOptions(model=spec, max_frames=model.frames, permutations=50, **few, **others)
+    return Options(model=spec, max_frames=model.frames, permutations=100, **few, **others)
 
 
 def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:

@@ -47,7 +47,7 @@ class Step:
 def merge(kind: str) -> Callable[[Path, int, Size], Work]:
     def prepare(folder: Path, n: int, size: Size) -> Work:
         from longtake.annotate.merge import merge_video
-        from longtake.sheets import Prompt
+        from longtake.annotate.sheet import Prompt
 
         def make() -> dict[str, Any]:
             source, index = tables().index_of(folder, n * size.frames)
@@ -118,7 +118,8 @@ def video_figures(folder: Path, n: int, size: Size) -> Work:
 
 
 def exports(folder: Path, n: int, size: Size) -> Work:
-    from longtake.export import WRITERS, Annotated
+    from longtake.export.formats import WRITERS
+    from longtake.export.rows import Annotated
 
     video = of_a_video(folder, n, size)
     item = Annotated("v", video["source"], video["index"], video["detections"], video["windows"])
@@ -146,7 +147,7 @@ def film(folder: Path, n: int, size: Size) -> dict[str, Any]:
 
 
 def overlay(folder: Path, n: int, size: Size) -> Work:
-    from longtake.export import write_overlay
+    from longtake.export.overlay import write_overlay
 
     video = film(folder, n, size)
     return lambda: write_overlay(

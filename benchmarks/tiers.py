@@ -17,9 +17,9 @@ from typing import Any
 
 from forecast_gradients import LABELS, VitModel
 
-from longtake.config import GradientOptions
 from longtake.gradients import forecast
 from longtake.gradients.cases import Resident, Seen
+from longtake.gradients.options import Options
 from longtake.gradients.rehearsal import rehearsed
 from longtake.gradients.resident import parameter_bytes
 from longtake.models import load_model
@@ -59,7 +59,7 @@ def models() -> Any:
 
 
 def tiers(name: str, model: Any, frames: int) -> Any:
-    given = GradientOptions(max_frames=frames, clips="even")
+    given = Options(max_frames=frames, clips="even")
     size = model.input_size(1080, 1920)
     clips = rehearsed(model, size, given)
     held = Resident(base=0, parameters=parameter_bytes(model.module), loading=0, seconds_per_frame=0.0)

@@ -165,11 +165,11 @@ def window(folder: Path) -> dict[str, Any]:
 def gradients(folder: Path, plain: bool) -> None:
     from dataclasses import asdict
 
-    from longtake.config import GradientOptions
+    from longtake.gradients.options import Options
 
     if plain:
         only_as_asked("longtake.gradients.window")
-    options = GradientOptions(model="tight_model:Model", clips="even", clips_per_window=1, perturbations=[])
+    options = Options(model="tight_model:Model", clips="even", clips_per_window=1, perturbations=[])
     about = {"species": "a", "labels": None, "seed": 1}
     script(
         "gradients_window",

@@ -16,12 +16,15 @@ from snakemake.resources import Resource
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from longtake import fingerprint
-from longtake.config import locate, read_config
+from longtake.settings.paths import locate
+from longtake.settings.read import read_config
 from longtake.errors import LongtakeError
 from longtake.memory.budget import local_gpus
-from longtake.model_folder import model_files, model_spec, video_model_files
+from longtake.gradients.model_check import video_model_files
+from longtake.model_folder import model_files, model_spec
 from longtake.report.failures import again, settings_from
-from longtake.sheets import mask_digest, read_prompts, read_videos
+from longtake.annotate.sheet import mask_digest, read_prompts
+from longtake.settings.videos import read_videos
 from longtake.media.windows import read_windows
 
 # glibc keeps freed memory in one arena per thread; two are enough, and peaks become what was planned.

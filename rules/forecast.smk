@@ -53,7 +53,7 @@ rule forecast_gradients:
     params:
         objects=objects_at_once,
         frames=frames_in_window,
-        options={**asdict(settings.gradients), "model": model_spec(settings.gradients.model, BASE)},
+        options={**settings.gradients.model_dump(), "model": model_spec(settings.gradients.model, BASE)},
         force_cpu=settings.device.force_cpu,
         known=KNOWN,
         code=digest("longtake.gradients.forecast"),

@@ -54,7 +54,7 @@ rule gradients_window:
         window=window_of,
         about=about,
         options={
-            **asdict(settings.gradients),
+            **settings.gradients.model_dump(),
             # A job is the same, from however many videos its own was drawn.
             "max_videos": 0,
             # What never changes a number is a resource: changed, it reruns nothing.

@@ -1,6 +1,6 @@
 """What a plan and its forecasts are about: the steps, their videos, how many objects these show and how they are followed."""
 
-from longtake.sheets import most_at_once, most_prompted
+from longtake.annotate.sheet import most_at_once, most_prompted
 
 # By name, how many objects they show; they stand for the videos of a sheet without one.
 TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}

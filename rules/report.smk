@@ -24,7 +24,7 @@ rule report:
         results=lambda wildcards, output: str(Path(output.page).parent),
         species=SPECIES,
         pages=PAGES,
-        settings=asdict(settings),
+        settings=settings.model_dump(),
         command=COMMAND,
         code=digest("longtake.report.page", "longtake.report.memory"),
     message:
@@ -48,7 +48,7 @@ onerror:
             results=Path(OUT),
             out=INCOMPLETE,
             species=SPECIES,
-            settings=asdict(settings),
+            settings=settings.model_dump(),
             pages={name: Path(page) for name, page in PAGES.items()},
             command=command,
             title="longtake report of an incomplete run",

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from longtake import masks
+from longtake.annotate.sheet import Prompt
 from longtake.annotate.ways import error_of_bfloat16
 from longtake.annotate.window import annotate_window
 from longtake.bounded import gradient
@@ -16,7 +17,6 @@ from longtake.media.index import index_video
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window
 from longtake.media.writer import write_video
-from longtake.sheets import Prompt
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
 from longtake.supervise.child import attempt

@@ -13,15 +13,19 @@ from typing import Any
 
 import pytest
 
-from longtake.config import GradientOptions, locate, read_config
+from longtake.annotate.sheet import Prompt, mask_digest, read_prompts
 from longtake.errors import ConfigError, LongtakeError, ModelError, SchemaError, SheetError, UnreadableVideo
+from longtake.gradients.model_check import video_model_files
+from longtake.gradients.options import Options
 from longtake.importers import import_coco, import_cvat
 from longtake.media.index import index_video
-from longtake.model_folder import model_files, video_model_files
+from longtake.model_folder import model_files
 from longtake.models.weights import read_weights
 from longtake.planning.classes import read_classes
 from longtake.planning.forecast import read_forecasts
-from longtake.sheets import Prompt, mask_digest, read_prompts, read_videos
+from longtake.settings.paths import locate
+from longtake.settings.read import read_config
+from longtake.settings.videos import read_videos
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
 
@@ -106,7 +110,7 @@ TABLE = [
     setting("half a frame", {"frame_interval": 2.5}, "frame_interval is 2.5", "integer"),
     setting("a list for a section", {"gradients": [1]}, "gradients must be a mapping", "[1]"),
     setting("windows that never advance", {"window_overlap": 300}, "window_overlap is 300", "smaller than the window"),
-    setting("an enlarging scale", {"video_scale_factor": 2}, "video_scale_factor is 2", "maximum of 1"),
+    setting("an enlarging scale", {"video_scale_factor": 2}, "video_scale_factor is 2", "at most 1"),
     setting("a word that is no choice", {"annotate": {"precision": "bf16"}}, "'bf16'", "bfloat16"),
     setting("a folder that is a pattern", {"output_dir": "out/{video}"}, "output_dir is 'out/{video}'", "braces"),
     setting("a folder without a name", {"output_dir": "  "}, "output_dir is '  '", "Folder of all outputs"),
@@ -255,7 +259,7 @@ def at_model(given):
     folder.mkdir()
     if given is not None:
         put(folder / "config.json", given)
-    return video_model_files(GradientOptions(model="model"), Path.cwd())
+    return video_model_files(Options(model="model"), Path.cwd())
 
 
 def at_weights(given):
@@ -273,8 +277,8 @@ DOORS = {
     "media": at_media,
     "cluster": lambda given: read_classes(put(Path("site.yaml"), given)),
     "model": at_model,
-    "flow": lambda given: video_model_files(GradientOptions(flow=given), ROOT),
-    "folder": lambda given: video_model_files(GradientOptions(model=given), ROOT),
+    "flow": lambda given: video_model_files(Options(flow=given), ROOT),
+    "folder": lambda given: video_model_files(Options(model=given), ROOT),
     "weights": at_weights,
     "coco": lambda given: list(import_coco(put(Path("given.json"), given))),
     "cvat": lambda given: list(import_cvat(put(Path("given.xml"), given), video="v")),

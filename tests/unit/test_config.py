@@ -1,34 +1,82 @@
 """Settings: one schema, and files that agree with it; bad ones named with file, value and remedy."""
 
-from dataclasses import asdict, fields, is_dataclass
+import importlib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 import yaml
 
-from longtake.config import Config, GradientOptions, load_schema, locate, read_config
-from longtake.document import documents
 from longtake.errors import ConfigError
+from longtake.gradients.options import Options
+from longtake.settings.paths import locate
+from longtake.settings.read import read_config, settings_model
+from longtake.settings.section import Section
 
 ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "transformers", "matplotlib", "cv2", "av", "polars", "pyarrow", "jsonschema"}
+TOY = '''"""A toy."""
+
+from longtake.settings.section import Section, setting
+
+SECTION = "toy"
 
 
-@pytest.mark.parametrize("path", ["config/config.yaml", "config/README.md", "docs/measured.md", "README.md"])
-def test_documents_are_made_from_their_sources(path):
-    assert (ROOT / path).read_text() == documents()[ROOT / path], "run: make readme"
+class Options(Section):
+    """A toy."""
+
+    folds: int = setting(2, "Folds.", ge=1)
+
+    def contradiction(self, settings):
+        if self.folds > 8:
+            return f"toy.folds is {self.folds}, but a window lasts {settings.window_duration:g} s. Give less."
+        return ""
+'''
+READ = f"""
+import sys
+from longtake.errors import ConfigError
+from longtake.settings.read import read_config
+print(read_config({{}}).toy, read_config({{"toy": {{"folds": "3"}}}}).toy.folds)
+for wrong in ({{"toy": {{"fold": 3}}}}, {{"toy": {{"folds": 9}}}}):
+    try:
+        read_config(wrong, "my.yaml")
+    except ConfigError as error:
+        print(error)
+print(sorted({HEAVY!r} & set(sys.modules)))
+"""
 
 
-def test_the_dataclasses_have_the_schemas_keys():
-    def compare(record, schema):
-        assert {field.name for field in fields(record)} == set(schema["properties"])
-        for name, kind in get_type_hints(record).items():
-            part = schema["properties"][name]
-            assert is_dataclass(kind) == ("properties" in part), name
-            if is_dataclass(kind):
-                compare(kind, part)
+@pytest.fixture(scope="module")
+def documents():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return importlib.import_module("document").documents()
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
 
-    compare(Config, load_schema())
+
+@pytest.mark.parametrize(
+    "path", ["config/config.yaml", "config/config.schema.yaml", "config/README.md", "docs/measured.md", "README.md"]
+)
+def test_documents_are_made_from_their_sources(path, documents):
+    assert (ROOT / path).read_text() == documents[ROOT / path], "run: make readme"
+
+
+def test_a_section_is_found_by_its_folder_alone(tmp_path):
+    """An analysis brings its settings with it: no other file knows of them."""
+    shutil.copytree(ROOT / "workflow/longtake", tmp_path / "longtake", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "longtake/toys").mkdir()
+    (tmp_path / "longtake/toys/__init__.py").touch()
+    (tmp_path / "longtake/toys/options.py").write_text(TOY)
+    lines = subprocess.run(
+        [sys.executable, "-c", READ], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert lines[0] == "folds=2 3"
+    assert lines[1].startswith("my.yaml: unknown setting 'toy.fold'. Did you mean 'folds'?")
+    assert lines[2] == "my.yaml: toy.folds is 9, but a window lasts 300 s. Give less."
+    assert lines[3] == "[]"
 
 
 def test_numbers_of_the_command_line_come_as_text():
@@ -71,21 +119,24 @@ def test_the_smallest_step_of_windows(duration, overlap):
     assert read_config({"window_duration": duration, "window_overlap": overlap}).window_overlap == overlap
 
 
-def test_defaults_in_code_are_the_schemas():
-    parts = load_schema()["properties"]["gradients"]["properties"]
-    assert asdict(GradientOptions()) == {name: part["default"] for name, part in parts.items()}
+def test_what_holds_together_are_values_that_a_job_can_be_told():
+    """A section reaches a job as the plain values of its rule, and is the same section there."""
+    options = read_config({}).gradients
+    assert Options(**options.model_dump()) == options == Options()
 
 
 def test_every_setting_is_used_by_a_rule():
     rules = "\n".join(path.read_text() for path in [*ROOT.glob("rules/*.smk"), ROOT / "Snakefile"])
-    for name, part in load_schema()["properties"].items():
-        if name == "gradients":
-            assert "asdict(settings.gradients)" in rules
-        elif part.get("type") == "object":
-            for inner in part["properties"]:
-                assert f"settings.{name}.{inner}" in rules, f"{name}.{inner} is read by no rule"
-        else:
-            assert f"settings.{name}" in rules, f"{name} is read by no rule"
+    for name, field in settings_model().model_fields.items():
+        if f"settings.{name}.model_dump()" in rules:
+            continue
+        inner = [f"{name}.{part}" for part in field.annotation.model_fields] if is_section(field.annotation) else [name]
+        for each in inner:
+            assert f"settings.{each}" in rules, f"{each} is read by no rule"
+
+
+def is_section(kind):
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def test_nothing_given_means_the_defaults():
@@ -109,7 +160,7 @@ def test_a_section_may_be_given_in_part():
         ({"window_duraton": 3}, ["window_duraton", "Did you mean 'window_duration'?", "my.yaml"]),
         ({"gradients": {"chunk": 3}}, ["gradients.chunk", "chunk_size"]),
         ({"gradients": {"labels": {"cod": 1.5}}}, ["gradients.labels.cod", "1.5"]),
-        ({"gradients": {"labels": "cod"}}, ["gradients.labels", "'cod'", "object"]),
+        ({"gradients": {"labels": "cod"}}, ["gradients.labels", "'cod'", "mapping"]),
         ({"window_duration": "300 s"}, ["window_duration", "'300 s'", "without a unit"]),
         ({"window_duration": "5min"}, ["window_duration", "'5min'"]),
         ({"window_overlap": 300}, ["window_overlap", "300", "smaller than the window"]),
@@ -125,8 +176,8 @@ def test_a_section_may_be_given_in_part():
         ({"device": {"force_cpu": "yes"}}, ["device.force_cpu", "'yes'"]),
         ({"gradients": {"target": "all"}}, ["gradients.target", "'all'"]),
         ({"export": {"formats": ["coco", "mott"]}}, ["export.formats.1", "'mott'", "Did you mean 'mot'?"]),
-        ({"export": {"formats": ["mot", "mot"]}}, ["export.formats", "non-unique"]),
-        ({"export": {"formats": "mot"}}, ["export.formats", "'mot'", "array"]),
+        ({"export": {"formats": ["mot", "mot"]}}, ["export.formats", "'mot'", "twice"]),
+        ({"export": {"formats": "mot"}}, ["export.formats", "'mot'", "list"]),
         ({"seed": None}, ["seed", "None"]),
     ],
 )

@@ -15,12 +15,12 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts", "cells"},
-    {"config", "rows", "sheets", "fingerprint", "document", "measured", "model_folder", "submission"},
+    {"settings", "unit", "fingerprint", "model_folder", "submission"},
     {"memory", "store", "masks", "importers"},
     {"media", "supervise", "volumes", "statistics"},
     {"models", "bounded"},
     {"planning"},
-    {"annotate", "gradients", "demo"},
+    {"annotate", "gradients", "latents", "demo"},
     {"species"},
     {"figures"},
     {"export"},
@@ -29,21 +29,15 @@ FLOORS = [
 ]
 # Beside each other on a floor, and yet one uses the other.
 ALLOWED = {
-    ("rows", "config"),
-    ("sheets", "config"),
-    ("sheets", "rows"),
-    ("config", "errors"),
-    ("document", "config"),
-    ("document", "measured"),
-    ("model_folder", "config"),
-    ("submission", "config"),
+    ("model_folder", "settings"),
+    ("submission", "settings"),
     ("bounded", "models"),
     ("importers", "masks"),
     ("memory", "store"),
     ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "demo", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "demo", "job"}
 
 
 def modules():

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from longtake.config import GradientOptions
 from longtake.errors import ConfigError
-from longtake.model_folder import VIDEO_MODELS, clip_length, model_files, model_spec, video_model_files
+from longtake.gradients.model_check import video_model_files
+from longtake.gradients.options import Options
+from longtake.model_folder import VIDEO_MODELS, clip_length, model_files, model_spec
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,7 @@ def test_a_model_of_ones_own_is_its_modules_file(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert model_files("lab_for_test.models:make", ROOT, "x") == [str(tmp_path / "lab_for_test/models.py")]
     assert model_files("lab_for_test:make", ROOT, "x") == [str(tmp_path / "lab_for_test/__init__.py")]
-    own = GradientOptions(model="lab_for_test.models:make", max_frames=3, target=99)
+    own = Options(model="lab_for_test.models:make", max_frames=3, target=99)
     assert video_model_files(own, ROOT) == [str(tmp_path / "lab_for_test/models.py")]
     assert model_spec("lab_for_test.models:make", ROOT) == "lab_for_test.models:make"
     assert model_spec("workflow/models/clip31-pond", Path("/checkout")).endswith("workflow/models/clip31-pond")
@@ -42,17 +43,17 @@ def test_a_model_of_ones_own_is_its_modules_file(tmp_path, monkeypatch):
 def test_a_flow_of_ones_own_is_found_before_any_job(tmp_path, monkeypatch):
     (tmp_path / "flow_for_test.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    files = video_model_files(GradientOptions(flow="flow_for_test:of"), ROOT)
-    assert files == video_model_files(GradientOptions(), ROOT)
+    files = video_model_files(Options(flow="flow_for_test:of"), ROOT)
+    assert files == video_model_files(Options(), ROOT)
     with pytest.raises(
         ConfigError, match=r"gradients\.flow is 'flow_for_tset:of'.*no module 'flow_for_tset'.*PYTHONPATH"
     ):
-        video_model_files(GradientOptions(flow="flow_for_tset:of"), ROOT)
+        video_model_files(Options(flow="flow_for_tset:of"), ROOT)
 
 
 def options_for(folder, config, **changes):
     (folder / "config.json").write_text(json.dumps(config))
-    return GradientOptions(model=str(folder), **{"max_frames": 16, **changes})
+    return Options(model=str(folder), **{"max_frames": 16, **changes})
 
 
 VIDEOMAE = {"model_type": "videomae", "num_frames": 16, "tubelet_size": 2, "id2label": {"1": "eel", "0": "cod"}}
@@ -61,7 +62,7 @@ VIDEOMAE = {"model_type": "videomae", "num_frames": 16, "tubelet_size": 2, "id2l
 def test_settings_that_fit_the_model(tmp_path):
     video_model_files(options_for(tmp_path, VIDEOMAE, target=1, labels={"Gadus": "cod", "x": 1}), ROOT)
     video_model_files(options_for(tmp_path, {"model_type": "videomt"}, max_frames=99), ROOT)
-    assert video_model_files(GradientOptions(), ROOT) == model_files("workflow/models/clip31-pond", ROOT, "x")
+    assert video_model_files(Options(), ROOT) == model_files("workflow/models/clip31-pond", ROOT, "x")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
+from longtake.annotate.sheet import Prompt, mask_digest, most_at_once, most_prompted, read_prompts
 from longtake.errors import SheetError
-from longtake.sheets import Prompt, mask_digest, most_at_once, most_prompted, read_prompts, read_videos
+from longtake.settings.videos import read_videos
 
 
 @pytest.fixture

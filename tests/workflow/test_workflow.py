@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from longtake.sheets import SEEDED
+from longtake.annotate.sheet import SEEDED
 from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table
 

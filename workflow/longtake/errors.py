@@ -9,6 +9,7 @@
     │   ├── UnreadableVideo     the file cannot be used at all; the video is left out and reported
     │   ├── FrameUnavailable    the file is fine, but this frame cannot be decoded exactly
     │   └── UnreadableVolume    the file cannot be used as a volume; it is left out and reported
+    ├── LatentError             a latent's file, or the video it belongs to, cannot be measured
     ├── ModelError              a model folder is incomplete, of the wrong kind, or unsafe to load
     ├── StateError              a hand-over file is damaged or belongs to another run
     ├── SchemaError             a table on disk is not what its reader declared
@@ -51,6 +52,10 @@ class FrameUnavailable(MediaError):
 
 class UnreadableVolume(MediaError):
     """The file cannot be used as a volume; the message is the reason shown in the report."""
+
+
+class LatentError(LongtakeError):
+    """A latent or its video cannot be measured; the message is the reason shown in the report."""
 
 
 class ModelError(LongtakeError):

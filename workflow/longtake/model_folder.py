@@ -1,20 +1,19 @@
-"""What the Snakefile must know of a model before any job runs: its files, and whether the settings fit it.
+"""What the Snakefile must know of a model before any job runs: its files, its clips and its classes.
 
-It is parsed with the Snakefile in every job, so it imports the standard library only; weights are not looked into.
+It is parsed with the Snakefile in every job; weights are not looked into.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from longtake.config import GradientOptions, exists, locate, shortened, written_out
-from longtake.errors import ConfigError, nearest
+from longtake.errors import ConfigError
+from longtake.settings.paths import exists, locate, shortened, written_out
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ VIDEO_MODELS = {
 
 def model_spec(model: str, base: Path) -> str:
     """Return what a job is told to load: the path of a folder, or ``module:factory`` as it stands."""
-    return model if _is_code(model, base) else str(locate(model, base))
+    return model if is_code(model, base) else str(locate(model, base))
 
 
 def model_files(model: str, base: Path, setting: str) -> list[str]:
@@ -58,8 +57,8 @@ def model_files(model: str, base: Path, setting: str) -> list[str]:
     ConfigError
         If the folder, or its config.json, or the module does not exist, or cannot be looked at.
     """
-    if _is_code(model, base):
-        return [str(_module_file(model, f"{setting} is {model!r}, which is neither a folder nor module:factory"))]
+    if is_code(model, base):
+        return [str(module_file(model, f"{setting} is {model!r}, which is neither a folder nor module:factory"))]
     folder = locate(model, base, setting)
     what = f"{setting} is {shortened(model)!r}, whose config.json"
     if written_out(model):
@@ -84,25 +83,6 @@ def files_digest(paths: Iterable[Path]) -> str:
     return whole.hexdigest()
 
 
-def video_model_files(options: GradientOptions, base: Path) -> list[str]:
-    """Return the files of the model in section `gradients`, whose settings are compared with its config.json.
-
-    Now, before hours are spent on annotation.
-
-    Raises
-    ------
-    ConfigError
-        As `model_files`; or the kind of model is not known, its clips have another length, a target or label is no
-        class of it, or `gradients.flow` names a module that Python does not find.
-    """
-    files = model_files(options.model, base, "gradients.model")
-    if ":" in options.flow:
-        _module_file(options.flow, f"gradients.flow is {options.flow!r}, a module:function of your own")
-    if not _is_code(options.model, base):
-        _check_settings(options, base)
-    return files
-
-
 def clip_length(config: Mapping[str, Any]) -> tuple[int | None, int]:
     """Return the frames of a clip that reach the model, and how many it takes at a time.
 
@@ -124,49 +104,12 @@ def class_names(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(named[index] for index in sorted(named))
 
 
-def _check_settings(options: GradientOptions, base: Path) -> None:
-    path = locate(options.model, base, "gradients.model") / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"gradients.model: {path} cannot be read ({error.strerror}). Let it be read.") from error
-    except ValueError as error:
-        raise ConfigError(f"gradients.model: {path} is not JSON ({error}). Copy the file again.") from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if not isinstance(kind, str) or kind not in VIDEO_MODELS:
-        raise ConfigError(
-            f"gradients.model: {path} has model_type {kind!r}, which is no video model known here."
-            f"{nearest(str(kind), VIDEO_MODELS)} Known: {', '.join(sorted(VIDEO_MODELS))}; docs/models.md says how to "
-            "bring in any other."
-        )
-    length, _ = clip_length(config)
-    if length not in (None, options.max_frames):
-        raise ConfigError(
-            f"gradients.max_frames is {options.max_frames}, but the model {options.model} was trained on clips of "
-            f"{length} frames. Set it to {length}."
-        )
-    names = class_names(config)
-    if names:
-        _check_classes(options, names)
-
-
-def _check_classes(options: GradientOptions, names: tuple[str, ...]) -> None:
-    meant = {f"gradients.labels: {label}": value for label, value in options.labels.items()}
-    if isinstance(options.target, int):
-        meant["gradients.target"] = options.target
-    for setting, value in meant.items():
-        if value in names or (isinstance(value, int) and value < len(names)):
-            continue
-        hint = "" if isinstance(value, int) else nearest(value, names)
-        shown = f"0 to {len(names) - 1}: " + ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
-        raise ConfigError(f"{setting} is {value!r}, but the model {options.model} has the classes {shown}.{hint}")
-
-
-def _is_code(model: str, base: Path) -> bool:
+def is_code(model: str, base: Path) -> bool:
+    """Whether `model` is ``module:factory``, and no folder of that name."""
     return ":" in model and not locate(model, base).exists()
 
 
-def _module_file(code: str, what: str) -> Path:
+def module_file(code: str, what: str) -> Path:
     """Where Python would find the module of ``module:name``; looked up, not imported: that may take long.
 
     What is said where there is none begins with `what`.

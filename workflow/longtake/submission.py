@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from longtake.config import shortened
 from longtake.errors import ConfigError
+from longtake.settings.paths import shortened
 
 # What Snakemake takes for a text that is quoted already (snakemake_interface_executor_plugins.utils.is_quoted).
 _LOOKS_QUOTED = re.compile(r"^['\"].+['\"]")

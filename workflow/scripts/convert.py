@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from longtake.export import WRITERS, Annotated
+from longtake.export.formats import WRITERS
+from longtake.export.rows import Annotated
 from longtake.job import job
 
 with job(snakemake) as it:

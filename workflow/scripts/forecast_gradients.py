@@ -1,5 +1,5 @@
-from longtake.config import GradientOptions
 from longtake.gradients.forecast import forecast_gradients
+from longtake.gradients.options import Options
 from longtake.job import job
 from longtake.planning.cache import Known
 
@@ -9,7 +9,7 @@ with job(snakemake) as it:
         summaries=it.input.summaries,
         objects=it.params.objects,
         frames=it.params.frames,
-        options=GradientOptions(**it.params.options),
+        options=Options(**it.params.options),
         force_cpu=it.params.force_cpu,
         out=it.output.forecast,
         threads=it.threads,

@@ -1,6 +1,6 @@
 from longtake.annotate.merge import merge_video
+from longtake.annotate.sheet import Prompt
 from longtake.job import job
-from longtake.sheets import Prompt
 
 with job(snakemake) as it:
     it.record(

@@ -1,7 +1,7 @@
 from longtake.annotate.partial import merge_what_exists
+from longtake.annotate.sheet import Prompt
 from longtake.job import job
 from longtake.media.index_file import load_index
-from longtake.sheets import Prompt
 
 with job(snakemake) as it:
     facts = merge_what_exists(

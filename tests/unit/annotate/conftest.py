@@ -290,7 +290,7 @@ def pattern(number, width, height):
 @pytest.fixture(scope="session")
 def prompt():
     """A row of the prompts sheet in source pixels: with a box, unless it says otherwise."""
-    from longtake.sheets import Prompt
+    from longtake.annotate.sheet import Prompt
 
     def make(name="a", frame=0, box=(8, 8, 40, 40), *, row=2, time_s=None, until_s=None, label="fish", **shape):
         frame = None if time_s is not None else frame

@@ -7,9 +7,9 @@ import pytest
 from longtake.annotate import window as window_module
 from longtake.annotate.merge import merge_video
 from longtake.annotate.seeding import TERMS
+from longtake.annotate.sheet import SEEDED
 from longtake.annotate.window import annotate_window
 from longtake.media.windows import Window
-from longtake.sheets import SEEDED
 from longtake.store.schemas import DETECTIONS, PROMPTS
 from longtake.store.tables import read_table
 

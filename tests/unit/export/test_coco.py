@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from longtake.export import Annotated, write_coco
+from longtake.export.coco import write_coco
+from longtake.export.rows import Annotated
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
 

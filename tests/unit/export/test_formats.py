@@ -6,7 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,11 +14,12 @@ import trackeval
 from pycocotools import mask as coco
 
 from longtake import masks
-from longtake.config import load_schema
 from longtake.errors import SchemaError
-from longtake.export import WRITERS, Annotated
+from longtake.export.formats import WRITERS
 from longtake.export.mot import write_mot
 from longtake.export.mots import write_mots
+from longtake.export.options import Options
+from longtake.export.rows import Annotated
 from longtake.importers import import_coco, import_cvat, import_ytvis
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, write_table
@@ -58,7 +59,7 @@ def shape(mask: np.ndarray) -> dict[str, Any]:
 
 
 def test_every_format_of_the_settings_has_a_writer_and_an_ending() -> None:
-    names = load_schema()["properties"]["export"]["properties"]["formats"]["items"]["enum"]
+    names = list(get_args(get_args(Options.model_fields["formats"].annotation)[0]))
     assert names == list(WRITERS)
     rules = (Path(__file__).parents[3] / "rules" / "export.smk").read_text()
     for name in names:

@@ -10,8 +10,8 @@ import pytest
 
 from longtake import masks
 from longtake.errors import SchemaError
-from longtake.export import overlay_stills, write_overlay
 from longtake.export.drawing import color_of, draw_caption, draw_objects
+from longtake.export.overlay import overlay_stills, write_overlay
 from longtake.export.rows import WindowOf, by_frame, rows_at
 from longtake.figures.style import looks
 from longtake.media.index import index_video

@@ -1,12 +1,11 @@
 """A gradients job in the ledger: who holds what, in which stage, and no number changes by it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 
-from longtake.config import GradientOptions
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window
 from longtake.memory.ledger import Ledger, Terms
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
@@ -27,11 +26,12 @@ def folder(tmp_path_factory):
 
 
 def analyse(pond, out, folder):
-    options = GradientOptions(model=str(folder), max_frames=9, perturbations=["reverse"], short_windows=0)
+    options = Options(model=str(folder), max_frames=9, perturbations=["reverse"], short_windows=0)
     out.mkdir()
     analyse_window(
         video_path=pond.video, index_path=pond.index, window=pond.window, detections_path=pond.detections,
-        species="eel", seed=3, options=replace(options, permutations=20), **{f"{name}_out": out / name for name in OUT},
+        species="eel", seed=3, options=options.model_copy(update={"permutations": 20}),
+        **{f"{name}_out": out / name for name in OUT},
     )  # fmt: skip
     return {name: (out / name).read_bytes() for name in OUT}
 

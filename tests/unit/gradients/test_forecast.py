@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtake.config import GradientOptions
 from longtake.errors import ModelError
 from longtake.gradients import forecast as forecast_module
 from longtake.gradients import perturbations, rehearsal, resident
 from longtake.gradients.cases import Resident
 from longtake.gradients.forecast import forecast_gradients
+from longtake.gradients.options import Options
 from longtake.gradients.resident import resident as measured_resident
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import load_model, save_classifier
@@ -49,7 +49,7 @@ def write_summaries(folder, **sizes):
 
 
 def tell(tmp_path, folder, summaries, force_cpu=False, objects=None, frames=None, known=None, **options):
-    given = GradientOptions(**{"model": str(folder), "max_frames": 9, **options})
+    given = Options(**{"model": str(folder), "max_frames": 9, **options})
     out = tmp_path / "forecast.tsv"
     seen = {"objects": objects, "frames": frames}
     told = forecast_gradients(summaries=summaries, options=given, force_cpu=force_cpu, out=out, known=known, **seen)
@@ -113,7 +113,7 @@ def test_reading_weights_twice_may_be_the_peak(tmp_path, folder, monkeypatch):
 
 
 def test_what_is_resident_is_measured(folder):
-    found = measured_resident(GradientOptions(model=str(folder), max_frames=9))
+    found = measured_resident(Options(model=str(folder), max_frames=9))
     assert found.loading >= found.base + found.parameters > found.base > 150 * MIB
     assert 0 < found.seconds_per_frame < 10
     bare = sum(each.numel() * each.element_size() for each in load_model(folder).module.state_dict().values())
@@ -212,10 +212,10 @@ def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, folder, counted):
     anew(counted, tmp_path, folder, summaries)
     code = f"""
 import sys
-from longtake.config import GradientOptions
+from longtake.gradients.options import Options
 from longtake.gradients.forecast import forecast_gradients
 from longtake.planning.cache import Known
-forecast_gradients(summaries=[{str(summaries[0])!r}], options=GradientOptions(model={str(folder)!r}, max_frames=9),
+forecast_gradients(summaries=[{str(summaries[0])!r}], options=Options(model={str(folder)!r}, max_frames=9),
     force_cpu=False, out={str(tmp_path / "again.tsv")!r}, frames={{"pond": 90}},
     known=Known.within({str(tmp_path / "known")!r}, "one"))
 print("torch" in sys.modules)

@@ -1,23 +1,21 @@
 """Gradients in half precision: never unasked, and they say so wherever they stand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from longtake.config import GradientOptions
 from longtake.gradients import window as window_module
 from longtake.gradients.attribution import attribute_clip
 from longtake.gradients.lossy import error_of_gradient, error_of_scores
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window, ladder
 from longtake.models import SplitModel
 from longtake.models.rounded import rounded
 from longtake.store.schemas import CLIPS, PERTURBATIONS
 from longtake.store.tables import read_table
 
-OPTIONS = GradientOptions(max_frames=5, permutations=50, perturbations=("static",), short_windows=0, flow_width=80)
+OPTIONS = Options(max_frames=5, permutations=100, perturbations=("static",), short_windows=0, flow_width=80)
 
 
 class Small(nn.Module):
@@ -93,7 +91,7 @@ def test_its_error_is_measured_on_the_shortest_clip(adapter, pond):
     assert 0 < off < 10
     assert error_of_scores(**arguments(pond)).endswith("there was no memory to compare gradients")
     adapter.n_frames = 9
-    long = arguments(pond) | {"options": replace(OPTIONS, max_frames=9)}
+    long = arguments(pond) | {"options": OPTIONS.model_copy(update={"max_frames": 9})}
     assert error_of_gradient(**long).startswith("on 9 frames from 0 ")
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
 from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, granted
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window, ladder
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.loading import save_classifier
@@ -19,7 +19,7 @@ from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import read_table
 from longtake.verdicts import BANDS
 
-OPTIONS = GradientOptions(
+OPTIONS = Options(
     max_frames=9, chunk_size=4, flow_width=80, permutations=100, perturbations=("static", "shuffle"), shuffles=2
 )
 LOOKED_AT = 6
@@ -83,7 +83,7 @@ def analyse(pond, out, model, options=OPTIONS, **changes):
     }
     out.mkdir(exist_ok=True)
     paths = {f"{name}_out": out / name for name in ("curves", "clips", "maps", "perturbations")}
-    summary = analyse_window(options=replace(options, model=str(model)), **given, **paths)
+    summary = analyse_window(options=options.model_copy(update={"model": str(model)}), **given, **paths)
     maps, metadata = read_arrays(out / "maps")
     geometry = json.loads(metadata["clips"])
     curves, clips = read_table(out / "curves", CURVES).to_pylist(), read_table(out / "clips", CLIPS).to_pylist()
@@ -151,7 +151,7 @@ def test_chunk_size_changes_no_number(pond, tmp_path, monkeypatch):
     monkeypatch.setattr(window_module, "load_model", lambda spec, device: PlantedModel())
     first = analyse(pond, tmp_path / "a", "planted")
     for chunk_size in (1, 2, 9, 31):
-        other = analyse(pond, tmp_path / "b", "planted", replace(OPTIONS, chunk_size=chunk_size))
+        other = analyse(pond, tmp_path / "b", "planted", OPTIONS.model_copy(update={"chunk_size": chunk_size}))
         assert other[1:3] == first[1:3]
         assert all(np.array_equal(other[3][name], first[3][name]) for name in first[3])
 
@@ -206,19 +206,19 @@ def test_sparse_detections_relate_to_the_motion_of_the_crop(pond, folder, tmp_pa
 
 
 def test_targets(pond, folder, tmp_path):
-    labelled = analyse(pond, tmp_path, folder, replace(OPTIONS, target="labelled"))[2]
+    labelled = analyse(pond, tmp_path, folder, OPTIONS.model_copy(update={"target": "labelled"}))[2]
     assert all(row["target_name"] == row["label"] for row in labelled)
-    by_index = analyse(pond, tmp_path, folder, replace(OPTIONS, target=1))[2]
+    by_index = analyse(pond, tmp_path, folder, OPTIONS.model_copy(update={"target": 1}))[2]
     assert {row["target"] for row in by_index} == {1}
     with pytest.raises(ConfigError, match=r"gradients.target is 2, .* 0 to 1: eel, cod"):
-        analyse(pond, tmp_path, folder, replace(OPTIONS, target=2))
+        analyse(pond, tmp_path, folder, OPTIONS.model_copy(update={"target": 2}))
 
 
 def test_a_label_that_is_no_class_fails_only_where_it_is_asked_for(pond, folder, tmp_path, monkeypatch):
     adapter = window_module.load_model(folder)
     adapter.class_names = ("ray", "cod")
     monkeypatch.setattr(window_module, "load_model", lambda spec, device: adapter)
-    clips = analyse(pond, tmp_path, "x", replace(OPTIONS, target="labelled"))[2]
+    clips = analyse(pond, tmp_path, "x", OPTIONS.model_copy(update={"target": "labelled"}))[2]
     assert [row["status"] for row in clips] == ["ok", "ok", "failed", "failed"]
     assert clips[2]["reason"].startswith("target is the labelled species, but 'eel' is no class of the model")
     assert clips[2]["mean"] is None
@@ -227,7 +227,7 @@ def test_a_label_that_is_no_class_fails_only_where_it_is_asked_for(pond, folder,
 
 
 def test_too_short_is_failed_and_has_no_curve(pond, folder, tmp_path, monkeypatch):
-    options = replace(OPTIONS, max_frames=25)
+    options = OPTIONS.model_copy(update={"max_frames": 25})
     adapter = PlantedModel()
     adapter.n_frames = None
     monkeypatch.setattr(window_module, "load_model", lambda spec, device: adapter)
@@ -251,16 +251,16 @@ def test_an_empty_window_gives_empty_tables(pond, folder, tmp_path):
 
 def test_the_length_the_model_was_trained_on_is_kept(pond, folder, tmp_path):
     with pytest.raises(ModelError, match=r"clips of 9 frames, but gradients.max_frames is 31\. Set it to 9"):
-        analyse(pond, tmp_path, folder, replace(OPTIONS, max_frames=31))
+        analyse(pond, tmp_path, folder, OPTIONS.model_copy(update={"max_frames": 31}))
 
 
 def test_whole_frames(pond, folder, tmp_path):
-    clips = analyse(pond, tmp_path, folder, replace(OPTIONS, region="frame"))[2]
+    clips = analyse(pond, tmp_path, folder, OPTIONS.model_copy(update={"region": "frame"}))[2]
     assert {(row["region_x_min"], row["region_x_max"], row["region_y_max"]) for row in clips} == {(0, 160, 96)}
 
 
 def test_even_clips_of_the_whole_frame(pond, folder, tmp_path):
-    summary, curves, clips, _, _ = analyse(pond, tmp_path, folder, replace(OPTIONS, clips="even"))
+    summary, curves, clips, _, _ = analyse(pond, tmp_path, folder, OPTIONS.model_copy(update={"clips": "even"}))
     assert summary.items() >= {"objects": 1, "ok": 2, "approximate": 0, "failed": 0}.items()
     assert [(row["object"], row["label"], row["first_frame"]) for row in clips] == [
         ("frame", "eel", 11),
@@ -302,7 +302,7 @@ def test_what_is_granted():
 
 
 def test_every_exact_rung_of_the_ladder_gives_the_same_numbers(pond, folder, tmp_path):
-    options = replace(OPTIONS, memory_gb=2)
+    options = OPTIONS.model_copy(update={"memory_gb": 2})
     rungs = ladder({"device": "cpu", "options": options})
     assert [rung.name for rung in rungs if rung.exact] == [
         "as asked",

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from longtake.annotate.sheet import Prompt, read_prompts
 from longtake.errors import SheetError
 from longtake.importers import Row, import_coco, import_cvat, import_hd_epic, import_ytvis, write_rows
 from longtake.importers.__main__ import main
 from longtake.importers.rows import Ids, safe_id
-from longtake.sheets import Prompt, read_prompts
 
 
 def sheet(rows: Any, tmp_path: Path) -> dict[str, list[Prompt]]:

@@ -10,10 +10,10 @@ import pytest
 from pycocotools import mask as coco
 
 from longtake import masks
+from longtake.annotate.sheet import Prompt, read_prompts
 from longtake.errors import SheetError
 from longtake.importers import import_coco, import_cvat, import_ytvis, write_rows
 from longtake.importers.__main__ import main
-from longtake.sheets import Prompt, read_prompts
 
 HEIGHT, WIDTH = 12, 20
 

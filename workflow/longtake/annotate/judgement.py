@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from longtake import masks
 from longtake.annotate.prompts import Placed, Timeline, place_prompts
-from longtake.sheets import Prompt
+from longtake.annotate.sheet import Prompt
 from longtake.store.schemas import DETECTIONS, PROMPTS
 from longtake.store.tables import scan_batches, write_table
 

@@ -15,11 +15,11 @@ from longtake.annotate.fuse import Agreement, fuse
 from longtake.annotate.judgement import LOST_BELOW, judge_prompts
 from longtake.annotate.passes import BACKWARD, BATCH_ROWS, FORWARD, Row, in_batches
 from longtake.annotate.prompts import Schedule, place_prompts
+from longtake.annotate.sheet import SEEDED, Prompt
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.errors import SchemaError
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
-from longtake.sheets import SEEDED, Prompt
 from longtake.store.schemas import AGREEMENT, DETECTIONS
 from longtake.store.tables import scan_batches, write_table
 

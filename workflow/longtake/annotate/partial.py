@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from longtake.annotate.checks import SAME, check_same, outdated, processed_frames
 from longtake.annotate.merge import merge_windows
+from longtake.annotate.sheet import Prompt
 from longtake.cells import read_cells
 from longtake.media.index import VideoIndex
 from longtake.media.windows import Window
-from longtake.sheets import Prompt
 from longtake.store.atomic import write_tsv
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches, write_table

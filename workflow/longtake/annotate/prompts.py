@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from longtake import masks
+from longtake.annotate.sheet import Prompt
 from longtake.errors import FrameUnavailable, SheetError
 from longtake.masks import Box
-from longtake.sheets import Prompt
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from torch.nn import functional
 
 from longtake.annotate.geometry import ModelPrompt
 from longtake.annotate.session import POINTER, TRACKED, BoundedSession, Prediction, track
+from longtake.annotate.sheet import SEEDED
 from longtake.annotate.tracker import Tracker
 from longtake.masks import BoolMask
-from longtake.sheets import SEEDED
 
 log = logging.getLogger(__name__)
 

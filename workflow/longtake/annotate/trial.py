@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from longtake.annotate.cases import FRAMES, SCALE, SIZE, Trial
+from longtake.annotate.sheet import Prompt
 from longtake.annotate.window import annotate_window
 from longtake.media.index import index_video
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window
 from longtake.media.writer import write_video
 from longtake.planning.calibrate import measure
-from longtake.sheets import Prompt
 
 _RATE = 10
 

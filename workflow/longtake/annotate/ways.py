@@ -13,12 +13,12 @@ import torch
 from longtake.annotate.geometry import ModelPrompt, model_frame, model_prompt
 from longtake.annotate.prompts import Placed, place_prompts
 from longtake.annotate.session import BoundedSession, Prediction, track
+from longtake.annotate.sheet import Prompt
 from longtake.annotate.tracker import Tracker, load_tracker
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
 from longtake.media.reader import read_frames
 from longtake.media.windows import Window
-from longtake.sheets import Prompt
 from longtake.supervise.ladder import AS_ASKED, Rung
 
 

@@ -21,6 +21,7 @@ from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
 from longtake.annotate.rows import Tracked, detection_rows, prompt_record
 from longtake.annotate.seeding import TERMS, gone, seed
 from longtake.annotate.session import BoundedSession, Prediction, track
+from longtake.annotate.sheet import SEEDED, Prompt
 from longtake.annotate.task import Tally, Task, grid_frames, identity, metadata, record
 from longtake.annotate.tracker import load_tracker
 from longtake.bounded.live import LiveBytes
@@ -29,7 +30,6 @@ from longtake.media.index_file import load_index
 from longtake.media.reader import Frame
 from longtake.media.windows import Window
 from longtake.memory.ledger import stage, step
-from longtake.sheets import SEEDED, Prompt
 
 Location = str | Path
 Progress = Callable[[int, int], None] | None

@@ -15,8 +15,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longtake.config import GradientOptions
 from longtake.gradients.cases import Clips, ClipWay, Resident, Seen
+from longtake.gradients.options import Options
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
 from longtake.planning.cache import Known
 from longtake.planning.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
@@ -36,7 +36,7 @@ SHUFFLE = "shuffle"
 def forecast_gradients(
     *,
     summaries: PathLikes,
-    options: GradientOptions,
+    options: Options,
     force_cpu: bool,
     out: str | PathLike[str],
     objects: Mapping[str, int] | None = None,
@@ -91,7 +91,7 @@ def forecast_gradients(
 class _Model:
     """What must be known of the model of these options; it is loaded where that is not known yet."""
 
-    def __init__(self, options: GradientOptions, threads: int, known: Known) -> None:
+    def __init__(self, options: Options, threads: int, known: Known) -> None:
         self._options, self._threads, self._known = options, threads, known
         self._loaded: ClipModel | None = None
 
@@ -137,13 +137,13 @@ class _Model:
         return Resident(**known.value(find, what="resident", max_frames=self._options.max_frames))
 
 
-def _seen(video: str, options: GradientOptions, objects: Mapping[str, int], frames: Mapping[str, int]) -> Seen:
+def _seen(video: str, options: Options, objects: Mapping[str, int], frames: Mapping[str, int]) -> Seen:
     found = objects.get(video) or FOUND
     return Seen(1 if options.clips == "even" else found, frames.get(video, 0))
 
 
 def forecasts(
-    clips: Clips, facts: Mapping[str, Any], seen: Seen, options: GradientOptions, held: Resident
+    clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Options, held: Resident
 ) -> Iterator[tuple[Forecast, Forecast]]:
     """Forecast the job of a window of one video, for each way: on the CPU, and on a GPU.
 
@@ -185,7 +185,7 @@ def forecasts(
         yield cpu, replace(cuda, seconds_per_frame=None, source=SIMULATED)
 
 
-def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: GradientOptions) -> int:
+def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Options) -> int:
     """Bytes of pictures: decoded ones, those of open clips with their masks, a disturbed one, and gradient maps."""
     source = facts["height"] * facts["width"]
     decoded = 3 * (options.clip_stride + 2) * source + DECODER_PICTURES * source * 3 // 2
@@ -194,7 +194,7 @@ def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Gra
     return decoded + seen.objects * (4 + 2 * options.clips_per_window) * clip + (2 * 4 + 3) * clip
 
 
-def _pace(clips: Clips, way: ClipWay, seen: Seen, options: GradientOptions, held: Resident) -> float | None:
+def _pace(clips: Clips, way: ClipWay, seen: Seen, options: Options, held: Resident) -> float | None:
     """Seconds of a window for each of its frames, by counting passes through the model as long as the one timed."""
     if not seen.frames:
         return None

@@ -1,15 +1,14 @@
 """Gradients in half precision, for jobs that fit into memory in no exact way, and how far off they are."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from longtake.config import GradientOptions
 from longtake.gradients.attribution import ClipFrames, attribute_clip, granted
+from longtake.gradients.options import Options
 from longtake.media.index_file import load_index
 from longtake.media.reader import read_frames
 from longtake.media.windows import Window
@@ -22,7 +21,7 @@ _FEWEST = 2
 
 def in_bfloat16(arguments: Mapping[str, Any]) -> list[Rung]:
     """Give the ways to run `longtake.gradients.window.analyse_window` that are not exact."""
-    least = {"part": 0.125, "options": replace(arguments["options"], chunk_size=1)}
+    least = {"part": 0.125, "options": arguments["options"].model_copy(update={"chunk_size": 1})}
     rungs = [Rung("in bfloat16", least, (error_of_gradient, error_of_scores))]
     if arguments["device"] != "cpu":
         rungs.append(Rung("in bfloat16 on the CPU", least | {"device": "cpu"}, (error_of_gradient, error_of_scores)))
@@ -65,7 +64,7 @@ def _short_clip(
     video_path: str | Path,
     index_path: str | Path,
     window: Window,
-    options: GradientOptions,
+    options: Options,
     device: str,
     **_: Any,
 ) -> tuple[ClipModel, np.ndarray, str]:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from longtake.bounded.planning import Rehearsed, splits
-from longtake.config import GradientOptions
 from longtake.errors import ModelError
 from longtake.gradients.attribution import ClipFrames, Grant, ways_for
 from longtake.gradients.cases import Clips, ClipWay
+from longtake.gradients.options import Options
 from longtake.memory.budget import GIB
 from longtake.models import ClipModel, SplitModel
 from longtake.models.targets import FixedTarget
@@ -30,7 +30,7 @@ LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
 gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
 
 
-def rehearsed(model: ClipModel, size: tuple[int, int], options: GradientOptions) -> Clips | None:
+def rehearsed(model: ClipModel, size: tuple[int, int], options: Options) -> Clips | None:
     """Rehearse the ways to the gradient of a clip of this size; None where the model cannot be rehearsed.
 
     A way that takes no less than a faster one is left out, and so is one that takes more than `memory_gb`, unless

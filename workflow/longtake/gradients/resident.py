@@ -19,8 +19,8 @@ import psutil
 import torch
 from torch import nn
 
-from longtake.config import GradientOptions
 from longtake.gradients.cases import Resident
+from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window
 from longtake.media.index import index_video
 from longtake.media.index_file import save_index
@@ -36,7 +36,7 @@ from longtake.planning.calibrate import measure
 _FRAMES, _SIDE = 6, 32
 
 
-def resident(options: GradientOptions, threads: int = 1) -> Resident:
+def resident(options: Options, threads: int = 1) -> Resident:
     """Measure a process that has loaded the model of these options.
 
     Raises
@@ -92,7 +92,7 @@ def _small_job(folder: Path) -> dict[str, Any]:
         "window": Window("small", 0, 0, _FRAMES, 0, _FRAMES, 0.0, _FRAMES / 10),
         "detections_path": folder,
         "species": None,
-        "options": GradientOptions(model=str(folder / "model"), max_frames=_FRAMES, clips="even", chunk_size=2),
+        "options": Options(model=str(folder / "model"), max_frames=_FRAMES, clips="even", chunk_size=2),
         "seed": 0,
         **{f"{name}_out": folder / name for name in ("curves", "clips", "maps", "perturbations")},
     }

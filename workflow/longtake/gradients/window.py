@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from longtake.config import GradientOptions
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip, granted
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.lossy import in_bfloat16
+from longtake.gradients.options import Options
 from longtake.gradients.perturbations import perturbation_rows
 from longtake.gradients.relation import relate
 from longtake.media.flow import flow_method
@@ -50,7 +50,7 @@ def analyse_window(
     detections_path: PathLike,
     species: str | None,
     labels: Sequence[str] | None = None,
-    options: GradientOptions,
+    options: Options,
     seed: int,
     curves_out: PathLike,
     clips_out: PathLike,
@@ -140,7 +140,7 @@ def _account(model: ClipModel, device: str, maps: Mapping[str, np.ndarray]) -> N
     owns("frames", lambda: sum(each.nbytes for each in maps.values()))
 
 
-def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> GradientOptions:
+def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> Options:
     """Options of a job from the rule's params and, for what changes no number, its resources.
 
     Parameters
@@ -148,7 +148,7 @@ def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> GradientO
     resources : `chunk`, frames at a time at most, and `gradient_mb`, MiB that a gradient may take, if they are there
     """
     memory = {"chunk_size": resources.get("chunk") or 0, "memory_gb": (resources.get("gradient_mb") or 0) / 1024}
-    return GradientOptions(**{**options, **memory})
+    return Options(**{**options, **memory})
 
 
 def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
@@ -157,9 +157,9 @@ def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
     Within half the memory the gradient is planned anew: fewer frames at a time, or more that is computed twice. One
     frame at a time is for models that split, whatever was predicted.
     """
-    options: GradientOptions = arguments["options"]
+    options: Options = arguments["options"]
     half = Rung("half the memory", {"part": 0.5})
-    least = {"part": 0.125, "options": replace(options, chunk_size=1)}
+    least = {"part": 0.125, "options": options.model_copy(update={"chunk_size": 1})}
     exact = [AS_ASKED, half, Rung("one frame at a time, an eighth of the memory", least), *on_the_cpu(arguments)]
     return exact + in_bfloat16(arguments)
 
@@ -192,7 +192,7 @@ def _analyse_clip(
     window: Window,
     species: str | None,
     *,
-    options: GradientOptions,
+    options: Options,
     seed: int,
     grant: Grant,
 ) -> _ClipResult:
@@ -225,7 +225,7 @@ def _chosen(
     species: str | None,
     *,
     model: ClipModel,
-    options: GradientOptions,
+    options: Options,
 ) -> tuple[list[ObjectTrack], list[Clip]]:
     """The objects of a window, or the whole frame in their place, and the clips of each."""
     if options.clips == "even":
@@ -236,7 +236,7 @@ def _chosen(
 
 
 def _around(
-    processed: np.ndarray, tracks: list[ObjectTrack], window: Window, *, model: ClipModel, options: GradientOptions
+    processed: np.ndarray, tracks: list[ObjectTrack], window: Window, *, model: ClipModel, options: Options
 ) -> list[Clip]:
     """The clips around every object."""
     clips = []
@@ -262,7 +262,7 @@ def _whole_frame(species: str | None, index: VideoIndex) -> ObjectTrack:
     return ObjectTrack(WHOLE_FRAME, species or UNLABELLED, np.empty(0, np.int64), np.empty((0, 4)), {}, size)
 
 
-def _even(frame: ObjectTrack, window: Window, options: GradientOptions) -> list[Clip]:
+def _even(frame: ObjectTrack, window: Window, options: Options) -> list[Clip]:
     return even_clips(
         window,
         name=frame.object,
@@ -278,7 +278,7 @@ def _order(row: dict[str, Any]) -> tuple[str, int, int]:
     return row["object"], row["clip"], row.get("offset", 0)
 
 
-def _check_model(model: ClipModel, options: GradientOptions) -> None:
+def _check_model(model: ClipModel, options: Options) -> None:
     if model.n_frames is not None and model.n_frames != options.max_frames:
         raise ModelError(
             f"model {options.model} was trained on clips of {model.n_frames} frames, but gradients.max_frames is "
@@ -297,13 +297,13 @@ def _index(target: str | int) -> int | None:
     return target if isinstance(target, int) else None
 
 
-def _truth(model: ClipModel, label: str, species: str | None, options: GradientOptions) -> int | None:
+def _truth(model: ClipModel, label: str, species: str | None, options: Options) -> int | None:
     """The class that the object's label names, else the one that the video's species names."""
     found = (class_of(name, model.class_names, options.labels) for name in (label, species))
     return next((index for index in found if index is not None), None)
 
 
-def _answerable(entry: GatheredClip, truth: int | None, options: GradientOptions) -> GatheredClip:
+def _answerable(entry: GatheredClip, truth: int | None, options: Options) -> GatheredClip:
     if entry.clip.status == "failed" or options.target != "labelled" or truth is not None:
         return entry
     reason = (
@@ -346,7 +346,7 @@ def _clip_row(
 
 
 def _series_columns(
-    entry: GatheredClip, found: ClipAttribution, rng: np.random.Generator, options: GradientOptions
+    entry: GatheredClip, found: ClipAttribution, rng: np.random.Generator, options: Options
 ) -> dict[str, Any]:
     """Pattern of the importance, and its relation to motion from the second frame on."""
     magnitude = np.array([frame.magnitude for frame in found.importance])

@@ -9,7 +9,7 @@ window, so neighbouring windows process the same frames where they overlap.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from longtake.cells import read_cells
 from longtake.errors import ConfigError, SheetError, nearest
+from longtake.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,39 @@ def read_windows(path: str | Path) -> dict[str, list[Window]]:
         for window in parse_windows(file):
             found.setdefault(window.video, []).append(window)
     return found
+
+
+def scan_units(
+    plan: str | Path, rule: str, videos: Container[str], frame_interval: int, loads: Mapping[str, Mapping[str, int]]
+) -> Iterator[Unit]:
+    """Yield the windows of `videos` as units of a rule, in the order of the plan's table; of each its `detail` is the
+    window.
+
+    Memory: one row of the table. `loads` are those of videos that have one.
+    """
+    path = Path(plan)
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        for window in parse_windows(file):
+            if window.video in videos:
+                yield Unit(
+                    rule,
+                    {"video": window.video, "window": f"{window.window:04d}"},
+                    window.video,
+                    len(window.frames(frame_interval)),
+                    loads.get(window.video, {}),
+                    where=f"{window.start_s:.4g} to {window.stop_s:.4g} s",
+                    detail=window,
+                )
+
+
+def scan_left_out(videos: str | Path) -> Iterator[tuple[str, str]]:
+    """Yield the videos of the plan's table that cannot be read, and why; none where there is no table."""
+    path = Path(videos)
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from ((row["video"], row["reason"]) for row in read_cells(file) if row["status"] != "ok")
 
 
 class Windows(dict[str, list[Window]]):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longtake.export import overlay_stills
+from longtake.export.overlay import overlay_stills
 from longtake.figures import band, filmstrip, looks, overview
 from longtake.media.windows import Window
 from longtake.report.draw import save, seen

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parent / "results"
 _HEAD = """# Measured
 
 Every table is made from what `make bench` wrote to `benchmarks/results`; peers that win are in them. Machines here are

@@ -1,45 +1,44 @@
-"""The sheets of videos and prompts: tab-separated text in, checked records out.
+"""The sheet of prompts: what shows the objects to follow, at a frame or a time.
 
-Parsed with the Snakefile in every job. Columns, types and patterns come from ``config/videos.schema.yaml`` and
-``config/prompts.schema.yaml``.
+Parsed with the Snakefile in every job.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
 from pathlib import Path
 
-from longtake.config import exists, shortened, written_out
 from longtake.errors import SheetError, nearest
-from longtake.rows import plain_number, read_rows, refuse_twice
+from longtake.settings.paths import exists, shortened, written_out
+from longtake.settings.sheet import column, id_column, label_column, plain_number, read_sheet
 
+SHEET = "prompts.tsv"
 # Ids of objects that nobody prompted: the window that found them, and a number in it.
 SEEDED = re.compile(r"auto-[0-9]{4,}-[0-9]{2,}")
-# What stands between a video's id and the ending of a file's name (results/README.md).
-OWN_ENDINGS = frozenset(
-    "agreement backward clips coco curves cvat forecast holes index jsonl mot mots objects perturbations prompts state "
-    "stationary truth ytvis".split()
-)
 # COCO's compressed counts: six bits a character from 0 to o, of which the upper half announces another.
 _RUNS = re.compile(r"(?:[P-o]{0,8}[0-O])+")
 
 
-@dataclass(frozen=True)
-class Video:
-    """A row of videos.tsv."""
-
-    row: int
-    video: str
-    path: str
-    species: str
+def _points(name: str, cell: str) -> tuple[tuple[float, float], ...]:
+    """Return the points of a cell of column `name`."""
+    found = []
+    for word in cell.split():
+        try:
+            x, y = map(plain_number, word.split(","))
+        except ValueError:
+            raise ValueError(
+                f"{shortened(word)!r} in {name} is no point. Write x,y in source pixels with a decimal point, and a "
+                "blank between points: 410,220 455.5,260."
+            ) from None
+        found.append((x, y))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,41 @@ class Prompt:
     """
 
     row: int
-    video: str
-    object: str
-    label: str
-    frame: int | None
-    time_s: float | None
-    x_min: float | None
-    y_min: float | None
-    x_max: float | None
-    y_max: float | None
-    until_s: float | None
-    points: tuple[tuple[float, float], ...] = ()
-    negative_points: tuple[tuple[float, float], ...] = ()
-    mask: str = ""
+    video: str = column("Id of a video in videos.tsv.", needed=True)
+    object: str = id_column(
+        "Id of the object, unique within its video. Several rows of one object correct it as it goes."
+    )
+    label: str = label_column(
+        "Species or class of the object. Empty means the species of its video. Up to 100 characters (200 bytes), "
+        "without braces or control characters, as files are named by it."
+    )
+    frame: int | None = column("Source frame of the prompt, counted from 0. Give either frame or time_s.", minimum=0)
+    time_s: float | None = column("Time of the prompt in seconds from the first frame.", minimum=0)
+    x_min: float | None = column(
+        "Left edge of the box in source pixels as displayed. A row gives a box, points, a box with points, or a mask "
+        "alone."
+    )
+    y_min: float | None = column("Top edge of the box in source pixels.")
+    x_max: float | None = column("Right edge of the box in source pixels, exclusive.")
+    y_max: float | None = column("Bottom edge of the box in source pixels, exclusive.")
+    until_s: float | None = column(
+        "Time in seconds after which the object need not be followed. Empty means to the end.", minimum=0
+    )
+    points: tuple[tuple[float, float], ...] = column(
+        "Points on the object in source pixels, written x,y with a blank between points (410,220 455.5,260).",
+        default=(),
+        parse=partial(_points, "points"),
+    )
+    negative_points: tuple[tuple[float, float], ...] = column(
+        "Points beside the object, written alike; they come with points or a box.",
+        default=(),
+        parse=partial(_points, "negative_points"),
+    )
+    mask: str = column(
+        "The object's mask at the size of the source, as COCO's compressed RLE counts, or the path of a PNG (non-zero "
+        "= object), relative to the working directory.",
+        default="",
+    )
     mask_digest: str = ""
 
     @property
@@ -88,82 +109,7 @@ class Prompt:
         return self.mask if "." in self.mask else ""
 
 
-def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False) -> list[Video]:
-    """Read videos.tsv.
-
-    Parameters
-    ----------
-    path
-        The sheet.
-    rendered
-        Whether the workflow makes the files itself, so that they may be missing now.
-    empty
-        Whether a sheet without a row will do.
-
-    Raises
-    ------
-    SheetError
-        For an id that is no safe file name, an id given twice (also in other letter case, which is one file on
-        some disks), ids whose files would share names, an address instead of a path, a file that does not exist or
-        cannot be looked at, or one file under two ids.
-    """
-    videos = [Video(**row) for row in read_rows(Path(path), "videos.schema.yaml")]
-    if not videos and not empty:
-        raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
-    refuse_twice(path, "video", ((video.row, video.video.lower()) for video in videos))
-    _refuse_shared_names(path, videos)
-    for video in videos:
-        _check_path(video, f"{path}, row {video.row}", rendered)
-    _refuse_one_file(path, videos, rendered)
-    return videos
-
-
-def _check_path(video: Video, where: str, rendered: bool) -> None:
-    shown = shortened(video.path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", video.path):
-        raise SheetError(f"{where}: {shown!r} is an address; only local files are read. Copy it first.")
-    if "{" in video.path or "}" in video.path:
-        raise SheetError(
-            f"{where}: the path {shown!r} holds a brace, which Snakemake takes for a wildcard. Rename the file, or "
-            "link to it by another name."
-        )
-    if written_out(video.path):
-        raise SheetError(
-            f"{where}: the path {shown!r} of video {video.video!r} is taken as it stands.{written_out(video.path)}"
-        )
-    what = f"{where}: the file or folder {shown!r} of video {video.video!r}"
-    if not rendered and not exists(Path(video.path), what, SheetError):
-        raise SheetError(f"{what} does not exist (looked in {Path.cwd()}). Correct the path, or remove the row.")
-
-
-def _refuse_one_file(path: str | Path, videos: Iterable[Video], rendered: bool) -> None:
-    """Refuse a file under two ids, which statistics would count as two videos.
-
-    Paths are compared and not what lies on the disk: who makes hard links means several files.
-    """
-    seen: dict[str, Video] = {}
-    for video in videos:
-        # Where the files may be missing nothing is looked up, and what .. leads to is not known.
-        name = str(Path(video.path).absolute()) if rendered else os.path.realpath(video.path)
-        first = seen.setdefault(name, video)
-        if first is not video:
-            raise SheetError(
-                f"{path}, row {video.row}: the path {shortened(video.path)!r} of video {video.video!r} is the file of "
-                f"video {first.video!r} in row {first.row}. A video has one id, or it would count twice; remove one of "
-                "the rows."
-            )
-
-
-def _refuse_shared_names(path: str | Path, videos: Iterable[Video]) -> None:
-    """Refuse ids whose files would share names: detections/a.prompts.parquet could be of a, and of a.prompts."""
-    ids = {video.video.lower() for video in videos}
-    for video in videos:
-        stem, _, ending = video.video.lower().rpartition(".")
-        if ending in OWN_ENDINGS and stem in ids:
-            raise SheetError(
-                f"{path}, row {video.row}: files of video {video.video!r} would have the names of files of video "
-                f"{stem!r}. Write it with a dash: {video.video[: len(stem)]}-{video.video[len(stem) + 1 :]}."
-            )
+ROW = Prompt
 
 
 def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prompt]]:
@@ -179,11 +125,8 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
     """
     found: dict[str, list[Prompt]] = {video: [] for video in videos}
     labels: dict[tuple[str, str], str] = {}
-    for row in read_rows(Path(path), "prompts.schema.yaml"):
-        where = f"{path}, row {row['row']}"
-        for column in ("points", "negative_points"):
-            row[column] = tuple(_points(row[column], column, where))
-        prompt = Prompt(**row)
+    for prompt in read_sheet(path, Prompt):
+        where = f"{path}, row {prompt.row}"
         if prompt.video not in found:
             raise SheetError(
                 f"{where}: video {prompt.video!r} is not in the sheet of videos.{nearest(prompt.video, found)}"
@@ -230,18 +173,6 @@ def mask_digest(prompt: Prompt) -> str:
 def _file_digest(path: str, modified: int) -> str:  # noqa: ARG001 - part of the key
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _points(cell: str, column: str, where: str) -> Iterator[tuple[float, float]]:
-    for word in cell.split():
-        try:
-            x, y = map(plain_number, word.split(","))
-        except ValueError:
-            raise SheetError(
-                f"{where}: {shortened(word)!r} in {column} is no point. Write x,y in source pixels with a decimal "
-                "point, and a blank between points: 410,220 455.5,260."
-            ) from None
-        yield x, y
 
 
 def _check_shape(prompt: Prompt, where: str) -> None:

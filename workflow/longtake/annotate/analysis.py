@@ -1,0 +1,49 @@
+"""What longtake knows of annotation without loading it: the windows of each video, and one or two passes over each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from longtake.media.windows import scan_left_out, scan_units
+from longtake.unit import Analysis, Kind, Study, Unit
+
+FORWARD = Kind("annotate_window", "annotate/{video}/window-{window}.parquet", "annotate")
+BACKWARD = Kind("annotate_window_backward", "annotate/{video}/window-{window}.backward.parquet", "backward")
+
+
+def units(study: Study) -> Iterator[Unit]:
+    """Yield the windows of every video, of one pass after the other.
+
+    Facts: ``rules`` of the passes; ``objects``, of each video how many are tracked at a time, 0 where nobody knows; and
+    ``frame_interval``.
+    """
+    objects, _interval = study.facts["objects"], study.facts["frame_interval"]
+    loads = {video: {"objects": number} for video, number in objects.items() if number}
+    for rule in study.facts["rules"]:
+        yield from scan_units(
+            study.results / "plan" / "windows.tsv", rule, objects, study.facts["frame_interval"], loads
+        )
+
+
+def outdated(study: Study, unit: Unit) -> str:
+    """Say in what a window's table is not what the settings ask for now; facts ``frame_interval``, ``continuity``."""
+    from longtake.annotate.checks import outdated as differing
+
+    kind = BACKWARD if unit.rule == BACKWARD.rule else FORWARD
+    settings = {name: study.facts[name] for name in ("frame_interval", "continuity")}
+    return differing(kind.path(study.results, unit), unit.detail, **settings)
+
+
+def left_out(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield the videos that cannot be read, and why."""
+    yield from scan_left_out(study.results / "plan" / "videos.tsv")
+
+
+ANALYSIS = Analysis(
+    name="annotate",
+    kinds=(FORWARD, BACKWARD),
+    units=units,
+    outdated=outdated,
+    left_out=left_out,
+    targets={"probe_video": "probe/{video}.json", "merge_detections": "detections/{video}.parquet"},
+)

@@ -1,0 +1,28 @@
+"""What longtake knows of gradients without loading them: the windows of the videos whose species were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from longtake.media.windows import scan_units
+from longtake.unit import Analysis, Kind, Study, Unit
+
+WINDOW = Kind(
+    "gradients_window", "gradients/{video}/window-{window}.clips.parquet", "gradients", work="frames", parts="clips"
+)
+
+
+def units(study: Study) -> Iterator[Unit]:
+    """Yield the windows of the videos that are analysed; facts ``videos`` and ``frame_interval``."""
+    videos, interval = frozenset(study.facts["videos"]), study.facts["frame_interval"]
+    yield from scan_units(study.results / "plan" / "windows.tsv", WINDOW.rule, videos, interval, {})
+
+
+ANALYSIS = Analysis(
+    name="gradients",
+    kinds=(WINDOW,),
+    units=units,
+    # A window's time goes with its clips, of which earlier ones may have had fewer.
+    steady=False,
+    targets={"merge_gradients": "gradients/{video}.clips.parquet", "heat_video": "figures/{video}/heat.mp4"},
+)

@@ -1,0 +1,247 @@
+"""Which videos a study has, and which files each: a walk over ``<folder>/<group>/<video>/step_NNN.*``, or a sheet.
+
+Read by the Snakefile in every job, so with the standard library alone. No file is opened here. What is wrong with one
+video is kept as its `trouble`, so that it takes no other with it; what is wrong with the study is raised.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from longtake.errors import ConfigError, SheetError
+
+KINDS = ("npy", "npy.gz", "pt", "pt.gz", "safetensors", "latent")
+LAYOUT = """\
+    <folder>/<group>/<video>/step_000.npy             one latent of each denoising step, [1, C, F, H, W]
+    <folder>/<group>/<video>/step_000_metadata.json   {"prompt", "seed", "step", "timestep", "sigma"}
+as .npy, .npy.gz, .pt, .pt.gz, .safetensors or .latent. The same seed in two groups is a matched pair."""
+_STEP = re.compile(r"step_(\d+)\.(npy|npy\.gz|pt|pt\.gz|safetensors|latent)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+COLUMNS = ["video", "group", "path", "seed"]
+
+
+@dataclass(frozen=True)
+class StepFile:
+    """One latent's file: the number of its step, its name within the video's folder, and the kind of file."""
+
+    step: int
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class VideoFiles:
+    """A video of the study with its files in order of step, and why it cannot be measured, or an empty `trouble`."""
+
+    group: str
+    name: str
+    folder: str
+    files: tuple[StepFile, ...] = ()
+    seed: int | None = None
+    trouble: str = ""
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def video(self) -> str:
+        """``<group>/<video>``, as tables have it."""
+        return f"{self.group}/{self.name}"
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that exist, as a rule names them as its input."""
+        return [f"{self.folder}/{file.name}" for file in self.files]
+
+
+def find_videos(
+    folder: str,
+    sheet: str = "",
+    *,
+    base: str | os.PathLike[str] = ".",
+    steps: str | Collection[int] = "all",
+    keep_missing: bool = False,
+) -> list[VideoFiles]:
+    """The videos of a study, sorted by group and name.
+
+    Parameters
+    ----------
+    folder, sheet
+        One of both: the study's folder, or a TSV of video, group, path and seed.
+    base
+        What relative paths start from.
+    steps
+        ``all``, or the numbers of the steps that are looked at.
+    keep_missing
+        Whether a video whose steps have a gap is measured all the same.
+
+    Raises
+    ------
+    ConfigError
+        The folder does not exist, is a file, or holds no latent; the layout is shown.
+    SheetError
+        The sheet cannot be used.
+    """
+    if sheet:
+        found = list(_of_sheet(Path(base) / sheet, Path(base)))
+    elif folder:
+        found = list(_of_folder(os.path.join(base, folder)))  # noqa: PTH118
+    else:
+        raise ConfigError(f"Neither latents.folder nor latents.sheet is set. Latents are expected as\n{LAYOUT}")
+    wanted = None if isinstance(steps, str) else frozenset(steps)
+    if wanted is not None:
+        found = [replace(video, files=tuple(file for file in video.files if file.step in wanted)) for video in found]
+    common = _common_steps(found)
+    videos = [_checked(video, common, keep_missing) for video in sorted(found, key=lambda v: (v.group, v.name))]
+    if not any(video.files for video in videos):
+        raise ConfigError(f"No latent was found in {sheet or folder}. Latents are expected as\n{LAYOUT}")
+    return _told_apart(videos)
+
+
+def shards(videos: Sequence[VideoFiles], latents_per_job: int) -> list[list[VideoFiles]]:
+    """Cut a study into jobs of whole videos, each of at most `latents_per_job` latents, or one video."""
+    parts: list[list[VideoFiles]] = []
+    held = latents_per_job + 1
+    for video in videos:
+        cost = max(1, len(video.files))
+        if held + cost > latents_per_job:
+            parts.append([])
+            held = 0
+        parts[-1].append(video)
+        held += cost
+    return parts
+
+
+def step_numbers(videos: Sequence[VideoFiles]) -> list[int]:
+    """Every step that a video without trouble has."""
+    return sorted({file.step for video in videos if not video.trouble for file in video.files})
+
+
+def _of_folder(folder: str) -> Iterator[VideoFiles]:
+    try:
+        groups = sorted((entry for entry in os.scandir(folder) if _is_folder(entry)), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        raise ConfigError(f"latents.folder {folder} does not exist. Latents are expected as\n{LAYOUT}") from None
+    except NotADirectoryError:
+        raise ConfigError(f"latents.folder {folder} is a file. Latents are expected as\n{LAYOUT}") from None
+    for group in groups:
+        try:
+            with os.scandir(group.path) as entries:
+                names = [entry.name for entry in entries if _is_folder(entry)]
+        except OSError as error:
+            yield VideoFiles(group.name, "", group.path, trouble=f"{group.path} cannot be read: {error.strerror}.")
+            continue
+        for name in names:
+            yield _files_of(VideoFiles(group.name, name, f"{group.path}/{name}"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # A link into a loop is no folder to the system, but it is a video that someone expects to find.
+    try:
+        return not entry.name.startswith(".") and (entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry)))  # noqa: PTH110
+    except OSError:
+        return True
+
+
+def _files_of(video: VideoFiles) -> VideoFiles:
+    """Add the files of the video's folder, by step."""
+    try:
+        with os.scandir(video.folder) as entries:
+            names = [entry.name for entry in entries]
+    except OSError as error:
+        why = f"{video.folder} cannot be read: {error.strerror}. Make it a folder that holds step_000.npy and so on."
+        return replace(video, trouble=why)
+    matches = ((name, _STEP.fullmatch(name)) for name in names)
+    files = [StepFile(int(match[1]), name, match[2]) for name, match in matches if match]
+    return replace(video, files=tuple(sorted(files, key=lambda file: (file.step, file.name))))
+
+
+def _of_sheet(sheet: Path, base: Path) -> Iterator[VideoFiles]:
+    try:
+        with sheet.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file, delimiter="\t")
+            if not set(COLUMNS[:3]) <= set(rows.fieldnames or ()):
+                raise SheetError(f"{sheet} has the columns {rows.fieldnames}; it needs {', '.join(COLUMNS)}.")
+            lines = list(rows)
+    except (FileNotFoundError, IsADirectoryError):
+        raise SheetError(f"latents.sheet {sheet} does not exist. Write it, or set latents.folder.") from None
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(lines, start=2):
+        name, group, path = ((row[column] or "").strip() for column in COLUMNS[:3])
+        if not (name and group and path):
+            raise SheetError(f"{sheet}, line {number}: video, group and path must all be given.")
+        if (group, name) in seen:
+            raise SheetError(f"{sheet}, line {number}: {group}/{name} stands in line {seen[group, name]} already.")
+        seen[group, name] = number
+        yield _files_of(VideoFiles(group, name, str(base / path), seed=_seed(row.get("seed"), sheet, number)))
+
+
+def _seed(cell: str | None, sheet: Path, number: int) -> int | None:
+    text = (cell or "").strip()
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise SheetError(f"{sheet}, line {number}: seed is {text!r}, which is no whole number.") from None
+
+
+def _common_steps(videos: Sequence[VideoFiles]) -> list[int]:
+    """The steps that more than half of the videos have."""
+    counts = Counter(step for video in videos for step in {file.step for file in video.files})
+    return sorted(step for step, count in counts.items() if 2 * count > len(videos))
+
+
+def _checked(video: VideoFiles, common: Sequence[int], keep_missing: bool) -> VideoFiles:
+    """Say what is wrong with the names and the steps of a video."""
+    gap, late = _missing([file.step for file in video.files], common), ""
+    if gap and keep_missing:
+        video = replace(video, notices=(f"{_some(gap)} missing between others",))
+    elif gap:
+        remedy = "Save what is missing, or set latents.missing_steps to keep."
+        late = f"{video.folder}: {_some(gap)} missing between others. {remedy}"
+    trouble = video.trouble or _bad_name(video) or _twice(video)
+    if not trouble and not video.files:
+        trouble = f"{video.folder} holds no step that is asked for. Latents are expected as\n{LAYOUT}"
+    return replace(video, trouble=trouble or late)
+
+
+def _bad_name(video: VideoFiles) -> str:
+    for part in (video.group, video.name):
+        if not _NAME.fullmatch(part):
+            return f"{part!r} is no name for a group or a video: use letters, digits, dot, dash and underscore."
+    return ""
+
+
+def _twice(video: VideoFiles) -> str:
+    for step, count in Counter(file.step for file in video.files).items():
+        if count > 1:
+            names = ", ".join(file.name for file in video.files if file.step == step)
+            return f"{video.folder} holds step {step} {count} times ({names}). Remove all but one."
+    return ""
+
+
+def _missing(numbers: Sequence[int], common: Sequence[int]) -> list[int]:
+    """Steps that are left out between others: most videos have them, or the rest lies on a grid, as 0, 5, 15 do."""
+    grid = min((b - a for a, b in pairwise(numbers) if b > a), default=1)
+    missing = {step for a, b in pairwise(numbers) for step in range(a + grid, b, grid)}
+    missing.update(step for step in common if numbers and numbers[0] < step < numbers[-1])
+    return sorted(missing - set(numbers))
+
+
+def _some(missing: Sequence[int]) -> str:
+    shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    return f"step{'s' if len(missing) > 1 else ''} {shown} {'are' if len(missing) > 1 else 'is'}"
+
+
+def _told_apart(videos: list[VideoFiles]) -> list[VideoFiles]:
+    """Refuse videos whose names differ in case only: one would overwrite the other on some file systems."""
+    folded = Counter(video.video.casefold() for video in videos)
+    why = "another video has the same name but for capital letters. Rename one of them."
+    return [
+        replace(video, trouble=f"{video.video}: {why}") if folded[video.video.casefold()] > 1 else video
+        for video in videos
+    ]
