@@ -20,7 +20,7 @@ FLOORS = [
     {"media", "supervise", "volumes", "statistics"},
     {"models", "bounded"},
     {"planning"},
-    {"annotate", "gradients", "latents", "demo"},
+    {"annotate", "gradients", "latents", "training", "demo"},
     {"species"},
     {"figures"},
     {"export"},
@@ -37,7 +37,7 @@ ALLOWED = {
     ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "demo", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "training", "demo", "job"}
 
 
 def modules():

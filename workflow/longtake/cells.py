@@ -51,6 +51,14 @@ def write_cells(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str
         writer.writerow(harmless(" ".join(cell.splitlines()).replace("\t", " ")) for cell in cells)
 
 
+def write_commas(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a header and `rows` as comma-separated text, row by row; what is missing or None is an empty cell."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([harmless(name) for name in columns])
+    for row in rows:
+        writer.writerow("" if row.get(name) is None else harmless(str(row[name])) for name in columns)
+
+
 def read_cells(lines: Iterable[str]) -> Iterator[dict[str, str]]:
     """Yield the rows that `write_cells` wrote, by column; the first line names them. Empty cells are empty texts."""
     header: list[str] | None = None

@@ -15,6 +15,7 @@
     ├── SchemaError             a table on disk is not what its reader declared
     ├── ExactnessError          a bounded path noticed that it would not give the plain path's numbers
     ├── BudgetError             no exact way fits into the memory that was granted
+    ├── TrainingError           a fit cannot go on: a loss that is not finite, folds that leak
     └── OutOfMemory             no way of running the job fits into what it may use
 
 A message names the value, where it stands, and what to do about it.
@@ -76,6 +77,10 @@ class BudgetError(LongtakeError):
 
 class ExactnessError(LongtakeError):
     """A bounded computation noticed that it would not equal the plain one."""
+
+
+class TrainingError(LongtakeError):
+    """A fit cannot go on: its loss is not finite, or its folds share videos."""
 
 
 class OutOfMemory(LongtakeError):

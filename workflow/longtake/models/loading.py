@@ -20,6 +20,8 @@ from longtake.models.classifier import (
     config_to_json,
 )
 from longtake.models.factory import load_factory
+from longtake.models.networks.build import MODEL_TYPE as CLIP_NETWORK
+from longtake.models.networks.build import load_network
 from longtake.models.protocols import ClipModel
 from longtake.models.segmenters import load_mask2former, load_videomt
 from longtake.models.targets import listed
@@ -87,6 +89,7 @@ def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device)
 # One entry per kind of folder, by the model_type in its config.json.
 FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], ClipModel]] = {
     MODEL_TYPE: _load_classifier,
+    CLIP_NETWORK: load_network,
     **dict.fromkeys(VIDEO_CLASSIFIERS, load_video_classifier),
     "videomt": load_videomt,
     "mask2former": load_mask2former,

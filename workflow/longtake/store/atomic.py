@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from longtake.cells import write_cells
+from longtake.cells import write_cells, write_commas
 
 _watchers: list[Callable[[Path], None]] = []
 
@@ -63,3 +63,9 @@ def write_tsv(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterab
     """Write `rows` as a tab-separated table with a header, atomically, row by row, as `longtake.cells` has it."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         write_cells(file, columns, rows)
+
+
+def write_csv(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `rows` as a comma-separated table with a header, atomically, row by row; no cell is a formula."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        write_commas(file, columns, rows)

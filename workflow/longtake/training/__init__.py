@@ -1,0 +1,1 @@
+"""Training of clip classifiers on folds: clips made once, no leak, exact accumulation, resumed to the same bytes."""
