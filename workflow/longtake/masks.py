@@ -5,12 +5,15 @@ crop and shifted into the frame, which costs the crop's area and not the frame's
 RLE (column-major runs, starting with zeros) and every COCO tool reads them.
 
 Boxes are ``(x_min, y_min, x_max, y_max)`` in pixels, minima inclusive and maxima exclusive.
+
+pycocotools believes every number: it counts pixels in 32 bits and writes where they lead. So what comes from strangers
+is held against the bounds below before the C code sees it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,29 @@ from pycocotools import mask as coco
 
 Box = tuple[float, float, float, float]
 BoolMask = npt.NDArray[np.bool_]
+Points = Sequence[tuple[float, float]]
+
+MOST_SIDE, MOST_PIXELS = 65_535, 2**28
+"""Of a picture: more than any video has, and few enough for 32 bits."""
+MOST_RUNS, MOST_TEXT = 2**21, 2**20
+"""Of one mask: run lengths, and characters of them. An animal on a 4K frame has some thousands."""
+MOST_OUTLINE = 2**20
+"""Pixels along the outlines of one mask's polygons: some 100 bytes are held for each."""
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse a picture that no video has.
+
+    Raises
+    ------
+    ValueError
+        A side or the area is out of bounds.
+    """
+    if not (0 < height <= MOST_SIDE and 0 < width <= MOST_SIDE and height * width <= MOST_PIXELS):
+        raise ValueError(
+            f"{width} x {height} pixels are no size of a picture: a side has 1 to {MOST_SIDE}, and all of it at most "
+            f"{MOST_PIXELS}"
+        )
 
 
 def encode(mask: BoolMask) -> str:
@@ -70,11 +96,124 @@ def encode_crop(crop: BoolMask, x: int, y: int, height: int, width: int) -> str:
         raise ValueError(
             f"a crop of {crop_width} x {crop_height} pixels at ({x}, {y}) does not lie in a frame of {width} x {height}"
         )
-    bounds = _run_bounds(crop, x, y, height)
+    return _of_bounds(_run_bounds(crop, x, y, height), height, width)
+
+
+def encode_runs(counts: Sequence[int], height: int, width: int) -> str:
+    """Encode run lengths of a frame, column by column and beginning with zeros, as COCO has them uncompressed.
+
+    Raises
+    ------
+    ValueError
+        The frame is none, a run is negative, or they are too many or do not cover the frame.
+    """
+    check_size(height, width)
+    _check_runs(counts, height * width)
+    return _compressed(counts, height, width)
+
+
+def encode_row_runs(runs: Sequence[int], x: int, y: int, crop: tuple[int, int], size: tuple[int, int]) -> str:
+    """Encode run lengths of a crop, row by row and beginning with zeros, as CVAT has them; no pixel is written out.
+
+    A pixel at which a column changes its value is one where a row's runs are not those of the row above, so the
+    columns' runs are found from the ends of the rows' runs.
+
+    Parameters
+    ----------
+    x, y : int
+        Column and row of the crop's first pixel in the frame.
+    crop, size : (int, int)
+        Height and width of the crop, and of the frame.
+
+    Memory: some 100 bytes for each run, row of the crop and change of a column; each has its bound.
+
+    Raises
+    ------
+    ValueError
+        The frame is none, the crop does not lie inside, or the runs are too many or do not cover it.
+    """
+    (down, across), (height, width) = crop, size
+    check_size(height, width)
+    if x < 0 or y < 0 or x + across > width or y + down > height:
+        raise ValueError(
+            f"a crop of {across} x {down} pixels at ({x}, {y}) does not lie in a frame of {width} x {height}"
+        )
+    _check_runs(runs, down * across)
+    ends = _twice_is_never(np.cumsum(np.asarray(runs, dtype=np.int64))[: len(runs) // 2 * 2])
+    starts, stops = ends[::2], ends[1::2]
+    # A run that goes on in the next row ends at each border between.
+    borders = np.arange(1, down, dtype=np.int64) * across
+    inside = borders[np.searchsorted(starts, borders, "left") > np.searchsorted(stops, borders, "right")]
+    ends = np.sort(np.concatenate([starts, stops, inside, inside]))
+    rows, left = np.divmod(ends[::2], across)
+    right = ends[1::2] - rows * across
+    # Where row r begins, its runs appear; where it ends, at row r + 1, they vanish unless that one has them, too.
+    wide = across + 1
+    keys = np.concatenate(
+        [rows * wide + left, rows * wide + right, (rows + 1) * wide + left, (rows + 1) * wide + right]
+    )
+    keys = _twice_is_never(np.sort(keys))
+    lengths = keys[1::2] - keys[::2]
+    if lengths.sum() > MOST_RUNS:
+        raise ValueError(f"it has more than {MOST_RUNS} run lengths, which no object has")
+    rows, left = np.divmod(keys[::2], wide)
+    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    bounds = (np.repeat(left, lengths) + place + x) * height + np.repeat(rows, lengths) + y
+    return _of_bounds(_twice_is_never(np.sort(bounds)), height, width)
+
+
+def encode_polygons(polygons: Sequence[Points], height: int, width: int) -> str:
+    """Encode the union of polygons, (x, y) on the plane of the frame, as pycocotools draws them.
+
+    Raises
+    ------
+    ValueError
+        The frame is none, a polygon has fewer than three points or one far outside the frame, or its outline is longer
+        than any object's.
+    """
+    check_size(height, width)
+    outline = 0.0
+    for polygon in polygons:
+        if len(polygon) < 3:
+            raise ValueError(f"it has {len(polygon)} points, and a polygon has three or more")
+        for x, y in polygon:
+            if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
+                raise ValueError(f"it has a point {x:g},{y:g} far outside the picture of {width} x {height}")
+        corners = np.asarray(polygon, dtype=np.float64)
+        outline += np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(polygon)
+    if outline > MOST_OUTLINE:
+        raise ValueError(f"its outline is longer than {MOST_OUTLINE} pixels, which no object's is")
+    flat = [[float(value) for point in polygon for value in point] for polygon in polygons]
+    merged: dict[str, Any] = coco.merge(coco.frPyObjects(flat, height, width))
+    return str(merged["counts"].decode("ascii"))
+
+
+def _check_runs(runs: Sequence[int], pixels: int) -> None:
+    if len(runs) > MOST_RUNS:
+        raise ValueError(f"it has {len(runs)} run lengths; no object has more than {MOST_RUNS}")
+    wrong = next((order for order, run in enumerate(runs) if run < 0), None)
+    if wrong is not None:
+        raise ValueError(f"its run {wrong} is {runs[wrong]} pixels long")
+    if sum(runs) != pixels:
+        raise ValueError(f"its run lengths cover {sum(runs)} pixels of {pixels}")
+
+
+def _twice_is_never(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Drop pairs of equal positions from a sorted array: a value that changes twice at one place does not change."""
+    values, times = np.unique(positions, return_counts=True)
+    return np.asarray(values[times % 2 == 1])
+
+
+def _of_bounds(bounds: npt.NDArray[np.int64], height: int, width: int) -> str:
+    """Encode the column-major positions at which the value changes."""
     counts = np.diff(bounds, prepend=0, append=height * width)
     if counts[-1] == 0 and counts.size > 1:
         counts = counts[:-1]
-    encoded: dict[str, Any] = coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return _compressed(counts.tolist(), height, width)
+
+
+def _compressed(counts: Sequence[int], height: int, width: int) -> str:
+    encoded: dict[str, Any] = coco.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)
     return str(encoded["counts"].decode("ascii"))
 
 
@@ -110,8 +249,11 @@ def checked_area(counts: str, height: int, width: int) -> int:
     Raises
     ------
     ValueError
-        The counts are no run lengths, or those of a frame with another number of pixels.
+        The frame is none, or the counts are no run lengths, too many, or those of another number of pixels.
     """
+    check_size(height, width)
+    if len(counts) > MOST_TEXT:
+        raise ValueError(f"its run lengths are {len(counts)} characters, and no object has more than {MOST_TEXT}")
     total = area = 0
     for order, run in enumerate(_runs(counts)):
         if run < 0:
@@ -150,7 +292,7 @@ def _runs(counts: str) -> Iterator[int]:
 
 
 def read_png(path: str | os.PathLike[str], height: int, width: int) -> BoolMask:
-    """Read a mask of a frame from a PNG: true where any colour, grey level or palette index is not 0.
+    """Read a mask of a frame from a PNG: true where the colour, grey level or palette index is not 0.
 
     Where the picture has an alpha channel, what is wholly transparent is not the object.
 
@@ -161,8 +303,11 @@ def read_png(path: str | os.PathLike[str], height: int, width: int) -> BoolMask:
     Raises
     ------
     ValueError
-        The file cannot be read, is no whole PNG, or has another size. The size is looked at before the pixels.
+        The file cannot be read, is no whole PNG, or has another size. The size is looked at before the pixels. Or what
+        is not 0 has several values: those are several objects, or smoothed edges, and which pixels are meant is not
+        said.
     """
+    check_size(height, width)
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if image.size != (width, height):
@@ -170,10 +315,18 @@ def read_png(path: str | os.PathLike[str], height: int, width: int) -> BoolMask:
             levels = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is no whole PNG ({error})") from None
-    if levels.ndim == 2:
-        return levels != 0
+    levels = levels.reshape(height, width, -1)
     colours = levels.shape[2] - (levels.shape[2] in (2, 4))
-    return np.asarray((levels != 0)[..., :colours].any(axis=2) & (levels != 0)[..., colours:].all(axis=2))
+    drawn = np.asarray((levels != 0)[..., :colours].any(axis=2) & (levels != 0)[..., colours:].all(axis=2))
+    values = levels[drawn]
+    if len(values) and (values != values[0]).any():
+        several = np.unique(values, axis=0)
+        shown = ", ".join("/".join(map(str, value)) for value in several[:4].tolist())
+        raise ValueError(
+            f"{path} has {len(several)} values beside 0 ({shown}{', ...' if len(several) > 4 else ''}): several "
+            "objects, or smoothed edges. Save one object a file, in two values: 0, and another on the object"
+        )
+    return drawn
 
 
 def box(mask: BoolMask) -> tuple[int, int, int, int] | None:

@@ -147,7 +147,7 @@ def test_cvat_masks_polygons_and_points(write: Any, tmp_path: Path, shape: Any) 
     mask, polygon, points, box = sheet(import_cvat(path, fps=4, with_masks=True), tmp_path)
     assert [each.frame for each in (mask, polygon, points, box)] == [7, 9, 11, 12]
     assert np.array_equal(masks.decode(mask.mask, HEIGHT, WIDTH), shape)
-    assert mask.until_s == 2.0
+    assert mask.until_s == 1.75
     assert masks.box(masks.decode(polygon.mask, HEIGHT, WIDTH)) == (5, 3, 14, 9)
     assert (points.kind, points.points) == ("points", ((5.5, 4), (6, 7)))
     assert (box.kind, box.box) == ("box", (1, 2, 3, 4))
@@ -156,11 +156,11 @@ def test_cvat_masks_polygons_and_points(write: Any, tmp_path: Path, shape: Any) 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (cvat(cvat_mask("10,30")), ["mask.7", "40 pixels for 9 x 6"]),
-        (cvat(cvat_mask("-10,64")), ["mask.7", "run lengths"]),
+        (cvat(cvat_mask("10,30")), ["mask.7", "cover 40 pixels of 54"]),
+        (cvat(cvat_mask("-10,64")), ["mask.7", "its run 0 is -10 pixels long"]),
         (cvat(cvat_mask("54")), ["empty mask"]),
         (cvat(cvat_mask("ten")), ["no list of numbers"]),
-        (cvat(cvat_mask("0,54", left=12)), ["9 x 6 pixels at 12,3", "outside the frame of 20 x 12"]),
+        (cvat(cvat_mask("0,54", left=12)), ["9 x 6 pixels at (12, 3)", "does not lie in a frame of 20 x 12"]),
         (cvat(cvat_mask("0,54"), head=HEAD.replace("original_size", "size")), ["unknown size"]),
         (cvat("<polygon frame='1' points='1,1;2,2'/>"), ["polygon.1", "2 points"]),
         (cvat("<polygon frame='1' points='1,1;2;3,3'/>"), ["'2', no point"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from longtake.errors import LongtakeError
 from longtake.importers import Row, import_coco, import_cvat, import_hd_epic, import_ytvis, write_rows
+from longtake.importers.frames import frame_pattern
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,13 @@ def _rows(given: argparse.Namespace) -> Iterator[Row]:
     every, drawn = given.boxes == "all", given.masks
     if given.format == "cvat":
         return import_cvat(given.file, video=given.video, fps=given.fps, every_box=every, with_masks=drawn)
-    options = {"video": given.video, "first": given.first_frame, "every_box": every, "with_masks": drawn}
+    options = {
+        "video": given.video,
+        "first": given.first_frame,
+        "every_box": every,
+        "with_masks": drawn,
+        "frame_pattern": given.frame_pattern,
+    }
     if given.format == "ytvis":
         return import_ytvis(given.file, **options, by_place=given.by_place)
     return import_coco(given.file, **options)
@@ -66,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("file", type=Path)
         one.add_argument("--video", default="", help="the video of pictures that lie in no folder")
         one.add_argument("--first-frame", type=int, default=0, help="number of the first frame in file names (0)")
+        where = "where a file's path holds the frame, for names with several numbers: 'dive_(?P<frame>[0-9]+)_'"
+        one.add_argument("--frame-pattern", type=_pattern, metavar="REGEX", help=where)
         one.add_argument("--boxes", choices=["first", "all"], default="first", help="of each object (default first)")
         one.add_argument("--masks", action="store_true", help="an annotation's segmentation, where it has one")
     by_place = "a frame is a picture's place in the file's list, as where the video is a folder of these pictures"
@@ -84,6 +94,13 @@ def _rate(word: str) -> float:
     if not 0 < rate < 1e6:
         raise argparse.ArgumentTypeError(f"{word} is no number of frames a second")
     return rate
+
+
+def _pattern(words: str) -> re.Pattern[str]:
+    try:
+        return frame_pattern(words)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from longtake.importers.rows import Box, Ids, Row
-from longtake.importers.shapes import Points, crop_mask, polygon_mask
+from longtake.importers.shapes import Points, checked_size, crop_mask, polygon_mask, upright
 from longtake.importers.source import Place, checked, frame_number, number
 
 CHUNK_BYTES = 65_536
+# CVAT rounds to hundredths of a pixel.
+_INSIDE = 0.01
 _DRAWN = {"mask", "polygon", "points"}
 _OTHERS = {"polyline", "cuboid", "skeleton", "ellipse"}
 
@@ -56,6 +58,8 @@ class _Reader:
         self.size: dict[str, int] = {}
         self.done: list[Track] = []
         self.source = ""
+        self.tasks: list[str] = []
+        self._seen: set[str] = set()
         self._open: list[str] = []
         self._track: Track | None = None
         self._attribute = ""
@@ -77,9 +81,10 @@ class _Reader:
             self.place.refuse(f"begins with <{tag}>", "Give a file of CVAT, exported as CVAT for video 1.1.")
         if len(self._open) == 2 and tag == "image":
             self.place.refuse("holds images, not tracks", "Export the task as CVAT for video 1.1.")
-        if tag == "track":
-            place = self.place / "track"
-            self._track = Track(_attribute(given, "id", place), _attribute(given, "label", place))
+        if tag == "task" and self._open[1:2] == ["meta"]:
+            self.tasks.append("")
+        elif tag == "track":
+            self._begin(given)
         elif self._track is not None and (tag == "box" or (tag in _DRAWN and self.with_masks)):
             self._shape(self._track, tag, given)
         elif self._track is not None and tag == "attribute":
@@ -90,14 +95,40 @@ class _Reader:
                 place.refuse(f"holds a <{tag}>", "Take masks, polygons and points with --masks, or remove the track.")
             place.refuse(f"holds a <{tag}>", "No prompt is drawn so: make it a rectangle, or remove the track.")
 
+    def _begin(self, given: dict[str, str]) -> None:
+        if len(self.tasks) > 1:
+            named = ", ".join(name or "without a name" for name in self.tasks)
+            self.place.refuse(
+                f"holds {len(self.tasks)} tasks ({named[:400]}), whose frames a project counts through",
+                "Export each task alone.",
+            )
+        place = self.place / "track"
+        self._track = Track(_attribute(given, "id", place), _attribute(given, "label", place))
+        if self._track.number in self._seen:
+            (place / self._track.number).refuse("is there twice", "Ids are unique; export the file anew.")
+        self._seen.add(self._track.number)
+
     def _shape(self, track: Track, tag: str, given: dict[str, str]) -> None:
         place = self.place / "track" / track.number / tag
         frame = frame_number(_float(given, "frame", place), place / "frame")
         if given.get("outside", "0") == "1":
             track.outside.append(frame)
         elif given.get("keyframe", "1") == "1":
-            read = {"box": _box, "points": _clicks, "polygon": self._polygon, "mask": self._mask}[tag]
+            read = {"box": _box, "points": self._clicks, "polygon": self._polygon, "mask": self._mask}[tag]
+            if frame in track.shapes:
+                (place / frame).refuse("is a second shape on its frame", "Give it a track of its own, or remove it.")
             track.shapes[frame] = read(given, place / frame)
+
+    def _clicks(self, given: dict[str, str], place: Place) -> Shape:
+        """Points, which lie on the plane: one on the right or lower edge of the picture is of the last pixel there."""
+        points = _points(given, place)
+        if self.size.keys() == {"height", "width"}:
+            height, width = self._frame_size(place)
+            for x, y in points:
+                if not (0 <= x <= width and 0 <= y <= height):
+                    place.refuse(f"has a point {x:g},{y:g} outside the frame of {width} x {height}", "Correct it.")
+            points = tuple((min(x, width - _INSIDE), min(y, height - _INSIDE)) for x, y in points)
+        return Shape(points=points)
 
     def _polygon(self, given: dict[str, str], place: Place) -> Shape:
         return Shape(mask=polygon_mask([_points(given, place)], self._frame_size(place), place))
@@ -110,7 +141,7 @@ class _Reader:
     def _frame_size(self, place: Place) -> tuple[int, int]:
         if self.size.keys() != {"height", "width"}:
             place.refuse("lies in a frame of unknown size: the task names no original_size", "Export the file anew.")
-        return self.size["height"], self.size["width"]
+        return checked_size(self.size["height"], self.size["width"], self.place / "original_size")
 
     def _text(self, words: str) -> None:
         self._words.append(words)
@@ -125,8 +156,10 @@ class _Reader:
         elif self._open[1:2] == ["meta"] and self._open[-2:] in (["original_size", tag] for tag in ("width", "height")):
             at = self.place / "original_size" / tag
             self.size[tag] = frame_number(_float({tag: words}, tag, at), at)
-        elif self._open in (["annotations", "meta", "source"], ["annotations", "meta", "task", "source"]):
+        elif tag == "source" and self._open[1:2] == ["meta"] and (len(self._open) == 3 or self._open[-2] == "task"):
             self.source = words
+        elif self.tasks and self._open[-2:] == ["task", tag] and tag in ("id", "name"):
+            self.tasks[-1] = f"{self.tasks[-1]} {words}".strip()
         self._open.pop()
         self._words = []
 
@@ -150,7 +183,7 @@ def read_tracks(path: Path, with_masks: bool = False) -> Iterator[tuple[Track, s
                 reader.done.clear()
                 if not chunk:
                     return
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:
         reader.place.refuse(f"is not XML ({error})", "Give annotations.xml as CVAT exported it, unpacked.")
     except OSError as error:
         reader.place.refuse(f"cannot be read ({error.strerror})", "Correct the path.")
@@ -169,7 +202,8 @@ def import_cvat(
     video
         The video's id; empty takes the stem of the file that the task names.
     fps
-        Frames a second. If given, a box gets the time at which its track next goes outside as ``until_s``.
+        Frames a second. If given, a box gets the time of the last frame before its track next goes outside as
+        ``until_s``.
     every_box
         Whether every drawn box is a prompt, or only the first of each track.
     with_masks
@@ -185,7 +219,7 @@ def import_cvat(
         frames = sorted(track.shapes)
         for frame in frames if every_box else frames[:1]:
             gone = min((out for out in track.outside if out > frame), default=None)
-            until_s = None if fps is None or gone is None else round(gone / fps, 6)
+            until_s = None if fps is None or gone is None else _time_s(gone - 1, fps)
             shape = track.shapes[frame]
             yield Row(
                 ids(name),
@@ -203,11 +237,12 @@ def import_cvat(
 def _box(given: dict[str, str], place: Place) -> Shape:
     edges = [_float(given, name, place) for name in ("xtl", "ytl", "xbr", "ybr")]
     turned = _float(given, "rotation", place) if "rotation" in given else 0.0
-    return Shape(checked(_upright((edges[0], edges[1], edges[2], edges[3]), turned), place))
+    return Shape(checked(upright((edges[0], edges[1], edges[2], edges[3]), turned), place))
 
 
-def _clicks(given: dict[str, str], place: Place) -> Shape:
-    return Shape(points=_points(given, place))
+def _time_s(frame: int, fps: float) -> float:
+    """Time of a frame, to the microsecond that is not before it: one that is would be of the frame before."""
+    return math.ceil(round(frame / fps * 1e6, 3)) / 1e6
 
 
 def _points(given: dict[str, str], place: Place) -> Points:
@@ -219,18 +254,6 @@ def _points(given: dict[str, str], place: Place) -> Points:
         x, y = (_float({"points": value}, "points", place) for value in pair)
         found.append((x, y))
     return tuple(found)
-
-
-def _upright(box: Box, degrees: float) -> Box:
-    """Give the upright box around one that is turned about its centre."""
-    if degrees % 360 == 0:
-        return box
-    turn = math.radians(degrees)
-    across, down = box[2] - box[0], box[3] - box[1]
-    half_x = (abs(across * math.cos(turn)) + abs(down * math.sin(turn))) / 2
-    half_y = (abs(across * math.sin(turn)) + abs(down * math.cos(turn))) / 2
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return x - half_x, y - half_y, x + half_x, y + half_y
 
 
 def _attribute(given: dict[str, str], name: str, place: Place) -> str:

@@ -17,7 +17,7 @@ from typing import TextIO
 from longtake.cells import harmless
 from longtake.errors import SheetError
 
-COLUMNS = "video object label frame time_s x_min y_min x_max y_max points mask until_s".split()
+COLUMNS = "video object label frame time_s x_min y_min x_max y_max points mask until_s picture".split()
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Box = tuple[float, float, float, float]
 
@@ -26,7 +26,8 @@ Box = tuple[float, float, float, float]
 class Row:
     """What shows an object on a source frame, in source pixels; `source` is its name where it comes from.
 
-    A box (maxima exclusive), or a mask (COCO compressed RLE counts of the frame), or points on the object.
+    A box (maxima exclusive), or a mask (COCO compressed RLE counts of the frame), or points on the object. `picture` is
+    the name of the frame's file, where it is one: in a folder of pictures the frame is then found by it.
     """
 
     video: str
@@ -38,6 +39,7 @@ class Row:
     source: tuple[str, str] = ("", "")
     mask: str = ""
     points: tuple[tuple[float, float], ...] = ()
+    picture: str = ""
 
 
 @dataclass
@@ -97,17 +99,8 @@ def write_rows(rows: Iterable[Row], file: TextIO) -> int:
         until = "" if row.until_s is None else _number(row.until_s)
         box = [""] * 4 if row.box is None else map(_number, row.box)
         points = " ".join(f"{_number(x)},{_number(y)}" for x, y in row.points)
-        cells = [
-            row.video,
-            row.object,
-            harmless(one_line(row.label)),
-            str(row.frame),
-            "",
-            *box,
-            points,
-            row.mask,
-            until,
-        ]
+        label, picture = harmless(one_line(row.label)), harmless(row.picture)
+        cells = [row.video, row.object, label, str(row.frame), "", *box, points, row.mask, until, picture]
         file.write("\t".join(cells) + "\n")
     return count
 

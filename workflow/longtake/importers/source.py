@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from longtake.config import LARGEST
 from longtake.errors import SheetError
 from longtake.importers.rows import Box
 
@@ -43,6 +43,8 @@ def read_json(path: Path) -> dict[str, Any]:
         place.refuse(f"cannot be read ({error.strerror})", "Correct the path.")
     except (ValueError, RecursionError) as error:
         place.refuse(f"is not JSON ({error})", "Give the file as it was exported, unpacked.")
+    except MemoryError:
+        place.refuse("does not fit into memory", "Export fewer videos at a time.")
     return mapping(found, place)
 
 
@@ -78,12 +80,8 @@ def number(value: Any, place: Place) -> float:
     """Return `value` if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         place.refuse(f"is {_short(value)}, not a number", "Correct it, or remove the entry.")
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:
-        finite = False
-    if not finite:
-        place.refuse("is not a finite number", "Correct it, or remove the entry.")
+    if not -LARGEST <= value <= LARGEST:
+        place.refuse(f"is {_short(value)}, not a finite number up to {LARGEST:.0e}", "Correct it, or remove the entry.")
     return float(value)
 
 
@@ -115,7 +113,7 @@ def sized(value: Any, place: Place) -> Box:
 
 def checked(box: Box, place: Place) -> Box:
     """Return `box` if it holds any area, and no more than a number can say."""
-    if not all(map(math.isfinite, box)):
+    if not all(-LARGEST <= edge <= LARGEST for edge in box):
         place.refuse("reaches beyond all numbers", "Correct it, or remove the entry.")
     if not (box[0] < box[2] and box[1] < box[3]):
         spans = f"x {box[0]:g} to {box[2]:g}, y {box[1]:g} to {box[3]:g}"
@@ -124,5 +122,8 @@ def checked(box: Box, place: Place) -> Box:
 
 
 def _short(value: Any) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:
+        return "a nest of lists"
     return shown if len(shown) <= 60 else shown[:57] + "..."
