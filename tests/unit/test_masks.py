@@ -134,6 +134,25 @@ def test_what_is_transparent_is_no_object(tmp_path):
     assert masks.box(masks.read_png(tmp_path / "it.png", 12, 20)) == (6, 3, 9, 5)
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "LA", "RGBA", "I;16"])
+@pytest.mark.parametrize("drawn", ["two objects", "smoothed edges"])
+def test_a_picture_that_does_not_say_which_pixels_are_meant(mode, drawn, tmp_path):
+    levels = np.zeros((12, 20), dtype=np.uint8)
+    levels[3:8, 4:9], levels[5:8, 9:13] = (1, 2) if drawn == "two objects" else (255, 100)
+    if mode == "I;16":
+        picture = Image.fromarray(levels.astype(np.uint16) * 200)
+    elif mode == "P":
+        picture = Image.fromarray(levels).convert("P")
+    elif mode in ("LA", "RGBA") and drawn == "smoothed edges":
+        picture = Image.new("L" if mode == "LA" else "RGB", (20, 12), "white")
+        picture.putalpha(Image.fromarray(levels))
+    else:
+        picture = Image.fromarray(levels).convert(mode)
+    picture.save(tmp_path / "it.png")
+    with pytest.raises(ValueError, match=r"it\.png has 2 values beside 0 \(.*several objects, or smoothed edges"):
+        masks.read_png(tmp_path / "it.png", 12, 20)
+
+
 def test_pictures_that_are_no_mask(tmp_path):
     mask = Image.fromarray(planted(12, 20, "blob"))
     mask.save(tmp_path / "it.png")

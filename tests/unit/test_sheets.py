@@ -259,3 +259,19 @@ def test_the_most_prompted_frames_of_an_object_in_a_window_that_stands_alone(she
 
 def test_a_sheet_without_a_row_will_do_where_that_is_said(sheet):
     assert read_videos(sheet("video|path"), empty=True) == []
+
+
+def test_run_lengths_longer_than_any_are_refused_before_they_are_looked_at(sheet):
+    path = sheet("video|object|frame|mask", f"v|a|0|{'1' * (2**20 + 1)}")
+    with pytest.raises(SheetError, match=r"row 2: the mask of object 'a' is 1048577 characters of run lengths"):
+        read_prompts(path, ["v"])
+
+
+def test_a_picture_needs_its_number(sheet):
+    with pytest.raises(SheetError, match=r"row 2: picture is '5\.png', which needs its number in the column frame"):
+        read_prompts(sheet("video|object|time_s|points|picture", "v|a|0|1,1|5.png"), ["v"])
+
+
+def test_a_label_that_is_a_formula_for_a_spreadsheet_comes_back(sheet):
+    (one,) = read_prompts(sheet("video|object|label|frame|points", "v|a|'=1+1|0|1,1"), ["v"])["v"]
+    assert one.label == "=1+1"

@@ -19,6 +19,10 @@ NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$|^-inf$"
 _FORMULA, _NUMBER = re.compile(FORMULA), re.compile(NUMBER, re.ASCII)
 
 
+MOST_MASK_TEXT = 2**20
+"""Characters of one mask's run lengths; an animal on a 4K frame has some thousands."""
+
+
 class _Tabs(csv.Dialect):
     """Cells between tabs, in quotes where they hold one: what spreadsheets and data frames expect."""
 

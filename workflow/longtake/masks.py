@@ -21,14 +21,16 @@ import numpy.typing as npt
 from PIL import Image
 from pycocotools import mask as coco
 
+from longtake.cells import MOST_MASK_TEXT
+
 Box = tuple[float, float, float, float]
 BoolMask = npt.NDArray[np.bool_]
 Points = Sequence[tuple[float, float]]
 
 MOST_SIDE, MOST_PIXELS = 65_535, 2**28
 """Of a picture: more than any video has, and few enough for 32 bits."""
-MOST_RUNS, MOST_TEXT = 2**21, 2**20
-"""Of one mask: run lengths, and characters of them. An animal on a 4K frame has some thousands."""
+MOST_RUNS = 2**21
+"""Of one mask: run lengths. An animal on a 4K frame has some thousands."""
 MOST_OUTLINE = 2**20
 """Pixels along the outlines of one mask's polygons: some 100 bytes are held for each."""
 
@@ -252,8 +254,8 @@ def checked_area(counts: str, height: int, width: int) -> int:
         The frame is none, or the counts are no run lengths, too many, or those of another number of pixels.
     """
     check_size(height, width)
-    if len(counts) > MOST_TEXT:
-        raise ValueError(f"its run lengths are {len(counts)} characters, and no object has more than {MOST_TEXT}")
+    if len(counts) > MOST_MASK_TEXT:
+        raise ValueError(f"its run lengths are {len(counts)} characters, and no object has more than {MOST_MASK_TEXT}")
     total = area = 0
     for order, run in enumerate(_runs(counts)):
         if run < 0:

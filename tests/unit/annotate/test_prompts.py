@@ -1,6 +1,7 @@
 """Prompts on the grid: which frame they act on, when objects end, and rows that cannot be used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from longtake.errors import FrameUnavailable, SheetError
 class Clock:
     """A video of 118 frames, 10 a second."""
 
+    path: Path = Path("film.mp4")
     width: int = 320
     height: int = 128
     n_frames: int = 118
@@ -223,3 +225,15 @@ def test_backward_the_digest_knows_what_acted_later_in_time(prompt):
     assert digest(4, early, late) == digest(4, moved, late)
     assert digest(1, early, late) != digest(1, moved, late)
     assert digest(4, prompt(frame=2, until_s=0.3), late) != digest(4, early, late), "late is tracked less far"
+
+
+def test_a_picture_is_found_by_its_name_whatever_its_number(prompt, tmp_path):
+    """In a folder in which every fifth picture is kept, 00010.jpg is frame 2."""
+    for number in range(0, 100, 5):
+        (tmp_path / f"{number:05d}.jpg").touch()
+    folder, film = replace(CLOCK, path=tmp_path), replace(CLOCK, path=tmp_path / "film.mp4")
+    given = replace(prompt(frame=10), picture="00010.jpg")
+    assert [each.frame for each in place_prompts([given, replace(prompt(frame=3), object="b")], folder, 1)] == [2, 3]
+    assert [each.frame for each in place_prompts([given], film, 1)] == [10]
+    with pytest.raises(SheetError, match=r"row .*'00011\.jpg' .* not in the folder"):
+        place_prompts([replace(given, picture="00011.jpg")], folder, 1)

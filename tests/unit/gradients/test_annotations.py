@@ -88,6 +88,24 @@ def test_clips_of_the_pictures_and_the_motion_of_the_mask(study):
     assert np.mean(entry.motion_object[1:]) == pytest.approx(2, rel=0.35)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(study):
+    path = study / "instances.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert take(study) == {"objects": 2, "rows": 2 * N}
+
+
+def test_masks_of_another_size_than_the_pictures_are_refused(study):
+    """Of more pixels than the pictures have, which nothing may read beyond."""
+    path = study / "instances.json"
+    whole = json.loads(path.read_text())
+    whole["videos"][0] |= {"height": 2 * HEIGHT, "width": WIDTH}
+    twice = {"size": [2 * HEIGHT, WIDTH], "counts": masks.encode(np.ones((2 * HEIGHT, WIDTH), bool))}
+    whole["annotations"][0]["segmentations"] = [twice] * N
+    path.write_text(json.dumps(whole))
+    with pytest.raises(SheetError, match=r"track-1 on picture 0 .* 6144 pixels.*size of the pictures, 64 x 48"):
+        take(study)
+
+
 def test_another_video_and_other_pictures_are_refused(study):
     with pytest.raises(SheetError, match="no object of a video called 'pond'"):
         take(study, video="pond")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from longtake.annotate.sheet import read_prompts
 from longtake.errors import LongtakeError
 from longtake.importers import import_coco, import_cvat, import_hd_epic, import_ytvis, write_rows
-from longtake.sheets import read_prompts
 
 ROUNDS = int(os.environ.get("LONGTAKE_FUZZ_ROUNDS", "250"))
 NAMES = [
@@ -116,7 +116,7 @@ def tried(write: Any, tmp_path: Any, importer: Any, texts: list[Any], draw: rand
     """Import and read back as the workflow does; whether there were rows."""
     options: dict[str, Any] = {}
     if importer is not import_hd_epic:
-        options = {"with_masks": draw.random() < 0.7, "every_box": draw.random() < 0.5, "video": draw.choice(["", "v"])}
+        options = {"with_masks": draw.random() < 0.9, "every_box": draw.random() < 0.5, "video": draw.choice(["", "v"])}
     paths = [write(f"{number}", text) for number, text in enumerate(texts)]
     try:
         rows, file = list(importer(*paths, **options)), io.StringIO()
@@ -149,7 +149,7 @@ def test_spoilt_xml_gives_rows_or_a_word(write: Any, tmp_path: Any) -> None:
     draw, read = random.Random(8), 0
     for _ in range(ROUNDS):
         text = CVAT
-        for _ in range(draw.randint(1, 3)):
+        for _ in range(draw.randint(1, 2)):
             start = draw.randrange(len(text))
             stop = min(len(text), start + draw.randrange(12))
             put = draw.choice(

@@ -16,14 +16,16 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from longtake import masks
 from longtake.annotate.sheet import Prompt
 from longtake.errors import FrameUnavailable, SheetError
 from longtake.masks import Box
+from longtake.media.pictures import picture_places
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ _OVERRULED = "not used: another prompt of the object acts on the same processed 
 class Timeline(Protocol):
     """What a prompt has to be held against: `longtake.media.VideoIndex` is one."""
 
+    @property
+    def path(self) -> Path: ...
     @property
     def width(self) -> int: ...
     @property
@@ -68,10 +72,15 @@ def place_prompts(
     Raises
     ------
     SheetError
-        A prompt lies outside the video in time; its box is empty, not a number, or outside the frame; a point lies
-        outside the frame; its mask is empty, broken, or of another size.
+        A prompt lies outside the video in time, or names a picture that is not in its folder; its box is empty, not a
+        number, or outside the frame; a point lies outside the frame; its mask is empty, broken, or of another size.
     """
-    placed = [_place(prompt, timeline, frame_interval, f"{sheet}, row {prompt.row}") for prompt in prompts]
+    prompts = list(prompts)
+    pictures = picture_places(timeline.path) if any(prompt.picture for prompt in prompts) else {}
+    placed = [
+        _place(_renumbered(prompt, pictures, f"{sheet}, row {prompt.row}"), timeline, frame_interval, sheet)
+        for prompt in prompts
+    ]
     closest: dict[tuple[int, str], Placed] = {}
     for each in placed:
         key = (each.grid_frame, each.prompt.object)
@@ -178,7 +187,20 @@ def _last(placed: Placed, timeline: Timeline, frame_interval: int) -> int:
     return max(placed.grid_frame, timeline.frame_at(max(until, 0.0)) // frame_interval)
 
 
-def _place(prompt: Prompt, timeline: Timeline, frame_interval: int, where: str) -> Placed:
+def _renumbered(prompt: Prompt, pictures: Mapping[str, int], where: str) -> Prompt:
+    """Give the prompt the place of the picture that it names, whose number may be another: 00005.jpg comes second."""
+    if not prompt.picture or not pictures:
+        return prompt
+    if prompt.picture not in pictures:
+        raise SheetError(
+            f"{where}: the picture {prompt.picture!r} of object {prompt.object!r} is not in the folder of the video; "
+            "give its name as it is there, or leave the cell empty to go by frame, counted from 0."
+        )
+    return replace(prompt, frame=pictures[prompt.picture])
+
+
+def _place(prompt: Prompt, timeline: Timeline, frame_interval: int, sheet: str) -> Placed:
+    where = f"{sheet}, row {prompt.row}"
     frame = _frame(prompt, timeline, where)
     below, rest = divmod(frame, frame_interval)
     nearest = below + (2 * rest > frame_interval)

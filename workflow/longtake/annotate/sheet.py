@@ -15,6 +15,7 @@ from functools import cache, partial
 from itertools import accumulate
 from pathlib import Path
 
+from longtake.cells import MOST_MASK_TEXT
 from longtake.errors import SheetError, nearest
 from longtake.settings.paths import exists, shortened, written_out
 from longtake.settings.sheet import column, id_column, label_column, plain_number, read_sheet
@@ -86,6 +87,11 @@ class Prompt:
         "= object), relative to the working directory.",
         default="",
     )
+    picture: str = column(
+        "Name of the frame's file, where the video is a folder of pictures: the frame is then its place there, "
+        "whatever number the row gives. Importers write it.",
+        default="",
+    )
     mask_digest: str = ""
 
     @property
@@ -133,6 +139,8 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
             )
         if (prompt.frame is None) == (prompt.time_s is None):
             raise SheetError(f"{where}: give either frame or time_s of the prompt, not both and not neither.")
+        if prompt.picture and prompt.frame is None:
+            raise SheetError(f"{where}: picture is {prompt.picture!r}, which needs its number in the column frame.")
         if SEEDED.fullmatch(prompt.object):
             raise SheetError(
                 f"{where}: the id {prompt.object!r} is kept for objects that longtake finds by itself; give another."
@@ -232,6 +240,11 @@ def _check_mask(prompt: Prompt, where: str) -> None:
             raise SheetError(f"{what} is taken as it stands.{written_out(prompt.mask)}")
         if not exists(Path(prompt.mask), what, SheetError, Path.is_file):
             raise SheetError(f"{what} does not exist (looked in {Path.cwd()}). Correct the path, or remove the row.")
+    elif len(prompt.mask) > MOST_MASK_TEXT:
+        raise SheetError(
+            f"{where}: the mask of object {prompt.object!r} is {len(prompt.mask)} characters of run lengths, and no "
+            f"object has more than {MOST_MASK_TEXT}. Draw it smoother, or give the path of a PNG."
+        )
     elif not _RUNS.fullmatch(prompt.mask):
         raise SheetError(
             f"{where}: the mask {shortened(prompt.mask)!r} is neither COCO's compressed RLE counts nor the path of a "

@@ -5,7 +5,6 @@ in a folder of pictures that is given as the video. Every frame of the list coun
 entry is null there is not visible.
 """
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +12,7 @@ from longtake import masks
 from longtake.errors import SheetError
 from longtake.importers import Row, import_ytvis
 from longtake.importers.rows import safe_id
+from longtake.importers.source import read_json
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
 from longtake.media.pictures import picture_files
@@ -35,7 +35,8 @@ def write_annotations(
 
     Raises
     ------
-    SheetError : the file is broken, has no such video, or lists other pictures than the video has.
+    SheetError : the file is broken, has no such video, lists other pictures than the video has, or masks of another
+        size.
     """
     index = load_index(index_path, video_path)
     found = [
@@ -53,7 +54,7 @@ def write_annotations(
     by_place = {(row.frame, row.object): row for row in found}
     rows = (
         [
-            _row(video, frame, name, label, index) | _shown(by_place.get((frame, name)), index)
+            _row(video, frame, name, label, index) | _shown(by_place.get((frame, name)), index, annotations)
             for name, label in sorted(objects.items())
         ]
         for frame in range(index.n_frames)
@@ -63,9 +64,9 @@ def write_annotations(
 
 def _check_pictures(annotations: Path, video: str, index: VideoIndex) -> None:
     """Raise SheetError unless the file lists just the pictures of the video, in their order."""
-    for part in json.loads(annotations.read_text(encoding="utf-8"))["videos"]:
-        names = [PurePosixPath(name.replace("\\", "/")) for name in part["file_names"]]
-        if safe_id(str(part.get("video", names[0].parent))) != video:
+    for part in read_json(annotations)["videos"]:
+        names = [PurePosixPath(str(name).replace("\\", "/")) for name in part["file_names"]]
+        if not names or safe_id(str(part.get("video", names[0].parent))) != video:
             continue
         there = [path.name for path in picture_files(index.path)] if index.path.is_dir() else []
         if [name.name for name in names] != there:
@@ -93,9 +94,17 @@ def _row(video: str, frame: int, name: str, label: str, index: VideoIndex) -> di
     }
 
 
-def _shown(shown: Row | None, index: VideoIndex) -> dict[str, Any]:
+def _shown(shown: Row | None, index: VideoIndex, annotations: PathLike) -> dict[str, Any]:
     if shown is None:
         return {}
+    if shown.mask:
+        try:
+            masks.checked_area(shown.mask, index.height, index.width)
+        except ValueError as error:
+            raise SheetError(
+                f"{annotations}: the mask of {shown.object} on picture {shown.frame} of {shown.video} cannot be used: "
+                f"{error}. Give masks at the size of the pictures, {index.width} x {index.height}."
+            ) from None
     box = shown.box if not shown.mask else masks.box(masks.decode(shown.mask, index.height, index.width))
     if box is None:
         return {}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from longtake.config import LARGEST
 from longtake.errors import SheetError
 from longtake.importers.rows import Box
+from longtake.settings.section import LARGEST
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ def picture_files(folder: Path) -> list[Path]:
     return sorted(found, key=_natural)
 
 
+def picture_places(source: Path) -> dict[str, int]:
+    """Return the frame of each picture of a folder by its name; of a video file none."""
+    return {path.name: frame for frame, path in enumerate(picture_files(source))} if source.is_dir() else {}
+
+
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"(\d+)", path.stem)
     return [(int(part), "") if part.isdigit() else (0, part) for part in parts], path.name
