@@ -173,7 +173,7 @@ def species_statistics(folder: Path, n: int, size: Size) -> Work:
     videos = once(folder, lambda: {"videos": [tables().of_video(folder / "videos" / f"v{k}", f"v{k}", size)
                                               for k in range(n)]})["videos"]  # fmt: skip
     return lambda: species_statistics(videos=videos, out=folder / "out", results=folder / "results.json", seed=1,
-                                      resamples=500 if size == QUICK else 10_000)  # fmt: skip
+                                      draws=500 if size == QUICK else 10_000)  # fmt: skip
 
 
 def model_comparison(folder: Path, n: int, size: Size) -> Work:
@@ -189,7 +189,7 @@ def model_comparison(folder: Path, n: int, size: Size) -> Work:
         out=folder / "models.parquet",
         seed=1,
         level=0.95,
-        resamples=500 if size == QUICK else 10_000,
+        draws=500 if size == QUICK else 10_000,
     )
 
 

@@ -20,6 +20,7 @@ from longtake import masks
 from longtake.media.index import KEY, StreamFacts, VideoIndex, content_digest
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window
+from longtake.species import measures as measured
 from longtake.species import tables
 from longtake.store import schemas
 from longtake.store.arrays import write_arrays
@@ -150,7 +151,7 @@ def _gradients(video: str, windows: range, size: Size) -> dict[str, dict[str, An
     zero = dict.fromkeys(("l2_norm", "max_pool", "weighted_magnitude"), 0.5)
     frame = np.repeat(first, FRAMES) + offset
     curves = {"video": video, **long, **walks, **zero, "offset": offset, "frame": frame, "time_s": frame / FPS}
-    kinds = list(tables.PERTURBED)
+    kinds = list(measured.PERTURBED)
     times = {name: np.repeat(np.array(value), len(kinds)) for name, value in key.items() if name != "video"}
     shares = {
         name: draws.uniform(0, 1, n * len(kinds)) for name in "ratio kept agrees logit_cosine importance_r".split()
@@ -178,7 +179,7 @@ def of_video(folder: Path, video: str, size: Size) -> Path:
     names = [f"animal-{number}" for number in range(size.objects)]
     kinds = [SPECIES[number % 6] for number in range(size.objects)]
     species = sorted(set(kinds))
-    measures = {m.name: draws.uniform(0.1, 0.9, len(species)) for m in tables.MEASURES}
+    measures = {m.name: draws.uniform(0.1, 0.9, len(species)) for m in measured.MEASURES}
     counts = {f"{prefix}_{status}": int(status == "ok") for prefix in ("n", "clips")
               for status in ("ok", "approximate", "failed")}  # fmt: skip
     write(

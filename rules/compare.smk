@@ -37,7 +37,7 @@ rule model_comparison:
         species=species_names(),
         seed=settings.seed,
         level=settings.statistics.confidence,
-        resamples=settings.statistics.bootstrap_samples,
+        draws=settings.statistics.permutations,
         code=digest("longtake.report.models"),
     message:
         "Compare two models"

@@ -59,7 +59,7 @@ rule species_statistics:
     params:
         seed=settings.seed,
         level=settings.statistics.confidence,
-        resamples=settings.statistics.bootstrap_samples,
+        draws=settings.statistics.permutations,
         code=digest("longtake.species.study"),
     message:
         "Statistics per species"

@@ -164,7 +164,7 @@ def test_a_sheet_without_a_prompt_gives_objects_with_ids(project):
 @pytest.mark.parametrize(
     ("module", "again", "kept"),
     [
-        ("statistics/inference.py", {"species_statistics"}, {"annotate_window", "gradients_window", "probe_video"}),
+        ("statistics/inference/intervals.py", {"species_statistics"}, {"annotate_window", "probe_video"}),
         ("gradients/relation.py", {"gradients_window", "video_statistics"}, {"annotate_window", "probe_video"}),
         ("annotate/session.py", {"annotate_window", "gradients_window"}, {"probe_video", "windows"}),
     ],

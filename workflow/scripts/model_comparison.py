@@ -13,6 +13,6 @@ with job(snakemake) as it:
         figure_out=Path(it.output.figure),
         seed=it.params.seed,
         level=it.params.level,
-        resamples=it.params.resamples,
+        draws=it.params.draws,
     )
     it.record(**facts)

@@ -10,5 +10,5 @@ with job(snakemake) as it:
         results=Path(it.output.results),
         seed=it.params.seed,
         level=it.params.level,
-        resamples=it.params.resamples,
+        draws=it.params.draws,
     )

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from longtake.bounded.checkpoint import Block, checkpointed
+from longtake.bounded.checkpoint import Block, Cut, checkpointed, even_bounds
 from longtake.bounded.choose import choices, relaxed
 from longtake.bounded.guard import fingerprint, frozen
 from longtake.bounded.independence import independent, possible_cuts, rows_round_alike, seems_independent
 from longtake.bounded.live import LiveBytes
-from longtake.bounded.pieces import Cut, even_bounds
 from longtake.bounded.planning import proved_cuts, rehearse, usage
 from longtake.bounded.profile import Usage
 from longtake.bounded.run import Way

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from longtake import figures
 from longtake.figures import style
 from longtake.figures.models import model_comparison
+from longtake.species import measures
 from longtake.species import study as statistics
 from longtake.species.gather import collect, collect_curves
 from longtake.species.judgement import judge
@@ -127,7 +128,7 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
     generator = np.random.default_rng(0)
     videos, curves = [], []
     for name, video in itertools.product(names, range(n_videos)):
-        row: dict[str, Any] = {measure.name: None for measure in statistics.tables.MEASURES}
+        row: dict[str, Any] = {measure.name: None for measure in measures.MEASURES}
         row |= {"video": f"v{video}", "species": name, "dependency": None, "uses": None}
         row |= {f"{p}_{s}": 1 for p in ("n", "clips") for s in ("ok", "approximate", "failed")}
         row |= {m: float(generator.uniform(1, 2)) for m in ("max_count", "dwell_s", "area_px", "speed_bl_s")}
@@ -140,19 +141,19 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
                 for t in range(31)
             ]
         videos.append(row)
-    options: dict[str, Any] = {"seed": 1, "level": 0.95, "resamples": 200}
-    summary = statistics.summarise(collect(videos), **options)
+    summary = statistics.summarise(collect(videos), level=0.95)
+    options: dict[str, Any] = {"seed": 1, "level": 0.95, "draws": 200}
     return videos, summary, statistics.curve_bands(collect_curves(curves), **options)
 
 
-@pytest.mark.parametrize(("names", "n_videos", "gradients"), [(("carp", "perch"), 4, True), (LONG, 1, False)])
+@pytest.mark.parametrize(("names", "n_videos", "gradients"), [(("carp", "perch"), 5, True), (LONG, 1, False)])
 def test_species_pages(names: tuple[str, ...], n_videos: int, gradients: bool) -> None:
     videos, summary, curves = study(names, n_videos, gradients)
     known = style.looks(names)
     page = figures.species_page(names[0], videos, summary, curves, known, verdicts=judge(summary))
     assert_on_page(page)
     said = words(page)
-    assert any("The model uses: " in text and ("undecided" in text) == (n_videos < 4) for text in said)
+    assert any("The model uses: " in text and ("undecided" in text) == (n_videos < 5) for text in said)
     assert any("windows: " in text and "approximate" in text for text in said)
     assert ("no clip was analysed" in said) == (not gradients)
     assert (f"n = {n_videos} videos" in said) == gradients

@@ -88,7 +88,7 @@ def test_stills_and_overview(folder: Path) -> None:
 
 def test_figures_of_a_study(folder: Path) -> None:
     study = folder / "study"
-    species_statistics(videos=[folder / "statistics/v"], out=study, results=folder / "r.json", seed=1, resamples=50)
+    species_statistics(videos=[folder / "statistics/v"], out=study, results=folder / "r.json", seed=1, draws=50)
     pages = {name: folder / "pages" / f"{name}.png" for name in SPECIES}
     draw_study(
         statistics=study, curves=[folder / "curves.parquet"], clips=[folder / "clips.parquet"], species=SPECIES,

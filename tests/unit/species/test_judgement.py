@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from longtake.species import species_statistics, tables, video_statistics
+from longtake.species import measures, species_statistics, tables, video_statistics
 from longtake.species.judgement import judge
 from longtake.species.temporal import perturbation_means
 from longtake.store.schemas import PERTURBATIONS
@@ -41,7 +41,7 @@ def test_a_video_by_hand(tmp_path: Path) -> None:
     assert (carp["kept_static"], carp["cosine_static"], carp["uses"]) == (0.1, None, "motion")
     assert (carp["importance_r_short"], carp["agrees_short"]) == (0.25, 0.5)
     assert "ratio_short" not in carp
-    assert set(carp) - {"uses"} <= {measure.name for measure in tables.MEASURES}
+    assert set(carp) - {"uses"} <= {measure.name for measure in measures.MEASURES}
 
 
 def summary(agreed: float = 0.51, **spans: tuple[float, float] | None) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def test_reasons() -> None:
     assert wide["uses_reason"].endswith("the interval reaches over a border")
 
 
-@pytest.mark.parametrize(("n_videos", "expected"), [(2, "undecided"), (3, "undecided"), (4, "motion")])
+@pytest.mark.parametrize(("n_videos", "expected"), [(4, "undecided"), (5, "motion")])
 def test_from_clips_to_the_verdict(
     n_videos: int, expected: str, pond: dict[str, Any], write_clips: Any, tmp_path: Path
 ) -> None:
@@ -121,10 +121,10 @@ def test_from_clips_to_the_verdict(
             schema = {"species": tables.VIDEO_SPECIES, "objects": tables.OBJECTS, "curves": tables.VIDEO_CURVES}[name]
             renamed = pl.read_parquet(tmp_path / video / f"{name}.parquet").with_columns(video=pl.lit(video))
             tables.write_rows(tmp_path / video / f"{name}.parquet", renamed.to_dicts(), schema)
-    species_statistics(videos=folders, out=tmp_path / "out", results=tmp_path / "r.json", seed=1, resamples=200)
+    species_statistics(videos=folders, out=tmp_path / "out", results=tmp_path / "r.json", seed=1, draws=200)
     (carp,) = (r for r in pl.read_parquet(tmp_path / "out/verdicts.parquet").to_dicts() if r["species"] == "carp")
     assert carp["uses"] == expected
-    assert carp["dependency"] == ("undecided" if n_videos < 4 else "motion-dependent")
+    assert carp["dependency"] == ("undecided" if n_videos < 5 else "motion-dependent")
     told = json.loads((tmp_path / "r.json").read_text())["species"]["carp"]
     assert told["verdict"]["uses"] == expected
     assert told["uses"]["motion"]["mean"] == 1.0

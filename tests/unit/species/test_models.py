@@ -84,7 +84,7 @@ def run(tmp_path: Path) -> Run:
 def compare(run_a: Path, run_b: Path, n_videos: int) -> dict[tuple[str, str], dict[str, Any]]:
     out = run_a.parent / "models.parquet"
     videos = [f"v{number}" for number in range(n_videos)]
-    facts = compare_models(run_a=run_a, run_b=run_b, videos=videos, out=out, seed=1, level=0.95, resamples=200)
+    facts = compare_models(run_a=run_a, run_b=run_b, videos=videos, out=out, seed=1, level=0.95, draws=200)
     assert facts["clips"] == 2 * n_videos
     assert out.with_suffix(".csv").is_file()
     return {(row["species"], row["measure"]): row for row in pl.read_parquet(out).to_dicts()}
@@ -113,7 +113,7 @@ def test_the_same_model_with_other_noise_is_not(run: Run) -> None:
 def test_two_videos_decide_nothing(run: Run) -> None:
     found = compare(run("a", 2, RISING), run("b", 2, FALLING), 2)
     row = found["carp", "importance_divergence"]
-    assert (row["p"], row["status"], row["reason"]) == (None, "undecided", "2 videos, at least 3 are needed")
+    assert (row["p"], row["status"], row["reason"]) == (None, "undecided", "2 videos, at least 5 are needed")
     assert row["difference"] > 0.1
 
 

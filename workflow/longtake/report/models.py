@@ -24,12 +24,10 @@ def compare_and_draw(
     figure_out: Path,
     seed: int,
     level: float,
-    resamples: int,
+    draws: int,
 ) -> dict[str, Any]:
     """Compare the models of two runs, see `compare_models`, and draw the table; models are called by their folders."""
-    facts = compare_models(
-        run_a=run_a, run_b=run_b, videos=videos, out=table_out, seed=seed, level=level, resamples=resamples
-    )
+    facts = compare_models(run_a=run_a, run_b=run_b, videos=videos, out=table_out, seed=seed, level=level, draws=draws)
     rows = read_table(table_out, tables.MODELS).to_pylist()
     save(model_comparison(rows, looks(species), a=str(run_a), b=str(run_b)), figure_out)
     return facts

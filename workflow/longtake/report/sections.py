@@ -199,7 +199,7 @@ def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path])
             yield picture(figures / name, words)
     yield _verdicts(rows_of(folder / "verdicts.parquet", tables.VERDICTS))
     yield details(f"Means and intervals ({len(found)} rows)", _measures(found))
-    decided = sum(row["p"] is not None for row in tests)
+    decided = sum(row["status"] == "ok" for row in tests)
     yield details(f"Tests between species ({decided} of {len(tests)} decided)", _tests(tests))
     for name in species:
         if name in pages and pages[name].is_file():
@@ -239,18 +239,19 @@ def _measures(rows: Sequence[Row]) -> Markup:
 
 
 def _tests(rows: Sequence[Row]) -> Markup:
-    ordered = sorted(rows, key=lambda row: (row["p"] is None, row["p_holm"] or 0.0, row["p"] or 0.0))
+    ordered = sorted(rows, key=lambda row: (row["status"] != "ok", row["p_adjusted"] or 0.0, row["p"] or 0.0))
     body = [
         (
             row["measure"], f"{row['species_a']} – {row['species_b']}", number(row["difference"]),
-            number(row["hedges_g"]), number(row["cliffs_delta"]), number(row["p"]), number(row["p_holm"]),
-            f"{row['n_a']}, {row['n_b']} ({row['n_paired']} paired)", row["method"] if row["p"] is not None else
+            number(row["hedges_g"]), number(row["cliffs_delta"]), number(row["p"]), number(row["p_adjusted"]),
+            f"{row['n_a']}, {row['n_b']} ({row['n_paired']} paired)", row["adjusted"] if row["status"] == "ok" else
             row["reason"],
         )
         for row in ordered[:MOST_ROWS]
     ]  # fmt: skip
     head = (
-        "Measure", "Species", "Difference", "Hedges' g", "Cliff's δ", "p", "p (Holm)", "Videos", "Method or reason",
+        "Measure", "Species", "Difference", "Hedges' g", "Cliff's δ", "p", "p (adjusted)", "Videos",
+        "Adjusted over, or reason",
     )  # fmt: skip
     return table(head, body, numeric=range(2, 8), empty="There are fewer than two species to compare.")
 

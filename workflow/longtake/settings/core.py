@@ -43,7 +43,7 @@ class Core(Section):
     )
     seed: int = setting(
         20260601,
-        "Seed of every random draw (bootstrap, permutation, clip choice). Each draw is keyed by seed, unit and "
+        "Seed of every random draw (permutations, shuffled frames, clip choice). Each draw is keyed by seed, unit and "
         "purpose.",
         ge=0,
     )

@@ -50,7 +50,8 @@ def allowed(part: Mapping[str, Any], *, plain: bool = False) -> str:
     if "anyOf" in part:
         return " or ".join(allowed(option, plain=plain) for option in part["anyOf"])
     if part.get("type") == "object":
-        return f"a mapping to {allowed(part['additionalProperties'], plain=plain)}"
+        values = part.get("additionalProperties", True)
+        return "a mapping" if isinstance(values, bool) else f"a mapping to {allowed(values, plain=plain)}"
     if "items" in part:
         return f"a list of {allowed(part['items'], plain=plain)}"
     if "enum" in part:

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from longtake.species import tables
+from longtake.species import measures, tables
 from longtake.store.tables import read_table, scan_batches
 
 Values = NDArray[np.float64]
 COUNTED = tuple(f"{prefix}_{status}" for prefix in ("n", "clips") for status in ("ok", "approximate", "failed"))
-_COLUMN = {measure.name: number for number, measure in enumerate(tables.MEASURES)}
+_COLUMN = {measure.name: number for number, measure in enumerate(measures.MEASURES)}
 _CURVES = ("importance", "motion")
 
 

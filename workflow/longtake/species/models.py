@@ -71,7 +71,7 @@ class Pairs:
 
 
 def compare_models(
-    *, run_a: Path, run_b: Path, videos: Sequence[str], out: Path, seed: int, level: float, resamples: int
+    *, run_a: Path, run_b: Path, videos: Sequence[str], out: Path, seed: int, level: float, draws: int
 ) -> dict[str, Any]:
     """Compare two runs over the same videos: rows of ``MODELS``, as Parquet and CSV.
 
@@ -102,10 +102,12 @@ def compare_models(
             f"{run_a} and {run_b} have no clip of the same frames in common, so nothing can be compared. Run both with "
             "the same videos, prompts and clip settings, and another gradients.model."
         )
-    options = {"level": level, "resamples": resamples}
+    options = {"level": level, "draws": draws}
     rows = [row for name in sorted(pairs) for row in _rows(name, pairs[name], seed, options)]
     for family in ([row for row in rows if (row["species"] == ALL) is of_all] for of_all in (True, False)):
-        for row, p in zip(family, inference.holm([row["p"] for row in family]), strict=True):
+        for row, p in zip(
+            family, inference.holm([row["p"] if row["status"] == "ok" else None for row in family]), strict=True
+        ):
             row["p_holm"] = p
     tables.write_rows(out, rows, tables.MODELS)
     counted = pairs[ALL]
@@ -124,7 +126,9 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     return min(1.0, max(0.0, (from_middle(p) + from_middle(q)) / 2))
 
 
-def divergence_test(a: np.ndarray, b: np.ndarray, generator: np.random.Generator) -> tuple[float, float, str]:
+def divergence_test(
+    a: np.ndarray, b: np.ndarray, generator: np.random.Generator, draws: int = inference.DRAWS
+) -> tuple[float, float, str]:
     """Divergence of the mean curves of two models, and p under exchange of the models within videos.
 
     Parameters
@@ -138,7 +142,7 @@ def divergence_test(a: np.ndarray, b: np.ndarray, generator: np.random.Generator
     found = jensen_shannon(a.mean(0), b.mean(0))
     n = len(a)
     exact = 2**n <= inference.EXACT_LIMIT
-    total = 2**n if exact else inference.RESAMPLES
+    total = 2**n if exact else draws
     hits = 0
     most = inference.held_rows(n)
     for start in range(0, total, most):
@@ -220,14 +224,13 @@ def _rows(species: str, pair: Pairs, seed: int, options: Mapping[str, Any]) -> l
         if not both:
             continue
         test = inference.compare(
-            {v: a[v] for v in both}, {v: b[v] for v in both}, stream(seed, species, f"exchange of {measure}")
+            {v: a[v] for v in both}, {v: b[v] for v in both}, stream(seed, species, f"exchange of {measure}"), **options
         )
-        draws = stream(seed, species, f"bootstrap of the difference of {measure}")
-        span = inference.bootstrap_mean([a[v] - b[v] for v in both], draws, **options)
+        low, high = test.difference_span
         rows.append(
             base
             | {"measure": measure, "n_videos": len(both), "value_a": test.mean_a, "value_b": test.mean_b}
-            | {"difference": span.mean, "low": span.low, "high": span.high, "p": test.p}
+            | {"difference": test.difference, "low": low, "high": high, "p": test.p, "p_least": test.p_least}
             | {"method": test.method, "status": test.status, "reason": test.reason}
         )
     return rows
@@ -236,8 +239,7 @@ def _rows(species: str, pair: Pairs, seed: int, options: Mapping[str, Any]) -> l
 def _curve_row(base: Mapping[str, Any], pair: Pairs, seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Divergence: `difference` and its interval are the mean over videos, p is of the mean curves."""
     videos = sorted(pair.a)
-    draws = stream(seed, str(base["species"]), "bootstrap of the divergence")
-    span = inference.bootstrap_mean([pair.divergence[v] for v in videos], draws, **options)
+    span = inference.interval([pair.divergence[v] for v in videos], scale="logit", level=options["level"])
     row = {
         **base,
         "measure": tables.DIVERGENCE,
@@ -251,5 +253,9 @@ def _curve_row(base: Mapping[str, Any], pair: Pairs, seed: int, options: Mapping
     if span.status != "ok":
         return row | {"method": "none", "status": span.status, "reason": span.reason}
     a, b = (np.array([side[v] for v in videos]) for side in (pair.a, pair.b))
-    _, p, method = divergence_test(a, b, stream(seed, str(base["species"]), "exchange of the curves"))
-    return row | {"p": p, "method": method, "status": "ok", "reason": ""}
+    generator = stream(seed, str(base["species"]), "exchange of the curves")
+    _, p, method = divergence_test(a, b, generator, options["draws"])
+    least = max(2.0 / 2 ** len(videos), 1.0 / (options["draws"] + 1))
+    decides = least <= 1.0 - options["level"]
+    told = {"p": p, "p_least": least, "method": method, "status": "ok" if decides else "undecided"}
+    return row | told | {"reason": "" if decides else f"p cannot be below {least:.2g} with so few videos"}

@@ -9,12 +9,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from longtake.species.comparisons import MULTIPLICITY
 from longtake.species.gather import OfSpecies
-from longtake.species.tables import MEASURES
+from longtake.species.measures import MEASURES
 from longtake.store.atomic import atomic_path
 
-FORMAT = "longtake temporal analysis 2"
-_NUMBERS = ("mean", "low", "high", "sd", "n_videos", "method", "status", "reason")
+FORMAT = "longtake temporal analysis 3"
+_NUMBERS = ("mean", "sd", "centre", "low", "high", "n_videos", "method", "status", "reason")
 
 
 def write_results(
@@ -27,7 +28,7 @@ def write_results(
     comparisons: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
     seed: int,
-    resamples: int,
+    draws: int,
 ) -> None:
     """Write the statistics as JSON: species -> measures and curves, pairs of species -> tests, videos ->
     values. `rows` of ``VIDEO_SPECIES``, sorted by video, are written as they come; one video is held."""
@@ -35,11 +36,11 @@ def write_results(
         "format": FORMAT,
         "unit": "video",
         "seed": seed,
-        "resamples": resamples,
+        "draws": draws,
         "measures": {m.name: {"unit": m.unit, "description": m.words} for m in MEASURES},
         "species": {name: _species(name, mine, species, verdicts, curves) for name, mine in found.items()},
         "comparisons": [dict(row) for row in comparisons],
-        "multiplicity": "Holm over all comparisons that were decided",
+        "multiplicity": MULTIPLICITY,
     }
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         # "videos" sorts behind all other keys, so it can follow them.

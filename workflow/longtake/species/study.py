@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from longtake.species import tables
+from longtake.species import measures, tables
+from longtake.species.comparisons import compare_species
 from longtake.species.gather import Curves, OfSpecies, collect, collect_curves, in_order, rows_of, scan_videos
 from longtake.species.judgement import judge
 from longtake.species.results import write_results
@@ -32,7 +31,7 @@ def species_statistics(
     results: Path,
     seed: int,
     level: float = 0.95,
-    resamples: int = inference.RESAMPLES,
+    draws: int = inference.DRAWS,
 ) -> None:
     """Compare species over videos; the video is the unit of every number.
 
@@ -51,8 +50,8 @@ def species_statistics(
         The folders written by ``video_statistics``; their order does not matter.
     level
         Coverage of the intervals.
-    resamples
-        Bootstrap resamples.
+    draws
+        Random rearrangements of a test at least; a large family of tests takes more.
     """
     folders = in_order(videos)
     out.mkdir(parents=True, exist_ok=True)
@@ -60,18 +59,18 @@ def species_statistics(
         key = ("species",) if source == "species" else ("species", "object")
         tables.write_tables(out / f"{name}.parquet", scan_videos(folders, source, schema, key), schema)
     found = collect(_written(out))
-    summary = summarise(found, seed=seed, level=level, resamples=resamples)
+    summary = summarise(found, level=level)
     verdicts = judge(summary)
-    comparisons = compare_species(found, seed=seed)
+    comparisons = compare_species(found, seed=seed, level=level, draws=draws)
     shapes = collect_curves(rows_of(scan_videos(folders, "curves", tables.VIDEO_CURVES, ("species", "offset"))))
-    bands = curve_bands(shapes, seed=seed, level=level, resamples=resamples)
+    bands = curve_bands(shapes, seed=seed, level=level, draws=draws)
     tables.write_rows(out / "species.parquet", summary, tables.SPECIES)
     tables.write_rows(out / "verdicts.parquet", verdicts, tables.VERDICTS)
     tables.write_rows(out / "comparisons.parquet", comparisons, tables.COMPARISONS)
     tables.write_rows(out / "curves.parquet", bands, tables.SPECIES_CURVES)
     write_results(
         results, found=found, rows=_written(out), species=summary, verdicts=verdicts, comparisons=comparisons,
-        curves=bands, seed=seed, resamples=resamples,
+        curves=bands, seed=seed, draws=draws,
     )  # fmt: skip
     logger.info("%d species over %d videos", len(found), len(videos))
 
@@ -81,31 +80,28 @@ def _written(out: Path) -> Iterator[Row]:
     return rows_of(scan_batches(out / "videos.parquet", tables.VIDEO_SPECIES, rows=256))
 
 
-def summarise(found: Mapping[str, OfSpecies], *, seed: int, level: float, resamples: int) -> list[Row]:
+def summarise(found: Mapping[str, OfSpecies], *, level: float) -> list[Row]:
     """Mean over videos, interval and unit counts for every species and measure: rows of ``SPECIES``.
 
-    Dependency classes are shares of videos with Wilson's interval, everything else has a percentile
-    bootstrap.
+    Words of videos are shares with Wilson's interval, everything else has t on the scale of its measure.
     """
     summary: list[Row] = []
     for species, mine in found.items():
-        for measure in tables.MEASURES:
-            draws = stream(seed, species, f"bootstrap of {measure.name}")
+        for measure in measures.MEASURES:
             values = list(mine.of(measure.name).values())
-            interval = inference.bootstrap_mean(values, draws, level=level, resamples=resamples)
-            method = f"percentile bootstrap over videos, {resamples} resamples"
-            summary.append(_summary_row(measure, interval, method, level, (species, mine)))
+            interval = inference.interval(values, scale=measure.scale, level=level)
+            summary.append(_summary_row(measure, interval, level, (species, mine)))
         for column, classes in (("dependency", CLASSES), ("uses", DECIDED)):
             said = mine.said[column]
             for name in classes:
                 share = inference.wilson(said[name], sum(said[each] for each in classes), level=level)
-                measure = tables.Measure(f"{column}: {name}", "share of videos", name, "gradients")
-                summary.append(_summary_row(measure, share, "Wilson score interval", level, (species, mine)))
+                measure = measures.Measure(f"{column}: {name}", "share of videos", name, "gradients")
+                summary.append(_summary_row(measure, share, level, (species, mine)))
     return summary
 
 
 def _summary_row(
-    measure: tables.Measure, interval: inference.Interval, method: str, level: float, of: tuple[str, OfSpecies]
+    measure: measures.Measure, interval: inference.Interval, level: float, of: tuple[str, OfSpecies]
 ) -> Row:
     species, mine = of
     prefix = "clips" if measure.family == "gradients" else "n"
@@ -116,34 +112,19 @@ def _summary_row(
         "family": measure.family,
         "n_videos": interval.n,
         "mean": interval.mean,
+        "sd": interval.sd,
+        "centre": interval.centre,
         "low": interval.low,
         "high": interval.high,
-        "sd": interval.sd,
         "level": level,
-        "method": method if interval.status == "ok" else "none",
+        "method": interval.method,
         "status": interval.status,
         "reason": interval.reason,
         **{f"n_{status}": mine.counted[f"{prefix}_{status}"] for status in ("ok", "approximate", "failed")},
     }
 
 
-def compare_species(found: Mapping[str, OfSpecies], *, seed: int) -> list[Row]:
-    """Test every pair of species on every tested measure: rows of ``COMPARISONS``, Holm over the whole table."""
-    tests: list[Row] = []
-    for measure in (measure for measure in tables.MEASURES if measure.tested):
-        for (name_a, of_a), (name_b, of_b) in itertools.combinations(found.items(), 2):
-            a, b = of_a.of(measure.name), of_b.of(measure.name)
-            if not a and not b:
-                continue
-            draws = stream(seed, f"{name_a} | {name_b}", f"permutation of {measure.name}")
-            result = asdict(inference.compare(a, b, draws))
-            tests.append({"measure": measure.name, "species_a": name_a, "species_b": name_b, **result})
-    for row, p in zip(tests, inference.holm([row["p"] for row in tests]), strict=True):
-        row["p_holm"] = p
-    return tests
-
-
-def curve_bands(found: Mapping[str, Curves], *, seed: int, level: float, resamples: int) -> list[Row]:
+def curve_bands(found: Mapping[str, Curves], *, seed: int, level: float, draws: int) -> list[Row]:
     """Mean curve of a species over videos, with its band: rows of ``SPECIES_CURVES``.
 
     Videos that lack an offset (clips of another length) or a value are left out of that species' curve.
@@ -155,8 +136,8 @@ def curve_bands(found: Mapping[str, Curves], *, seed: int, level: float, resampl
             offsets, matrix = mine.whole(measure, first)
             if not len(matrix):
                 continue
-            draws = stream(seed, species, f"band of {measure}")
-            mean, low, high = inference.bootstrap_band(matrix, draws, level=level, resamples=resamples)
+            generator = stream(seed, species, f"band of {measure}")
+            mean, low, high = inference.simultaneous_band(matrix, generator, level=level, draws=draws)
             bands += [
                 {
                     "species": species,

@@ -1,9 +1,8 @@
-"""The tables of this step, and the measures in them: schema, unit and words for each."""
+"""The tables of this step: the schema of each, and how they are written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from longtake.cells import FORMULA, NUMBER
+from longtake.species.measures import MEASURES
 from longtake.store.atomic import atomic_path
 from longtake.store.tables import gathered, write_table
 
@@ -25,87 +25,6 @@ def _schema(name: str, required: str, columns: dict[str, pa.DataType], version: 
 def _typed(kind: pa.DataType, names: str) -> dict[str, pa.DataType]:
     return dict.fromkeys(names.split(), kind)
 
-
-@dataclass(frozen=True)
-class Measure:
-    """One number per video and species; ``family`` is where it comes from.
-
-    Only a measure that is ``tested`` is compared between species: each more test makes all others harder to decide.
-    """
-
-    name: str
-    unit: str
-    words: str
-    family: str
-    tested: bool = True
-
-
-PERTURBED = {
-    "shuffle": "frames shuffled",
-    "drop-50": "half of the frames lost",
-    "drop-75": "three quarters of the frames lost",
-    "reverse": "frames reversed",
-    "static": "first frame throughout",
-    "middle": "middle frame throughout",
-    "short": "seen in short windows",
-}
-"""Perturbation -> what was done, in words."""
-
-
-def _perturbed() -> tuple[Measure, ...]:
-    found = []
-    for kind, words in PERTURBED.items():
-        name = kind.replace("-", "_")
-        if kind != "short":
-            found.append(Measure(f"ratio_{name}", "ratio", f"Gradient over that of the clip, {words}", "gradients"))
-            found.append(Measure(f"kept_{name}", "share", f"Kept of gradient and answer, {words}", "gradients", False))
-        found.append(Measure(f"cosine_{name}", "cosine", f"Cosine of the logits, {words}", "gradients", False))
-        found.append(Measure(f"agrees_{name}", "share", f"Same class predicted, {words}", "gradients", False))
-    words = "Importance frame by frame against that in short windows (Pearson)"
-    return (*found, Measure("importance_r_short", "r", words, "gradients", False))
-
-
-MEASURES: tuple[Measure, ...] = (
-    Measure("n_objects", "objects", "Objects per video", "annotation"),
-    Measure("max_count", "objects", "Most at once (MaxN)", "annotation"),
-    Measure("mean_count", "objects", "Mean count per processed frame", "annotation"),
-    Measure("presence", "share", "Share of processed frames with the species", "annotation"),
-    Measure("dwell_s", "s", "Dwell time, all objects", "annotation"),
-    Measure("visit_s", "s", "Length of a visit", "annotation"),
-    Measure("entries", "entries", "Entries seen", "annotation"),
-    Measure("exits", "exits", "Exits seen", "annotation"),
-    Measure("area_px", "px²", "Mask area", "annotation"),
-    Measure("box_diagonal_px", "px", "Box diagonal", "annotation"),
-    Measure("speed_px_s", "px/s", "Speed", "annotation"),
-    Measure("speed_bl_s", "body lengths/s", "Speed in body lengths", "annotation"),
-    Measure("importance_mean", "score per grey level", "Mean temporal importance", "gradients"),
-    Measure("importance_variation", "ratio", "Variation of importance over a clip", "gradients"),
-    Measure("importance_autocorrelation", "r", "Lag-1 autocorrelation of importance", "gradients"),
-    Measure("importance_peaks", "peaks", "Peaks of importance per clip", "gradients"),
-    Measure("pearson", "r", "Importance against motion (Pearson)", "gradients"),
-    Measure("spearman", "r", "Importance against motion (Spearman)", "gradients"),
-    Measure("mutual_information", "bits", "Mutual information of importance and motion", "gradients"),
-    Measure("best_lag", "frames", "Lag of the strongest correlation", "gradients"),
-    Measure("peak_alignment", "share", "Peaks of importance near peaks of motion", "gradients"),
-    Measure("phase_coherence", "0 to 1", "Phase coherence of importance and motion", "gradients"),
-    Measure("correct", "share", "Clips with the right species predicted", "gradients"),
-    *_perturbed(),
-)
-
-CLIP_COLUMNS = {
-    "importance_mean": "mean",
-    "importance_variation": "variation",
-    "importance_autocorrelation": "autocorrelation",
-    "importance_peaks": "n_peaks",
-    "pearson": "pearson",
-    "spearman": "spearman",
-    "mutual_information": "mutual_information",
-    "best_lag": "best_lag",
-    "peak_alignment": "peak_alignment",
-    "phase_coherence": "phase_coherence",
-    "correct": "correct",
-}
-"""Measure -> the column of CLIPS that is averaged over the clips of a video."""
 
 _TEXT, _INT, _LONG, _REAL, _FLAG = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -177,24 +96,31 @@ SPECIES = _schema(
     {
         **_typed(_TEXT, "species measure unit family"),
         "n_videos": _LONG,
-        **_typed(_REAL, "mean low high sd level"),
+        **_typed(_REAL, "mean sd centre low high level"),
         **_typed(_TEXT, "method status reason"),
         **_typed(_LONG, "n_ok n_approximate n_failed"),
     },
+    version=2,
 )
-"""One row per species and measure. Units are windows (annotation) or clips (gradients)."""
+"""One row per species and measure; ``low`` and ``high`` are about ``centre``, see `inference.Interval`.
+Units are windows (annotation) or clips (gradients)."""
 
 COMPARISONS = _schema(
     "species comparisons",
-    "measure species_a species_b n_a n_b n_paired method status reason",
+    "measure family role species_a species_b n_a n_b n_paired method status reason",
     {
-        **_typed(_TEXT, "measure species_a species_b"),
+        **_typed(_TEXT, "measure family role species_a species_b"),
         **_typed(_LONG, "n_a n_b n_paired"),
-        **_typed(_REAL, "mean_a mean_b difference hedges_g cliffs_delta p p_holm"),
-        **_typed(_TEXT, "method status reason"),
+        **_typed(_REAL, "mean_a mean_b difference difference_low difference_high"),
+        **_typed(_REAL, "hedges_g hedges_low hedges_high cliffs_delta cliffs_low cliffs_high"),
+        **_typed(_REAL, "p p_least p_omnibus p_adjusted"),
+        **_typed(_TEXT, "adjusted method status reason"),
     },
+    version=2,
 )
-"""One row per measure and pair of species; ``p_holm`` is adjusted over all decided rows of the table."""
+"""One row per measure and pair of species. ``p_least`` is the least p that the videos allow; a row that cannot reach
+significance is undecided, and no family counts it. ``p_omnibus`` is of all species together, adjusted over the primary
+measures of the family; ``p_adjusted`` says in ``adjusted`` over what it is adjusted."""
 
 SPECIES_CURVES = _schema(
     "importance curves of species",
@@ -207,7 +133,8 @@ SPECIES_CURVES = _schema(
         "n_videos": _LONG,
     },
 )
-"""One row per species, offset and measure (importance, motion), with the pointwise band over videos."""
+"""One row per species, offset and measure (importance, motion), with the band over videos that holds
+the whole curve."""
 
 
 VERDICTS = _schema(
@@ -229,7 +156,7 @@ MODELS = _schema(
     {
         **_typed(_TEXT, "species measure"),
         **_typed(_LONG, "n_videos n_clips"),
-        **_typed(_REAL, "value_a value_b difference low high p p_holm same_class"),
+        **_typed(_REAL, "value_a value_b difference low high p p_least p_holm same_class"),
         **_typed(_TEXT, "method status reason"),
     },
 )

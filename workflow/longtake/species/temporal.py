@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from longtake.species.tables import CLIP_COLUMNS, MEASURES
+from longtake.species.measures import CLIP_COLUMNS, MEASURES
 from longtake.species.tracks import UNLABELLED
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import scan_batches, scan_groups

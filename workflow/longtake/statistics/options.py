@@ -8,14 +8,16 @@ from longtake.settings.section import Section, setting
 class Options(Section):
     """Statistics whose unit is the video."""
 
-    bootstrap_samples: int = setting(
+    permutations: int = setting(
         2000,
-        "Bootstrap draws over videos for each interval, and permutations for each test.",
+        "Random rearrangements of each test between species and of each band of curves, at least. Where all "
+        "rearrangements are fewer than 20,000, all are visited; a family of many tests draws more. Intervals need "
+        "none.",
         ge=100,
     )
     confidence: float = setting(
         0.95,
-        "Confidence of intervals.",
+        "Confidence of intervals; tests are held to what is left of 1.",
         gt=0,
         lt=1,
     )

@@ -1,0 +1,103 @@
+"""What is measured of each species in each video: unit, words, scale and the family of tests it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longtake.statistics import inference
+
+FROM_MODEL = "gradients"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number per video and species.
+
+    Attributes
+    ----------
+    family : where it comes from, and with which measures it shares a family of tests
+    scale : that of its interval, see `longtake.statistics.inference.interval`
+    role : ``primary`` measures answer the question of their family, and are few and declared before anything is seen;
+        ``other`` ones are tested beside them with a rate of false discoveries; ``told`` ones are not tested
+    """
+
+    name: str
+    unit: str
+    words: str
+    family: str
+    scale: inference.Scale = "identity"
+    role: str = "other"
+
+
+PERTURBED = {
+    "shuffle": "frames shuffled",
+    "drop-50": "half of the frames lost",
+    "drop-75": "three quarters of the frames lost",
+    "reverse": "frames reversed",
+    "static": "first frame throughout",
+    "middle": "middle frame throughout",
+    "short": "seen in short windows",
+}
+"""Perturbation -> what was done, in words."""
+
+
+def _role(kind: str) -> str:
+    """What a model uses is asked of frozen and of shuffled clips."""
+    return "primary" if kind in ("static", "shuffle") else "told"
+
+
+def _perturbed() -> tuple[Measure, ...]:
+    found = []
+    for kind, words in PERTURBED.items():
+        name = kind.replace("-", "_")
+        if kind != "short":
+            told, kept = f"Gradient over that of the clip, {words}", f"Kept of gradient and answer, {words}"
+            found.append(Measure(f"ratio_{name}", "ratio", told, FROM_MODEL, "log", "told"))
+            found.append(Measure(f"kept_{name}", "share", kept, FROM_MODEL, "logit", _role(name)))
+        found.append(Measure(f"cosine_{name}", "cosine", f"Cosine of the logits, {words}", FROM_MODEL, role="told"))
+        found.append(Measure(f"agrees_{name}", "share", f"Same class predicted, {words}", FROM_MODEL, "logit", "told"))
+    words = "Importance frame by frame against that in short windows (Pearson)"
+    return (*found, Measure("importance_r_short", "r", words, FROM_MODEL, "fisher", "told"))
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("n_objects", "objects", "Objects per video", "annotation", "log"),
+    Measure("max_count", "objects", "Most at once (MaxN)", "annotation", "log", role="primary"),
+    Measure("mean_count", "objects", "Mean count per processed frame", "annotation", "log"),
+    Measure("presence", "share", "Share of processed frames with the species", "annotation", "logit", role="primary"),
+    Measure("dwell_s", "s", "Dwell time, all objects", "annotation", "log"),
+    Measure("visit_s", "s", "Length of a visit", "annotation", "log"),
+    Measure("entries", "entries", "Entries seen", "annotation", "log"),
+    Measure("exits", "exits", "Exits seen", "annotation", "log"),
+    Measure("area_px", "px²", "Mask area", "annotation", "log"),
+    Measure("box_diagonal_px", "px", "Box diagonal", "annotation", "log"),
+    Measure("speed_px_s", "px/s", "Speed", "annotation", "log"),
+    Measure("speed_bl_s", "body lengths/s", "Speed in body lengths", "annotation", "log", role="primary"),
+    Measure("importance_mean", "score per grey level", "Mean temporal importance", FROM_MODEL, "log"),
+    Measure("importance_variation", "ratio", "Variation of importance over a clip", FROM_MODEL, "log"),
+    Measure("importance_autocorrelation", "r", "Lag-1 autocorrelation of importance", FROM_MODEL, "fisher"),
+    Measure("importance_peaks", "peaks", "Peaks of importance per clip", FROM_MODEL, "log"),
+    Measure("pearson", "r", "Importance against motion (Pearson)", FROM_MODEL, "fisher", role="primary"),
+    Measure("spearman", "r", "Importance against motion (Spearman)", FROM_MODEL, "fisher"),
+    Measure("mutual_information", "bits", "Mutual information of importance and motion", FROM_MODEL, "log"),
+    Measure("best_lag", "frames", "Lag of the strongest correlation", FROM_MODEL),
+    Measure("peak_alignment", "share", "Peaks of importance near peaks of motion", FROM_MODEL, "logit"),
+    Measure("phase_coherence", "0 to 1", "Phase coherence of importance and motion", FROM_MODEL, "logit"),
+    Measure("correct", "share", "Clips with the right species predicted", FROM_MODEL, "logit"),
+    *_perturbed(),
+)
+
+CLIP_COLUMNS = {
+    "importance_mean": "mean",
+    "importance_variation": "variation",
+    "importance_autocorrelation": "autocorrelation",
+    "importance_peaks": "n_peaks",
+    "pearson": "pearson",
+    "spearman": "spearman",
+    "mutual_information": "mutual_information",
+    "best_lag": "best_lag",
+    "peak_alignment": "peak_alignment",
+    "phase_coherence": "phase_coherence",
+    "correct": "correct",
+}
+"""Measure -> the column of CLIPS that is averaged over the clips of a video."""
