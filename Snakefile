@@ -11,15 +11,15 @@ min_version("9.27")
 configfile: "config/config.yaml"
 
 
+include: "rules/driver.smk"
 include: "rules/common.smk"
-include: "rules/windows.smk"
-include: "rules/inputs.smk"
-include: "rules/requests.smk"
-include: "rules/planned.smk"
+include: "rules/units.smk"
+include: "rules/videos.smk"
 include: "rules/demo.smk"
 include: "rules/probe.smk"
-include: "rules/plan.smk"
+include: "rules/prompts.smk"
 include: "rules/annotate.smk"
+include: "rules/analysed.smk"
 include: "rules/gradients.smk"
 include: "rules/forecast.smk"
 include: "rules/merge.smk"
@@ -28,9 +28,13 @@ include: "rules/species.smk"
 include: "rules/figures.smk"
 include: "rules/heat.smk"
 include: "rules/export.smk"
+include: "rules/plan.smk"
 include: "rules/report.smk"
 include: "rules/status.smk"
 include: "rules/partial.smk"
+
+
+check_there_is_work()
 
 
 localrules:
@@ -48,7 +52,5 @@ rule all:
     default_target: True
     input:
         REQUESTS,
-        rules.species.input,
-        rules.figures.input,
-        rules.export.input,
+        of_all("targets"),
         f"{OUT}/report.html",

@@ -78,3 +78,6 @@ rule export:
     input:
         per_video("export/{video}.mp4"),
         [per_video(f"export/{{video}}.{FORMATS[name]}") for name in settings.export.formats],
+
+
+wanted("annotate", rules.export.input)

@@ -102,3 +102,6 @@ rule figures:
         per_video("figures/{video}/stills.png"),
         per_analysed("figures/{video}/heat.mp4"),
         f"{OUT}/figures/correlation.png",
+
+
+wanted("species", rules.figures.input)

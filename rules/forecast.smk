@@ -1,9 +1,46 @@
-"""What jobs of models will take of memory, said before they run; and what fits on this machine."""
+"""What jobs of models will take of memory, said before they run: of the videos at hand, or of typical ones."""
 
-import time
+from longtake.annotate.sheet import most_at_once, most_prompted
 
 # What both forecasts found out, for the next time. No output: Snakemake would delete it before a job.
 KNOWN = f"{OUT}/plan/known"
+# By name, how many objects they show; they stand for the videos of a sheet without one.
+TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
+
+
+# The plan and the forecasts ask for it, and it looks at all prompts.
+@cache
+def objects_at_once():
+    """How many objects of each video are tracked at a time, at most; 0 where none is prompted."""
+    return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates().items()} if VIDEOS else TYPICAL
+
+
+def prompted_frames(wildcards):
+    """On how many processed frames one object of each video is prompted, at most, as far as one job knows of it."""
+    found = {}
+    for video, fps in rates().items() if VIDEOS else ():
+        # In a chain the state tells a job of the prompts in other windows.
+        alone = {} if CHAIN else {"spans": [(each.start, each.stop) for each in cut()[video]]}
+        found[video] = most_prompted(PROMPTS[video], fps, settings.frame_interval, **alone)
+    return found
+
+
+def rates():
+    """Mean frames a second of each video."""
+    last = {video: windows[-1] for video, windows in cut().items()}
+    return {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
+
+
+def frames_in_window(wildcards):
+    """Processed frames of the longest window of each video."""
+    interval, windows = settings.frame_interval, cut() if VIDEOS else {}
+    return {video: max(len(each.frames(interval)) for each in found) for video, found in windows.items()}
+
+
+def shapes(videos):
+    """An input function: what the probe found of `videos()`; of typical ones where the sheet is empty."""
+    typical = [f"{OUT}/plan/typical/{name}.json" for name in TYPICAL]
+    return lambda wildcards: [f"{OUT}/probe/{video}.json" for video in videos()] if VIDEOS else typical
 
 
 rule forecast_annotate:
@@ -11,7 +48,7 @@ rule forecast_annotate:
         summaries=shapes(cut),
         model=TRACKER,
     output:
-        forecast=FORECASTS[0],
+        forecast=f"{OUT}/plan/annotate.forecast.tsv",
     log:
         f"{OUT}/logs/forecast_annotate/forecast_annotate.log",
     benchmark:
@@ -22,7 +59,7 @@ rule forecast_annotate:
     resources:
         mem_mb=per_try(4000),
     params:
-        objects=objects_at_once,
+        objects=lambda wildcards: objects_at_once(),
         prompted=prompted_frames,
         model=model_folder,
         options={**TRACKING, "direction": settings.annotate.direction},
@@ -40,7 +77,7 @@ rule forecast_gradients:
         summaries=shapes(drawn),
         model=CLASSIFIER,
     output:
-        forecast=FORECASTS[1],
+        forecast=f"{OUT}/plan/gradients.forecast.tsv",
     log:
         f"{OUT}/logs/forecast_gradients/forecast_gradients.log",
     benchmark:
@@ -51,7 +88,7 @@ rule forecast_gradients:
     resources:
         mem_mb=per_try(4000),
     params:
-        objects=objects_at_once,
+        objects=lambda wildcards: objects_at_once(),
         frames=frames_in_window,
         options={**settings.gradients.model_dump(), "model": model_spec(settings.gradients.model, BASE)},
         force_cpu=settings.device.force_cpu,
@@ -61,53 +98,3 @@ rule forecast_gradients:
         "Forecast what gradients take of memory"
     script:
         "../workflow/scripts/forecast_gradients.py"
-
-
-# What a probe would say of a video that nobody has given yet.
-rule typical_video:
-    output:
-        summary=f"{OUT}/plan/typical/{{name}}.json",
-    log:
-        f"{OUT}/logs/typical_video/{{name}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/typical_video/{{name}}.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_try(1000),
-    params:
-        code=digest("longtake.store.atomic"),
-    message:
-        "Suppose a video of 1920 x 1080 pixels"
-    script:
-        "../workflow/scripts/typical_video.py"
-
-
-# Of this machine, and of this moment: so it is made anew whenever it is asked for.
-rule memory_check:
-    input:
-        forecasts=FORECASTS,
-    output:
-        table=f"{OUT}/reports/memory_check.tsv",
-    log:
-        f"{OUT}/logs/memory_check/memory_check.log",
-    benchmark:
-        f"{OUT}/benchmarks/memory_check/memory_check.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_try(1000),
-    params:
-        classes=[asdict(each) for each in CLASSES],
-        terms=TERMS,
-        gpus=not settings.device.force_cpu,
-        rules=RULES,
-        history=settings.memory.history,
-        asked_at=time.time(),
-        code=digest("longtake.planning.jobs"),
-    message:
-        "What fits on this machine, and why"
-    script:
-        "../workflow/scripts/memory_check.py"

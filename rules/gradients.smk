@@ -1,30 +1,6 @@
 """What the video model looks at: exact temporal gradients on clips around the objects, and their motion."""
 
 
-rule annotations:
-    input:
-        annotations=settings.gradients.annotations or [],
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
-    output:
-        table=f"{OUT}/annotations/{{video}}.parquet",
-    log:
-        f"{OUT}/logs/annotations/{{video}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/annotations/{{video}}.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_try(2000),
-    params:
-        code=digest("longtake.gradients.annotations"),
-    message:
-        "Take the masks of {wildcards.video} from {input.annotations}"
-    script:
-        "../workflow/scripts/annotations.py"
-
-
 rule gradients_window:
     input:
         video=video_of,
@@ -76,3 +52,17 @@ rule gradients:
     input:
         REQUESTS,
         per_analysed("gradients/{video}.clips.parquet"),
+
+
+takes_part(
+    "gradients",
+    active=bool(VIDEOS),
+    typical=not VIDEOS,
+    facts=lambda: {
+        "videos": list(drawn()),
+        "frame_interval": settings.frame_interval,
+        "continuity": settings.annotate.continuity,
+    },
+    needs=[f"{OUT}/plan/windows.tsv"],
+    targets=[per_analysed("gradients/{video}.clips.parquet")],
+)

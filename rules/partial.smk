@@ -21,7 +21,7 @@ rule partial_detections:
         mem_mb=per_try(1000),
     params:
         windows=all_windows_of,
-        passes=lambda wildcards: [existing(wildcards, pattern) for pattern in PASSES],
+        passes=lambda wildcards: [existing(wildcards, pattern) for pattern in PASSES.values()],
         prompts=prompts_of,
         overlap_iou=settings.annotate.overlap_iou,
         dense_seeding=settings.annotate.dense_seeding,

@@ -1,45 +1,25 @@
-"""All windows, and what their jobs will ask for: after the plan, a dry run shows every job."""
+"""What the jobs of all analyses will ask for: after the plan, a dry run shows every job. And what fits on this machine."""
+
+import shutil
+import time
 
 if workflow.is_main_process and settings.memory.history and not Path(settings.memory.history).is_dir():
     raise WorkflowError(
         f"memory.history is {settings.memory.history!r}, which is no folder. Name the output_dir of another run, or leave "
         "it empty."
     )
-
-
-checkpoint windows:
-    input:
-        summaries=expand(f"{OUT}/probe/{{video}}.json", video=VIDEOS),
-        indexes=expand(f"{OUT}/probe/{{video}}.index.parquet", video=VIDEOS),
-    output:
-        windows=f"{OUT}/plan/windows.tsv",
-        videos=f"{OUT}/plan/videos.tsv",
-    log:
-        f"{OUT}/logs/windows/windows.log",
-    benchmark:
-        f"{OUT}/benchmarks/windows/windows.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_try(1000),
-    params:
-        duration=settings.window_duration,
-        overlap=settings.window_overlap,
-        frame_interval=settings.frame_interval,
-        independent=not CHAIN,
-        code=digest("longtake.media.cut"),
-    message:
-        "Cut every video into windows"
-    script:
-        "../workflow/scripts/windows.py"
+TERMS = {
+    "margin": settings.memory.margin,
+    "gpu_limit_mb": round(1024 * settings.device.gpu_memory_gb) or None,
+    "no_gpu": "device.force_cpu is set" if settings.device.force_cpu else "there is no GPU",
+}
 
 
 # Chunks, GPU classes, memory and time reach jobs as resources, so a new plan reruns none of them.
 checkpoint plan:
     input:
-        windows=f"{OUT}/plan/windows.tsv",
-        forecasts=FORECASTS,
+        needs=lambda wildcards: of_all("needs"),
+        forecasts=forecasts,
     output:
         jobs=REQUESTS,
     log:
@@ -52,14 +32,42 @@ checkpoint plan:
     resources:
         mem_mb=per_try(1000),
     params:
-        steps=steps,
+        studies=studies,
         classes=[asdict(each) for each in CLASSES],
         terms=TERMS,
-        here=HERE,
+        # Whether jobs run on this machine, and not on nodes of a cluster.
+        here=not settings.cluster and ANY not in CLASSES and not shutil.which("sbatch"),
         history=settings.memory.history,
-        frame_interval=settings.frame_interval,
-        code=digest("longtake.planning.jobs"),
+        code=digest("longtake.planning.jobs", *MODULES),
     message:
         "Plan every job of a model: its way, its GPU, its memory, its time"
     script:
         "../workflow/scripts/plan.py"
+
+
+# Of this machine, and of this moment: so it is made anew whenever it is asked for.
+rule memory_check:
+    input:
+        forecasts=partial(forecasts, asked=True),
+    output:
+        table=f"{OUT}/reports/memory_check.tsv",
+    log:
+        f"{OUT}/logs/memory_check/memory_check.log",
+    benchmark:
+        f"{OUT}/benchmarks/memory_check/memory_check.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_try(1000),
+    params:
+        classes=[asdict(each) for each in CLASSES],
+        terms=TERMS,
+        gpus=not settings.device.force_cpu,
+        history=settings.memory.history,
+        asked_at=time.time(),
+        code=digest("longtake.planning.jobs"),
+    message:
+        "What fits on this machine, and why"
+    script:
+        "../workflow/scripts/memory_check.py"

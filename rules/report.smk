@@ -3,9 +3,7 @@
 
 rule report:
     input:
-        rules.species.input,
-        rules.figures.input,
-        rules.export.input,
+        of_all("targets"),
     output:
         page=f"{OUT}/report.html",
         jobs=f"{OUT}/reports/memory.tsv",

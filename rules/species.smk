@@ -72,3 +72,11 @@ rule species:
     input:
         f"{OUT}/statistics/species.parquet",
         [f"{OUT}/statistics/models.parquet"] if settings.statistics.compare_with else [],
+
+
+takes_part(
+    "species",
+    active=bool(VIDEOS),
+    facts=lambda: {},
+    targets=[rules.species.input],
+)

@@ -1,4 +1,6 @@
-"""What became of every window, as it stands: nothing is run for it."""
+"""What became of every unit of every analysis, as it stands: nothing is run for it."""
+
+from longtake.unit import seen
 
 
 rule status:
@@ -19,12 +21,12 @@ rule status:
         mem_mb=per_try(1000),
     params:
         results=lambda wildcards, output: str(Path(output.table).parents[1]),
-        steps=steps_of_windows,
+        studies=studies,
         command=COMMAND,
-        settings={"frame_interval": settings.frame_interval, "continuity": settings.annotate.continuity},
-        seen=what_exists,
-        code=digest("longtake.report.status"),
+        # As one number: the table is made anew as the units' files and records change.
+        seen=lambda wildcards: seen(Path(OUT), studies(wildcards)),
+        code=digest("longtake.report.status", *MODULES),
     message:
-        "Tell what became of every window"
+        "Tell what became of every unit"
     script:
         "../workflow/scripts/status.py"

@@ -74,7 +74,7 @@ def plan_classes(project, classes):
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], delimiter="\t", lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, "device": "cuda", "gpu_class": classes[row["video"]]} for row in rows)
+        writer.writerows({**row, "device": "cuda", "gpu_class": classes[row["subject"]]} for row in rows)
     os.utime(path, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
 
 

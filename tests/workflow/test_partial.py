@@ -61,8 +61,10 @@ def test_the_status_of_every_window_with_why_and_the_command(torn):
     torn.run("results/annotate/pond-a/window-0001.parquet", fails=True)
     said = torn.run("status")
     rows = rows_of(torn.out / "reports/status.tsv")
-    assert {row["status"] for row in rows if row["video"] == "broken"} == {"unreadable"}
-    by_window = {row["window"]: row for row in rows if (row["video"], row["step"]) == ("pond-a", "annotate")}
+    assert {row["status"] for row in rows if row["subject"] == "broken"} == {"unreadable"}
+    by_window = {
+        row["unit"].split(".")[-1]: row for row in rows if (row["subject"], row["row"]) == ("pond-a", "annotate")
+    }
     assert [by_window[name]["status"] for name in sorted(by_window)][:2] == ["ok", "failed"]
     failed = by_window["0001"]
     assert "window-0000.state.safetensors is no whole state file" in failed["reason"]
@@ -106,4 +108,4 @@ def test_a_study_of_no_readable_video_ends_in_order_and_says_so(fresh, tmp_path)
         assert "No video of the sheet can be read" in said
         assert "results/plan/videos.tsv says why" in said
     (row,) = rows_of(project.out / "reports/status.tsv")
-    assert (row["video"], row["status"]) == ("broken", "unreadable")
+    assert (row["subject"], row["status"]) == ("broken", "unreadable")

@@ -24,7 +24,7 @@ def test_every_window_was_planned_and_its_job_asked_for_that(finished):
     assert len(plan) == 10
     for path in (finished.out / "logs/annotate_window").glob("*.json"):
         record = json.loads(path.read_text())
-        row = plan.get(record["rule"], record["wildcards"]["video"], int(record["wildcards"]["window"]))
+        row = plan.get(record["rule"], ".".join(record["wildcards"].values()))
         assert record["requested_mem_mb"] == row.mem_mb < 4000
         assert record["asked"]["forecast"] == row.key
         assert record["asked"]["chunk"] == row.chunk
@@ -39,7 +39,7 @@ def test_a_dry_run_shows_what_every_window_asks_for(finished, tmp_path):
     plan = Requests(project.out / "plan/jobs.tsv")
     assert len(lines) == 5
     for (video, window), line in lines.items():
-        row = plan.get("annotate_window", video, window)
+        row = plan.get("annotate_window", f"{video}.{window:04d}")
         assert line.startswith(f"{row.mem_mb} MB, {row.runtime} min; gpu_class=CPU; chunk={row.chunk}; ")
 
 
@@ -58,7 +58,7 @@ def test_prompted_frames_of_the_sheet_reach_the_plan(fresh, tmp_path):
     for continuity, read in (("chain", 8), ("overlap", 4)):
         project.run("plan", "--config", f"annotate={{model: model, continuity: {continuity}}}")
         plan = Requests(project.out / "plan/jobs.tsv")
-        many, one = (plan.get("annotate_window", video, 0) for video in ("pond-a", "pond-b"))
+        many, one = (plan.get("annotate_window", f"{video}.0000") for video in ("pond-a", "pond-b"))
         assert many.way.endswith(f", {read} prompted frames of each")
         assert "prompted" not in one.way
         assert many.key != one.key
@@ -68,9 +68,9 @@ def test_another_margin_makes_another_plan_and_reruns_no_window(finished, tmp_pa
     project = finished.copy(tmp_path / "checkout")
     targets = ("annotate", "gradients", "--config", "memory={margin: 3}")
     assert project.jobs(*targets) == {"plan": 1, "annotate": 1, "gradients": 1}
-    before = Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-a", 0)
+    before = Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-a.0000")
     project.run(*targets)
-    after = Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-a", 0)
+    after = Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-a.0000")
     assert before.measured_host_mb is None
     assert after.measured_host_mb > 0, "the first run's measurements are history now"
     assert after.host_mb == before.host_mb
@@ -85,13 +85,13 @@ def test_a_cluster_is_asked_for_its_classes_and_a_changed_one_reruns_no_window(f
     cluster = project.path / "mine.yaml"
     cluster.write_text(CLUSTER)
     project.run("plan", WINDOW)
-    assert Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-b", 0).gpu_class == "small"
+    assert Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-b.0000").gpu_class == "small"
     assert "gpu_class=small; chunk=1; " in shown(project.run(WINDOW, "-n", "--forcerun=annotate_window"))["pond-b", 0]
 
     cluster.write_text(CLUSTER.replace("memory_gb: 16", "memory_gb: 0.1"))
     assert project.jobs("plan", WINDOW) == {"plan": 1}
     project.run("plan", WINDOW)
-    assert Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-b", 0).gpu_class == "large"
+    assert Requests(project.out / "plan/jobs.tsv").get("annotate_window", "pond-b.0000").gpu_class == "large"
     assert not project.jobs("plan", WINDOW)
 
     for text, words in ((CLUSTER + "more: 1", "'more'"), (CLUSTER.replace("80", "80 GB"), "'80 GB'")):
@@ -130,7 +130,7 @@ def test_what_fits_is_said_with_the_reason(finished, tmp_path):
         assert re.search(r"^annotate +pond-a .* yes ", text, re.M)
     with (project.out / "reports/memory_check.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    assert {row["step"] for row in rows} == {"annotate", "gradients"}
+    assert {row["analysis"] for row in rows} == {"annotate", "gradients"}
     assert all(row["why"] for row in rows)
     assert not project.jobs("all")
 

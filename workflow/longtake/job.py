@@ -198,6 +198,7 @@ def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         **(peaks := meter.peaks()),
         **_accounted(it, peaks, alone=failure is None and len(it.attempts) < 2),
+        "done": it.facts.pop("done", {}),
         "facts": it.facts,
     }
     write_json(path.with_suffix(".json"), _plain(facts))

@@ -7,6 +7,7 @@ arrays nor tables; what needs those is imported inside the functions that they n
 
 from __future__ import annotations
 
+import hashlib
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -90,14 +91,14 @@ class Done:
     work : how much was computed
     seconds : how long that took, without what takes as long for a little work as for much
     load : what was held at a time, by the names of `Unit.load`
-    share : how much was computed for each of the unit's planned work, where that is not 1
+    alike : whether `work` is counted as that of the unit; else a unit is taken for one as full as the fullest
     settled : whether it was enough for its pace to be that of more of it
     """
 
     work: float
     seconds: float
     load: Mapping[str, int] = field(default_factory=dict)
-    share: float = 1.0
+    alike: bool = True
     settled: bool = True
 
 
@@ -195,6 +196,18 @@ def targets() -> Mapping[str, str]:
     """Return the file that stands for a unit of each rule that an analysis named."""
     found = {rule: target for analysis in analyses().values() for rule, target in analysis.targets.items()}
     return {**found, **{rule: kind.target for rule, (_, kind) in kinds().items()}}
+
+
+def seen(results: Path, facts: Mapping[str, Facts]) -> str:
+    """Return a digest of when the files and records of all units were written, of the analyses that `facts` are of."""
+    found = hashlib.sha256()
+    for name, given in facts.items():
+        analysis = analyses()[name]
+        for unit in analysis.units(Study(results, given)) if analysis.units else ():
+            target = kinds()[unit.rule][1].path(results, unit)
+            for path in (target, results / "logs" / unit.rule / f"{unit.name}.json"):
+                found.update(f"{path} {path.stat().st_mtime_ns if path.exists() else None}\n".encode())
+    return found.hexdigest()
 
 
 def target_of(rule: str, wildcards: Mapping[str, str]) -> str | None:

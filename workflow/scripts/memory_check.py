@@ -12,7 +12,6 @@ with job(snakemake) as it:
         classes=[GpuClass(**each) for each in it.params.classes],
         terms=Terms(**it.params.terms),
         gpus=it.params.gpus,
-        rules=it.params.rules,
         runs=[Path(it.output.table).parents[1], *filter(None, [it.params.history])],
         out=it.output.table,
     )

@@ -7,9 +7,8 @@ from longtake.report.status import write_status
 with job(snakemake) as it:
     text, counted = write_status(
         results=Path(it.params.results),
-        steps=it.params.steps,
+        studies=it.params.studies,
         command=it.params.command,
-        settings=it.params.settings,
         table_out=Path(it.output.table),
         text_out=Path(it.output.text),
         figure_out=Path(it.output.figure),

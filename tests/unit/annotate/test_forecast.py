@@ -138,7 +138,7 @@ def test_a_row_for_each_readable_video_device_and_chunk(tmp_path, model_dir, unt
     videos = [summary(tmp_path, name) for name in ("a", "b")] + [summary(tmp_path, "bad", status="unreadable")]
     rows, told = table(tmp_path, model_dir, {"a": 3, "b": 3}, *videos, object_batch=4, force_cpu=False)
     asked = [(video, chunk, device) for video in "ab" for chunk in (4, 2, 1) for device in ("cpu", "cuda")]
-    assert [(row.video, row.chunk, row.device) for row in rows] == asked
+    assert [(row.case, row.chunk, row.device) for row in rows] == asked
     assert told["cases"] == 3, "videos alike are rehearsed once"
     assert rows[0].key == rows[6].key
     assert len({row.key for row in rows}) == 6
@@ -153,7 +153,7 @@ def test_the_sum_lies_on_the_line_that_was_measured(tmp_path, model_dir, untried
     needed = needs(model_dir, cases.cases({"width": 96, "height": 56}, 2, {"scale": 0.5})[0])
     assert row.source == told["source"] == "calibrated"
     assert sum(row.host.values()) == pytest.approx(200 * MIB + 1.2 * sum(needed.owners.values()), rel=5e-3)
-    assert row.seconds_per_frame == pytest.approx(needed.flops / 1e9, rel=0.01)
+    assert row.pace == pytest.approx(needed.flops / 1e9, rel=0.01)
 
 
 def test_prompted_frames_count_as_far_as_the_model_reads_them(tmp_path, model_dir, untried):
@@ -168,7 +168,7 @@ def test_prompted_frames_count_as_far_as_the_model_reads_them(tmp_path, model_di
     assert five.key == eight.key != one.key
     assert five.host["state"] == found.state > 1.5 * one.host["state"]
     assert five.host["activations"] > one.host["activations"]
-    assert five.seconds_per_frame > 1.2 * one.seconds_per_frame
+    assert five.pace > 1.2 * one.pace
     assert (one.way, five.way) == ("1 objects, 1 at a time", "1 objects, 1 at a time, 8 prompted frames of each")
 
     three, *_ = table(tmp_path, model_dir, {"b": 1}, videos[1], prompted=prompted, max_conditioning_frames=3)[0]

@@ -62,7 +62,7 @@ def test_all_frames_at_once_then_ever_fewer(tmp_path, folder):
     assert told == {"videos": 2, "sizes": 1, "rows": 20, "known": 0, "found_out": 4}
     for video in ("pond", "reef"):
         for device in ("cpu", "cuda"):
-            own = [row for row in rows if (row.video, row.device) == (video, device)]
+            own = [row for row in rows if (row.case, row.device) == (video, device)]
             expected = [(9, "plain"), (5, "split"), (3, "split"), (2, "split"), (1, "split")]
             assert [(row.chunk, row.way) for row in own] == expected
             held = [(row.gpu if device == "cuda" else row.host)["activations"] for row in own]
@@ -73,7 +73,7 @@ def test_all_frames_at_once_then_ever_fewer(tmp_path, folder):
 
 def test_larger_pictures_take_more(tmp_path, folder):
     _, rows = tell(tmp_path, folder, write_summaries(tmp_path, pond=(96, 160), reef=(1080, 1920)), force_cpu=True)
-    small, large = (next(row for row in rows if row.video == video) for video in ("pond", "reef"))
+    small, large = (next(row for row in rows if row.case == video) for video in ("pond", "reef"))
     assert large.host["frames"] - small.host["frames"] > 3 * 3 * (1080 * 1920 - 96 * 160)
     assert {name: large.host[name] for name in ("base", "activations")} == {
         name: small.host[name] for name in ("base", "activations")
@@ -94,13 +94,13 @@ def test_objects_and_frames_count_where_they_are_known(tmp_path, folder):
     known = {"objects": {"pond": 1, "reef": 3}, "frames": {"pond": 90}}
     shown = {"perturbations": ["shuffle", "static"], "shuffles": 2, "short_windows": 0, "clips_per_window": 1}
     _, rows = tell(tmp_path, folder, summaries, force_cpu=True, **known, **shown)
-    pond, reef = ([row for row in rows if row.video == video] for video in ("pond", "reef"))
+    pond, reef = ([row for row in rows if row.case == video] for video in ("pond", "reef"))
     clip = 9 * 48 * 48
     assert reef[0].host["frames"] - pond[0].host["frames"] == 2 * (3 + 1 + 2) * clip
     # A clip and three disturbed ones, there and back, and with fewer frames at a time once more there.
-    assert pond[0].seconds_per_frame == pytest.approx(4 * 9 * 2 * 0.1 / 90)
-    assert pond[1].seconds_per_frame == pytest.approx(4 * 9 * 3 * 0.1 / 90)
-    assert reef[0].seconds_per_frame is None
+    assert pond[0].pace == pytest.approx(4 * 9 * 2 * 0.1 / 90)
+    assert pond[1].pace == pytest.approx(4 * 9 * 3 * 0.1 / 90)
+    assert reef[0].pace is None
     _, even = tell(tmp_path, folder, summaries, force_cpu=True, **known, **shown, clips="even")
     assert even[0].host["frames"] == even[-1].host["frames"] + 12 * clip == pond[0].host["frames"]
 

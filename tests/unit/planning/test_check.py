@@ -62,8 +62,8 @@ def test_a_class_of_unknown_memory_is_not_judged():
 def test_videos_alike_stand_once_and_what_was_measured_stands_beside_the_forecast():
     offers = [forecast("cpu", 1, 900, video) for video in "abc"]
     where = places(HOST, [], [], TERMS, gpus=False)
-    (row,) = check(offers, where, 1.2, {"cpu1": Measured({(1, 1): Timed(2)}, host_mb=1000)})
-    assert (row["videos"], row["forecast_mb"], row["measured_mb"]) == ("a and 2 more", 900, 1000)
+    (row,) = check(offers, where, 1.2, {"cpu1": Measured({frozenset(): Timed(2)}, host_mb=1000)})
+    assert (row["cases"], row["forecast_mb"], row["measured_mb"]) == ("a and 2 more", 900, 1000)
 
 
 TOLD = """0, GPU-aaaa-1, NVIDIA A100-PCIE-40GB, 40960, 40500

@@ -15,16 +15,20 @@ CLASSES = [GpuClass(name, gb) for name, gb in (("small", 1000 / 1024), ("middle"
 TERMS = Terms(margin=1.2)
 
 
-def forecast(chunk, gpu_mb=0, host_mb=1000, step="annotate", way="8 objects", **more):
+LOAD = {"objects": 8, "prompted": 1}
+
+
+def forecast(chunk, gpu_mb=0, host_mb=1000, load=LOAD, **more):
     gpu = {"context": 100 * MIB, "activations": (gpu_mb - 100) * MIB} if gpu_mb else {}
     device = "cuda" if gpu_mb else "cpu"
     given = {"host": {"base": host_mb * MIB}, "gpu": gpu, "key": f"{device}-{chunk}"} | more
-    return Forecast(step, "v", device, chunk, f"{way}, {chunk} at a time", **given)
+    return Forecast("annotate", "v", device, chunk, f"8 objects, {chunk} at a time", load=load, **given)
 
 
-def measured(jobs=1, load=(8, 1), pace=0.0, per_frame=1.0, **more):
+def measured(jobs=1, load=LOAD, pace=0.0, share=1.0, **more):
     """What was measured of jobs that had so much to do."""
-    return Measured({load: Timed(jobs, (True, pace), per_frame)} if jobs else {}, **more)
+    held = None if load is None else frozenset(load.items())
+    return Measured({held: Timed(jobs, (True, pace), share)} if jobs else {}, **more)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +101,9 @@ def test_what_was_measured_replaces_the_forecast_and_both_are_told():
     assert choose([offer], CLASSES, TERMS, {"another": measured(3)}).gpu_class.name == "large"
 
 
-@pytest.mark.parametrize("load", [(0, 0), (1, 1), (7, 9)])
+@pytest.mark.parametrize("load", [None, {}, {"objects": 7, "prompted": 9}, {"objects": 9}])
 def test_jobs_with_less_to_do_than_is_forecast_lower_nothing(load):
-    offer = forecast(8, gpu_mb=3000, host_mb=1000, seconds_per_frame=4.0)
+    offer = forecast(8, gpu_mb=3000, host_mb=1000, pace=4.0)
     lighter = {offer.key: measured(2, load, pace=0.01, host_mb=500, gpu_mb=400)}
     choice = choose([offer], CLASSES, TERMS, lighter)
     assert (choice.need.host_mb, choice.need.gpu_mb, choice.gpu_class.name) == (1200, 3600, "large")
@@ -111,41 +115,38 @@ def test_jobs_with_less_to_do_than_is_forecast_lower_nothing(load):
 
 def test_jobs_with_less_to_do_raise_what_is_asked():
     offer = forecast(8, gpu_mb=700, host_mb=1000)
-    more = measured(2, (1, 1), pace=99.0, host_mb=2000, gpu_mb=900)
+    more = measured(2, {"objects": 1}, pace=99.0, host_mb=2000, gpu_mb=900)
     found = need(offer, 1.2, {offer.key: more})
     assert (found.host_mb, found.gpu_mb) == (2100, 1050)
-    assert found.seconds_per_frame is None
+    assert found.pace is None
 
 
 def test_of_jobs_with_more_and_less_to_do_only_those_with_enough_are_told():
-    offer = forecast(8, host_mb=5000, seconds_per_frame=4.0)
-    loads = {(0, 0): Timed(5), (1, 1): Timed(7, (True, 3.0), 1.0), (8, 1): Timed(2, (True, 1.0), 1.0)}
+    offer = forecast(8, host_mb=5000, pace=4.0)
+    light, enough = frozenset({("objects", 1)}), frozenset(LOAD.items())
+    loads = {None: Timed(5), light: Timed(7, (True, 3.0), 1.0), enough: Timed(2, (True, 1.0), 1.0)}
     choice = choose([offer], [], TERMS, {offer.key: Measured(loads, host_mb=2000)})
     assert choice.why.endswith("; as 2 earlier jobs used")
     assert (choice.need.jobs, choice.need.lighter) == (2, 12)
-    assert (choice.need.host_mb, choice.need.seconds_per_frame) == (2100, 1.0)
+    assert (choice.need.host_mb, choice.need.pace) == (2100, 1.0)
 
 
-def test_as_many_prompted_frames_are_wanted_as_the_forecast_supposes():
+def test_what_a_job_says_of_its_own_load_goes_before_the_forecasts():
     offer = forecast(8, host_mb=5000)
-    offer = Forecast(**(vars(offer) | {"way": "8 objects, 8 at a time, 4 prompted frames of each"}))
-    for prompted, jobs in ((1, 0), (2, 0), (3, 1), (20, 1)):
-        assert need(offer, 1.2, {offer.key: measured(load=(8, prompted))}).jobs == jobs
+    history = {offer.key: measured(load={"objects": 5, "prompted": 1}, host_mb=10)}
+    assert need(offer, 1.2, history).jobs == 0
+    assert need(offer, 1.2, history, {"objects": 5}).jobs == 1
+    assert need(offer, 1.2, history, {"objects": 5, "prompted": 2}).jobs == 0
 
 
 @pytest.mark.parametrize(("objects", "load"), [(3, 3), (0, 1)])
-def test_a_forecast_says_in_words_for_how_many_objects_it_is(objects, load):
+def test_a_forecast_says_for_how_many_objects_it_is(objects, load):
     case = cases({"width": 96, "height": 56}, objects, {"scale": 1.0, "object_batch": 2})[0]
     machine = Machine((), Line(1.0, 1.0), 1.0, "simulated")
     needs = Needs(dict.fromkeys(("parameters", "frames", "state", "activations"), MIB), MIB, 1)
     found = annotate._forecast(machine, "digest", "v", case, "cuda", needs)
-    assert need(found, 1.2, {found.key: measured(load=(load, 1))}).jobs == 1
-    assert need(found, 1.2, {found.key: measured(load=(load - 1, 1))}).jobs == 0
-
-
-def test_a_forecast_that_does_not_say_it_is_not_lowered():
-    offer = forecast(8, way="some")
-    assert need(offer, 1.2, {offer.key: measured(load=(99, 1), host_mb=5)}).host_mb == 1200
+    assert need(found, 1.2, {found.key: measured(load=LOAD | {"objects": load})}).jobs == 1
+    assert need(found, 1.2, {found.key: measured(load=LOAD | {"objects": load - 1})}).jobs == 0
 
 
 def test_more_is_asked_than_a_job_ran_out_of_memory_with():
@@ -158,7 +159,7 @@ def test_more_is_asked_than_a_job_ran_out_of_memory_with():
 
 
 def test_time_is_that_of_the_slowest_frame_measured_before_that_of_the_forecast():
-    timed = forecast(8, seconds_per_frame=2.0)
+    timed = forecast(8, pace=2.0)
     assert minutes(choose([timed], [], TERMS, {}), 300) == START_MINUTES + 30
     slower = {timed.key: measured(pace=4.0, host_mb=1)}
     assert minutes(choose([timed], [], TERMS, slower), 300) == START_MINUTES + 60
@@ -167,23 +168,22 @@ def test_time_is_that_of_the_slowest_frame_measured_before_that_of_the_forecast(
 
 
 def test_more_time_is_asked_than_a_job_did_not_end_within():
-    timed = forecast(8, seconds_per_frame=0.1)
+    timed = forecast(8, pace=0.1)
     choice = choose([timed], [], TERMS, {timed.key: measured(pace=0.1, short_minutes=33)})
     assert minutes(choice, 300) == 66
     assert choice.why.endswith("; one did not end within 33 min")
     assert minutes(choice, 300_000) == START_MINUTES + 1500
 
 
-def test_gradients_count_where_there_was_a_clip_and_their_time_is_only_raised():
-    offer = forecast(31, host_mb=5000, step="gradients", way="plain", seconds_per_frame=2.0)
-    assert need(offer, 1.2, {offer.key: measured(load=(0, 0), host_mb=1000)}).host_mb == 6000
+def test_of_jobs_that_are_not_steady_the_time_is_only_raised():
+    offer = forecast(31, host_mb=5000, load={}, pace=2.0)
+    assert need(offer, 1.2, {offer.key: measured(load=None, host_mb=1000)}, steady=False).host_mb == 6000
     for pace, asked in ((1.0, 30), (4.0, 60)):
-        choice = choose(
-            [offer], [], TERMS, {offer.key: measured(load=(1, 1), pace=10 * pace, per_frame=0.1, host_mb=1000)}
-        )
+        history = {offer.key: measured(load={}, pace=10 * pace, share=0.1, host_mb=1000)}
+        choice = choose([offer], [], TERMS, history, steady=False)
         assert choice.need.host_mb == 1050
         assert minutes(choice, 300) == START_MINUTES + asked
-    on_a_gpu = forecast(31, gpu_mb=700, step="gradients", way="plain")
+    on_a_gpu = forecast(31, gpu_mb=700, load={})
     for pace, asked in ((0.1, 120), (40.0, START_MINUTES + 600)):
-        choice = choose([on_a_gpu], CLASSES, TERMS, {on_a_gpu.key: measured(load=(1, 1), pace=pace)})
+        choice = choose([on_a_gpu], CLASSES, TERMS, {on_a_gpu.key: measured(load={}, pace=pace)}, steady=False)
         assert minutes(choice, 300) == asked

@@ -6,17 +6,19 @@ import weakref
 import pytest
 
 from longtake.planning import history
-from longtake.planning.history import ENOUGH, Measured, Timed, read_history
+from longtake.planning.history import Measured, Timed, read_history
 
-TRACKED = {"device": "cpu", "tracked_frames": 100, "objects_at_once": 2, "prompted_at_once": 1}
+LOAD = {"objects": 2, "prompted": 1}
+DONE = {"work": 100, "seconds": 0, "load": LOAD, "alike": True, "settled": True}
+ON_CPU = {"device": "cpu"}
 
 
-def record(results, unit, attempts, rule="annotate_window", *, facts=TRACKED, told=(), **asked):
+def record(results, unit, attempts, rule="annotate_window", *, facts=ON_CPU, done=DONE, told=(), **asked):
     path = results / "logs" / rule / f"{unit}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    given = {"forecast": "key", "frames": 100, "gpu_class": "CPU"} | asked
-    whole = {"rule": rule, "status": "ok", "asked": given, "attempts": attempts, "facts": facts} | dict(told)
-    path.write_text(json.dumps(whole))
+    given = {"forecast": "key", "work": 100, "gpu_class": "CPU"} | asked
+    whole = {"rule": rule, "status": "ok", "asked": given, "attempts": attempts, "facts": facts, "done": done}
+    path.write_text(json.dumps(whole | dict(told)))
 
 
 def attempt(rss, reserved=0.0, wall=50.0, status="ok", rung="as asked", reason=""):
@@ -36,7 +38,7 @@ def test_the_largest_peaks_and_the_slowest_pace_of_a_key_over_runs(tmp_path):
     record(two, "b.0001", [attempt(5000)], forecast="other")
     record(two, "b.0000", [attempt(9000)], rule="merge_detections")
     found = read_history([one, two, tmp_path / "absent"], ["annotate_window"])
-    assert found["key"] == Measured({(2, 1): Timed(3, (True, 1.0), 1.0)}, host_mb=1000, gpu_mb=80)
+    assert found["key"] == Measured({frozenset(LOAD.items()): Timed(3, (True, 1.0), 1.0)}, host_mb=1000, gpu_mb=80)
     assert found["other"].host_mb == 5000
     assert read_history([one], ["annotate_window"])["key"].jobs == 2
 
@@ -56,67 +58,54 @@ def test_a_record_that_is_torn_or_of_another_version_says_nothing(tmp_path):
         (folder / f"{number}.json").write_text(text)
         (folder / f"of a rule {number}.json").write_text(text.replace("{", '{"rule": "annotate_window", ', 1))
     attempts = [3, {"rung": "as asked", "status": "ok", "rss_mb": "much"}]
-    record(tmp_path, "x", attempts, facts=3, told={"reason": 3, "wall_s": "long"})
-    assert read_history([tmp_path], ["annotate_window"]) == {"key": Measured({(0, 0): Timed(1)})}
+    record(tmp_path, "x", attempts, facts=3, done=3, told={"reason": 3, "wall_s": "long"})
+    assert read_history([tmp_path], ["annotate_window"]) == {"key": Measured({None: Timed(1)})}
 
 
-@pytest.mark.parametrize(
-    "idle",
-    [
-        {"tracked_frames": 0, "objects_at_once": 0, "prompted_at_once": 0},
-        {"tracked_frames": 3},  # the memories of a tracker are not full yet
-        {"objects_at_once": None},  # of an older version
-    ],
-)
-def test_a_window_with_next_to_nothing_to_do_counts_by_itself(tmp_path, idle):
-    record(tmp_path, "a.0000", [attempt(900, 70, wall=30)], facts=TRACKED | idle)
+@pytest.mark.parametrize("idle", [{}, {"work": 0}, DONE | {"work": None}, DONE | {"load": {"objects": "two"}}])
+def test_a_job_with_next_to_nothing_to_do_counts_by_itself(tmp_path, idle):
+    record(tmp_path, "a.0000", [attempt(900, 70, wall=30)], done=idle)
     found = found_in(tmp_path)
     assert (found.host_mb, found.gpu_mb, found.jobs) == (900, 70, 1)
-    assert found.with_at_least(1, 1) == Timed()
+    assert found.with_at_least({}) == Timed()
     record(tmp_path, "a.0001", [attempt(800, 90)])
-    assert found_in(tmp_path).with_at_least(1, 1).jobs == 1
+    assert found_in(tmp_path).with_at_least({}).jobs == 1
 
 
-def test_only_jobs_with_as_many_objects_and_prompted_frames_are_alike(tmp_path):
-    for objects, prompted in ((1, 1), (8, 1), (8, 3), (8, 3), (9, 4)):
-        facts = TRACKED | {"objects_at_once": objects, "prompted_at_once": prompted}
-        unit = len(list(tmp_path.glob("logs/*/*")))
-        record(tmp_path, unit, [attempt(900, wall=100 * objects)], facts=facts)
+def test_only_jobs_with_as_large_a_load_in_each_are_alike(tmp_path):
+    for unit, (objects, prompted) in enumerate(((1, 1), (8, 1), (8, 4), (8, 4), (9, 4))):
+        done = DONE | {"load": {"objects": objects, "prompted": prompted}}
+        record(tmp_path, unit, [attempt(900, wall=100 * objects)], done=done)
     found = found_in(tmp_path)
     assert found.jobs == 5
-    assert [found.with_at_least(*load).jobs for load in ((1, 1), (8, 1), (8, 2), (8, 4), (9, 4), (10, 1))] == [
-        *(5, 4, 3, 3, 1, 0),
-    ]
-    assert found.with_at_least(8, 1).seconds_per_frame == 9.0
+    for (objects, prompted), jobs in {(1, 1): 5, (8, 1): 4, (8, 2): 3, (9, 4): 1, (10, 1): 0}.items():
+        assert found.with_at_least({"objects": objects, "prompted": prompted}).jobs == jobs
+    assert found.with_at_least({"objects": 8}).pace == 9.0
+    assert found.with_at_least({"voxels": 1}).jobs == 0, "what a job does not name it did not hold"
 
 
-def test_the_pace_is_that_of_frames_that_were_tracked_and_leaves_out_the_start(tmp_path):
-    record(tmp_path, "a.0000", [attempt(900, wall=500)], facts=TRACKED | {"tracked_frames": 40}, frames=9000)
-    assert found_in(tmp_path).with_at_least(2, 1).seconds_per_frame == 500 / 40
-    facts = TRACKED | {"tracked_frames": 40, "wall_s": 80.0}
-    record(tmp_path, "a.0000", [attempt(900, wall=500)], facts=facts, frames=9000)
-    assert found_in(tmp_path).with_at_least(2, 1).seconds_per_frame == 2.0
+def test_the_pace_is_that_of_the_work_and_leaves_out_the_start(tmp_path):
+    record(tmp_path, "a.0000", [attempt(900, wall=500)], done=DONE | {"work": 40}, work=9000)
+    assert found_in(tmp_path).with_at_least(LOAD).pace == 500 / 40
+    record(tmp_path, "a.0000", [attempt(900, wall=500)], done=DONE | {"work": 40, "seconds": 80.0}, work=9000)
+    assert found_in(tmp_path).with_at_least(LOAD).pace == 2.0
 
 
-def test_a_short_window_tells_the_pace_only_where_no_longer_one_does(tmp_path):
-    few = TRACKED | {"tracked_frames": ENOUGH - 1}
-    record(tmp_path, "a.0001", [attempt(900, wall=150)], facts=few, frames=ENOUGH - 1)
-    assert found_in(tmp_path).with_at_least(2, 1).seconds_per_frame == 10.0
+def test_little_work_tells_the_pace_only_where_no_more_of_it_does(tmp_path):
+    record(tmp_path, "a.0001", [attempt(900, wall=150)], done=DONE | {"work": 15, "settled": False})
+    assert found_in(tmp_path).with_at_least(LOAD).pace == 10.0
     record(tmp_path, "a.0000", [attempt(900)])
-    record(tmp_path, "a.0002", [attempt(900)], facts=TRACKED | {"tracked_frames": 0})
-    assert found_in(tmp_path).with_at_least(2, 1) == Timed(2, (True, 0.5), 1.0)
+    record(tmp_path, "a.0002", [attempt(900)], done={})
+    assert found_in(tmp_path).with_at_least(LOAD) == Timed(2, (True, 0.5), 1.0)
 
 
-def test_gradients_are_timed_by_the_clip_and_for_the_window_with_most(tmp_path):
-    none = {"device": "cpu", "objects": 3, "ok": 0, "approximate": 0, "failed": 6}
-    record(tmp_path, "a.0000", [attempt(900)], rule="gradients_window", facts=none)
-    assert found_in(tmp_path, "gradients_window").with_at_least(1, 1) == Timed()
-    one, many = none | {"ok": 1, "wall_s": 6.0}, none | {"ok": 4, "wall_s": 8.0}
-    record(tmp_path, "a.0001", [attempt(900)], rule="gradients_window", facts=one)
-    record(tmp_path, "a.0002", [attempt(800)], rule="gradients_window", facts=many)
+def test_what_is_counted_otherwise_than_planned_is_timed_for_the_fullest_unit(tmp_path):
+    one, many = ({"work": n, "seconds": s, "load": {}, "alike": False} for n, s in ((1, 6.0), (4, 8.0)))
+    record(tmp_path, "a.0001", [attempt(900)], rule="gradients_window", done=one)
+    record(tmp_path, "a.0002", [attempt(800)], rule="gradients_window", done=many)
     found = found_in(tmp_path, "gradients_window")
-    assert found.with_at_least(1, 1) == Timed(2, (True, 6.0), 0.04)
-    assert found.with_at_least(1, 1).seconds_per_frame == 6.0 * 4 / 100
+    assert found.with_at_least({}) == Timed(2, (True, 6.0), 0.04)
+    assert found.with_at_least({}).pace == 6.0 * 4 / 100
 
 
 @pytest.mark.parametrize(
@@ -124,7 +113,7 @@ def test_gradients_are_timed_by_the_clip_and_for_the_window_with_most(tmp_path):
     [("a100", "cpu", 0), ("a100", "cuda:0", 1), ("CPU", "cuda", 0), ("CPU", "cpu", 1), ("CPU", None, 1)],
 )
 def test_a_job_on_another_device_than_was_planned_says_nothing_of_those_on_that(tmp_path, gpu_class, device, jobs):
-    record(tmp_path, "a.0000", [attempt(900)], gpu_class=gpu_class, facts=TRACKED | {"device": device})
+    record(tmp_path, "a.0000", [attempt(900)], gpu_class=gpu_class, facts={"device": device})
     assert found_in(tmp_path).jobs == jobs
 
 
@@ -159,9 +148,10 @@ def test_thousands_of_records_are_read_one_at_a_time(tmp_path, monkeypatch):
             each = Record(
                 rule="annotate_window",
                 status="ok",
-                asked={"forecast": f"key {number % 7}", "frames": 100},
+                asked={"forecast": f"key {number % 7}", "work": 100},
                 attempts=[attempt(number)],
-                facts=TRACKED,
+                facts=ON_CPU,
+                done=DONE,
             )
             alive.add(each)
             most.append(len(alive))

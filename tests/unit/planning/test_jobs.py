@@ -5,19 +5,21 @@ import json
 
 import pytest
 
+from longtake.errors import LongtakeError
 from longtake.memory.devices import Device
 from longtake.planning import jobs
 from longtake.planning.choice import START_MINUTES, Terms
 from longtake.planning.classes import ANY, OWN, GpuClass
 from longtake.planning.forecast import COLUMNS, MIB, Forecast
-from longtake.planning.jobs import Step, check_memory, plan_jobs, with_own_memory
+from longtake.planning.jobs import check_memory, plan_jobs, with_own_memory
 from longtake.planning.request import Requests
 from longtake.store.atomic import write_tsv
+from longtake.unit import Study
 
 CLASSES = [GpuClass("small", 8), GpuClass("large", 80)]
-STEPS = {
-    "annotate": Step(["annotate_window"], ["a", "b"], {"a": 3, "b": 1}),
-    "gradients": Step(["gradients_window"], ["a"], {}),
+FACTS = {
+    "annotate": {"rules": ["annotate_window"], "objects": {"a": 3, "b": 1}, "frame_interval": 5},
+    "gradients": {"videos": ["a"], "frame_interval": 5},
 }
 
 
@@ -31,7 +33,7 @@ def given(tmp_path):
         for video in "ab"
         for number in range(2)
     ]
-    write_tsv(tmp_path / "windows.tsv", names, rows)
+    write_tsv(tmp_path / "plan/windows.tsv", names, rows)
     ways = [("cpu", 2, 0), ("cuda", 2, 20000), ("cuda", 1, 9000)]
     forecasts = [
         Forecast(
@@ -46,8 +48,8 @@ def given(tmp_path):
 
 def planned(folder, classes=CLASSES, **more):
     options = {"terms": Terms(margin=1.2), "runs": [folder], "here": False} | more
-    arguments = {"steps": STEPS, "classes": classes, "frame_interval": 5, "out": folder / "jobs.tsv"}
-    facts = plan_jobs(folder / "windows.tsv", [folder / "forecast.tsv"], **arguments, **options)
+    studies = {name: Study(folder, facts) for name, facts in FACTS.items()}
+    facts = plan_jobs(studies, [folder / "forecast.tsv"], classes=classes, out=folder / "jobs.tsv", **options)
     return facts, Requests(folder / "jobs.tsv")
 
 
@@ -55,22 +57,36 @@ def test_every_job_of_a_model_has_a_row(given):
     facts, found = planned(given)
     assert len(found) == 6
     assert facts["jobs"] == {"large": 6}
-    row = found.get("annotate_window", "a", 1)
-    assert (row.objects, row.frames, row.chunk, row.gpu_mb, row.gpu_class) == (3, 10, 2, 20000, "large")
+    row = found.get("annotate_window", "a.0001")
+    assert (row.load, row.work, row.chunk, row.gpu_mb, row.gpu_class) == ({"objects": 3}, 10, 2, 20000, "large")
     assert (row.key, row.source) == ("k20000", "simulated")
-    unknown = found.get("gradients_window", "a", 0)
+    unknown = found.get("gradients_window", "a.0000")
     assert (unknown.gpu_mb, unknown.mem_mb, unknown.runtime) == (None, 4000, 120)
     assert "nobody could forecast it" in unknown.why
+
+
+def test_units_that_would_share_a_log_are_refused(given, monkeypatch):
+    facts = FACTS["annotate"] | {"rules": ["annotate_window", "annotate_window"]}
+    with pytest.raises(LongtakeError, match=r"a\.0000.*one log"):
+        plan_jobs(
+            {"annotate": Study(given, facts)},
+            [],
+            classes=[],
+            terms=Terms(margin=1.2),
+            runs=[],
+            here=False,
+            out=given / "jobs.tsv",
+        )
 
 
 def test_on_this_machine_its_memory_counts(given, monkeypatch):
     monkeypatch.setattr(jobs, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
     _, found = planned(given, [OWN], here=True)
-    row = found.get("annotate_window", "a", 0)
+    row = found.get("annotate_window", "a.0000")
     assert (row.gpu_class, row.chunk) == (OWN.name, 1)
     monkeypatch.setattr(jobs, "machine_mb", lambda: 500)
     _, found = planned(given, [], here=True)
-    assert "has 500 of" in found.get("annotate_window", "a", 0).why
+    assert "has 500 of" in found.get("annotate_window", "a.0000").why
 
 
 def test_only_this_machines_own_gpu_is_asked_for_its_memory(monkeypatch):
@@ -81,30 +97,36 @@ def test_only_this_machines_own_gpu_is_asked_for_its_memory(monkeypatch):
     assert with_own_memory(ANY) == ANY
 
 
-def finished(folder, video, **facts):
+def finished(folder, video, **done):
     """The record of a job on a large GPU, planned with three objects, two at a time."""
     attempt = {"rung": "as asked", "status": "ok", "rss_mb": 900.0, "gpu_reserved_mb": 5000.0, "wall_s": 200.0}
-    asked = {"forecast": "k20000", "frames": 10, "gpu_class": "large"}
-    record = {"rule": "annotate_window", "asked": asked, "attempts": [attempt], "facts": {"device": "cuda", **facts}}
+    asked = {"forecast": "k20000", "work": 10, "gpu_class": "large"}
+    record = {
+        "rule": "annotate_window",
+        "asked": asked,
+        "attempts": [attempt],
+        "facts": {"device": "cuda"},
+        "done": done,
+    }
     path = folder / f"logs/annotate_window/{video}.0000.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))
 
 
 def test_what_an_earlier_job_used_stands_beside_the_forecast_and_is_asked_for(given):
-    finished(given, "a", tracked_frames=10, objects_at_once=3, prompted_at_once=1)
+    finished(given, "a", work=10, load={"objects": 3})
     _, found = planned(given)
-    row = found.get("annotate_window", "a", 1)
+    row = found.get("annotate_window", "a.0001")
     assert (row.gpu_mb, row.measured_gpu_mb, row.measured_host_mb) == (20000, 5000, 900)
     assert (row.gpu_class, row.chunk, row.runtime) == ("small", 2, START_MINUTES + 10)
     assert row.why.endswith("; as 1 earlier jobs used")
 
 
 def test_a_window_in_which_nothing_was_tracked_yet_lowers_no_other_ones_memory_and_time(given):
-    before = planned(given)[1].get("annotate_window", "a", 1)
-    finished(given, "a", tracked_frames=0, objects_at_once=0, prompted_at_once=0)
-    finished(given, "b", tracked_frames=10, objects_at_once=1, prompted_at_once=1)
-    after = planned(given)[1].get("annotate_window", "a", 1)
+    before = planned(given)[1].get("annotate_window", "a.0001")
+    finished(given, "a")
+    finished(given, "b", work=10, load={"objects": 1})
+    after = planned(given)[1].get("annotate_window", "a.0001")
     assert (after.gpu_class, after.chunk, after.runtime) == (before.gpu_class, before.chunk, 120)
     assert after.measured_gpu_mb == 5000
     assert after.why.endswith("; 2 earlier jobs had less to do than is forecast")
@@ -112,7 +134,7 @@ def test_a_window_in_which_nothing_was_tracked_yet_lowers_no_other_ones_memory_a
 
 def test_what_fits_is_a_table_on_disk_and_on_the_terminal(given, monkeypatch):
     monkeypatch.setattr(jobs, "installed_gpus", lambda: [Device("T4", 15360, 15000)])
-    options = {"terms": Terms(margin=1.2), "gpus": True, "rules": ["annotate_window"], "runs": [given]}
+    options = {"terms": Terms(margin=1.2), "gpus": True, "runs": [given]}
     text = check_memory([given / "forecast.tsv"], classes=[*CLASSES, OWN], out=given / "check.tsv", **options)
     with (given / "check.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))

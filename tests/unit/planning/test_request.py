@@ -1,6 +1,6 @@
 """A row of the plan, and what it makes a job ask for on each try."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -23,10 +23,10 @@ SMALL = GpuClass("small", 16, gpu_model="t4")
 LARGE = GpuClass("large", 80, gpu_model="h100")
 ROW = Request(
     rule="annotate_window",
-    video="pond-a",
-    window=12,
-    frames=300,
-    objects=3,
+    unit="pond-a.0012",
+    subject="pond-a",
+    work=300,
+    load={"objects": 3},
     device="cuda",
     gpu_class="small",
     chunk=2,
@@ -45,30 +45,30 @@ ROW = Request(
 
 @pytest.fixture
 def plan(tmp_path):
-    rows = [ROW, replace(ROW, window=13, chunk=None, gpu_mb=None, key="")]
-    write_tsv(tmp_path / "jobs.tsv", COLUMNS, map(asdict, rows))
+    rows = [ROW, replace(ROW, unit="pond-a.0013", chunk=None, gpu_mb=None, key="")]
+    write_tsv(tmp_path / "jobs.tsv", COLUMNS, (row.row() for row in rows))
     return tmp_path / "jobs.tsv"
 
 
 def test_rows_are_read_back(plan):
     found = Requests(plan)
     assert len(found) == 2
-    assert found.get("annotate_window", "pond-a", 12) == ROW
-    assert found.get("annotate_window", "pond-a", 13).chunk is None
-    assert found.get("gradients_window", "pond-a", 12) is None
+    assert found.get("annotate_window", "pond-a.0012") == ROW
+    assert found.get("annotate_window", "pond-a.0013").chunk is None
+    assert found.get("gradients_window", "pond-a.0012") is None
 
 
 def test_a_missing_plan_has_no_rows(tmp_path):
-    assert Requests(tmp_path / "jobs.tsv").get("annotate_window", "pond-a", 0) is None
+    assert Requests(tmp_path / "jobs.tsv").get("annotate_window", "pond-a.0000") is None
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("\t300\t", "\tmany\t"), ("window\tframes", "window"), ("\t3\tcuda", "\tcuda")]
+    ("old", "new"), [("\t300\t", "\tmany\t"), ("unit\tsubject", "unit"), ("\tcuda", ""), (": 3}", ": ")]
 )
 def test_a_broken_plan_is_told_with_its_remedy(plan, old, new):
     plan.write_text(plan.read_text().replace(old, new))
     with pytest.raises(SchemaError, match=r"jobs\.tsv.*Delete.*snakemake plan"):
-        Requests(plan).get("annotate_window", "pond-a", 12)
+        Requests(plan).get("annotate_window", "pond-a.0012")
 
 
 def test_the_first_try_asks_for_what_the_plan_says():
@@ -104,7 +104,8 @@ def test_what_no_scheduler_needs_travels_as_one_text():
     assert text.startswith("gpu_class=large; chunk=2; ")
     assert from_words("") == {}
     told = {"gradient_mb": 512, "clean_up_percent": 85, "expandable_segments": "off", "approximate": 1}
-    assert from_words(in_words({"mem_mb": 4000, "chunk": 2, **told})) == {"chunk": 2, **told}
+    assert from_words(in_words({"mem_mb": 4000, "chunk": 2}, {"chunk": 8, **told})) == {"chunk": 2, **told}
+    assert from_words(in_words({"chunk": None}, {"chunk": 8})) == {"chunk": 8}
     # A digest may be all digits.
     assert from_words("forecast=0123456789012345") == {"forecast": "0123456789012345"}
 

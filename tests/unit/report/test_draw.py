@@ -20,7 +20,8 @@ from longtake.report import clips
 from longtake.report.clips import study_clips, video_curves
 from longtake.report.draw import draw_study, draw_video
 from longtake.report.stills import draw_stills
-from longtake.species import species_statistics, video_statistics
+from longtake.species.study import species_statistics
+from longtake.species.video import video_statistics
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS
 from longtake.store.tables import write_table
 

@@ -49,17 +49,25 @@ def ended(results, video, window, *, output=True, rule="annotate_window", **reco
 
 
 def told(results, steps=None, frame_interval=1):
+    settings = {"frame_interval": frame_interval, "continuity": "chain"}
+    facts = {
+        "annotate": lambda videos: {"rules": ["annotate_window"], "objects": dict.fromkeys(videos, 1)},
+        "gradients": lambda videos: {"videos": videos},
+    }
+    steps = steps or {"annotate": ["v0", "v1", "v2", "v3"]}
     text, counted = write_status(
         results=results,
-        steps=steps or {"annotate": ["v0", "v1", "v2", "v3"]},
+        studies={name: settings | facts[name](videos) for name, videos in steps.items()},
         command="snakemake",
-        settings={"frame_interval": frame_interval, "continuity": "chain"},
         table_out=results / "status.tsv",
         text_out=results / "status.txt",
         figure_out=results / "status.png",
     )
     with (results / "status.tsv").open() as file:
-        rows = {(row["video"], row["window"], row["step"]): row for row in csv.DictReader(file, delimiter="\t")}
+        rows = {
+            (row["subject"], row["unit"].removeprefix(f"{row['subject']}."), row["row"]): row
+            for row in csv.DictReader(file, delimiter="\t")
+        }
     assert (results / "status.txt").read_text() == text
     return text, counted, rows
 
@@ -113,7 +121,7 @@ def test_a_window_that_was_made_with_other_settings_is_outdated(results):
     assert counted["annotate"] == counted["gradients"] == {"outdated": 2, "missing": 1}
     why = "made with other settings (frame_interval 1, now 2): run annotate"
     assert rows["v1", "0001", "annotate"]["reason"] == why
-    assert f"window 0000 of v1: {why}" in text
+    assert f"v1.0000 of v1: {why}" in text
     assert "--force" not in rows["v1", "0001", "annotate"]["command"]
 
 
@@ -173,7 +181,7 @@ def test_a_terminal_is_told_the_first_of_many(results):
             ended(results, f"w{n}", window, output=False, status="failed", reason="why")
     text, counted, rows = told(results, {"annotate": ["v0", "v1", "v2", "v3", *(f"w{n}" for n in range(20))]})
     assert counted["annotate"] == {"failed": 72}
-    assert text.count("    log: ") == 39, "and the video that cannot be read"
+    assert text.count("    log: ") == 40
     assert "33 more that are not ok stand in the table." in text
     assert len(rows) == 73
 

@@ -9,9 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from longtake.species import measures, species_statistics, tables, video_statistics
+from longtake.species import measures, tables
 from longtake.species.judgement import judge
+from longtake.species.study import species_statistics
 from longtake.species.temporal import perturbation_means
+from longtake.species.video import video_statistics
 from longtake.store.schemas import PERTURBATIONS
 from longtake.store.tables import write_table
 from longtake.verdicts import CLASSES, DECIDED

@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from longtake.species import species_statistics, tables
+from longtake.species import tables
 from longtake.species.comparisons import compare_species
 from longtake.species.gather import COUNTED, OfSpecies
 from longtake.species.measures import MEASURES
+from longtake.species.study import species_statistics
 
 
 def video_folder(root: Path, video: str, rows: list[dict[str, Any]], curve: list[float] | None = None) -> Path:

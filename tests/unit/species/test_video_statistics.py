@@ -12,8 +12,9 @@ import pytest
 
 from longtake import masks
 from longtake.errors import SchemaError
-from longtake.species import tracks, video_statistics
+from longtake.species import tracks
 from longtake.species.moments import area_and_centroid
+from longtake.species.video import video_statistics
 from longtake.statistics.spool import Spool
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table, scan_batches, write_table

@@ -331,7 +331,7 @@ def begin(tmp_path, stubborn=False):
     note, target = tmp_path / "note", tmp_path / "out" / "table.tsv"
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"from longtake.memory import child\nchild._GRACE_S = {1 if stubborn else 60}\n"
+        f"from longtake.supervise import child\nchild._GRACE_S = {1 if stubborn else 60}\n"
         "from longtake.supervise.ladder import climb_down\nfrom test_ladder import write_slowly\n"
         f"given = dict(note={str(note)!r}, target={str(target)!r}, stubborn={stubborn})\n"
         "climb_down(write_slowly, given, attempts=[])\n"

@@ -17,7 +17,7 @@ def units(study: Study) -> Iterator[Unit]:
     Facts: ``rules`` of the passes; ``objects``, of each video how many are tracked at a time, 0 where nobody knows; and
     ``frame_interval``.
     """
-    objects, _interval = study.facts["objects"], study.facts["frame_interval"]
+    objects = study.facts["objects"]
     loads = {video: {"objects": number} for video, number in objects.items() if number}
     for rule in study.facts["rules"]:
         yield from scan_units(
@@ -45,5 +45,10 @@ ANALYSIS = Analysis(
     units=units,
     outdated=outdated,
     left_out=left_out,
-    targets={"probe_video": "probe/{video}.json", "merge_detections": "detections/{video}.parquet"},
+    targets={
+        "probe_video": "probe/{video}.json",
+        "merge_detections": "detections/{video}.parquet",
+        "overlay": "export/{video}.mp4",
+        "convert": "export/{video}.{ending}",
+    },
 )

@@ -114,7 +114,7 @@ def forecast_annotate(
             devices = ("cpu",) if force_cpu else ("cpu", "cuda")
             rows += [_forecast(line, digest, video, case, device, needed[case]) for device in devices]
     write_tsv(out, COLUMNS, (row.row() for row in rows))
-    counts = {"videos": len({row.video for row in rows}), "forecasts": len(rows), "cases": len(needed), **known.counts}
+    counts = {"videos": len({row.case for row in rows}), "forecasts": len(rows), "cases": len(needed), **known.counts}
     if line is None:
         return counts
     log.info("%s; base %.0f MiB, slope %.2f, %s", counts, line.line.base / MIB, line.line.slope, line.source)
@@ -240,7 +240,8 @@ def _forecast(  # noqa: PLR0917 - each is a fact of its own
         _way(case, at_a_time),
         host,
         gpu,
-        seconds_per_frame=needed.flops / machine.flops_per_s if device == "cpu" else None,
+        load={"objects": case.objects, "prompted": case.conditioning_frames},
+        pace=needed.flops / machine.flops_per_s if device == "cpu" else None,
         source=machine.source if device == "cpu" else SIMULATED,
         key=key_of(step="annotate", device=device, **facts),
     )

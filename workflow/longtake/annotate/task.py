@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from longtake.annotate.passes import BACKWARD, Row
 from longtake.annotate.pipeline import Room
@@ -13,6 +14,10 @@ from longtake.annotate.session import CONDITIONING, BoundedSession
 from longtake.annotate.tracker import Tracker
 from longtake.media.index import VideoIndex
 from longtake.media.windows import Window
+from longtake.unit import Done
+
+ENOUGH = 16
+"""Frames that fill a tracker's memories, and after which the first ones, which are slow, no longer decide the pace."""
 
 
 @dataclass
@@ -36,6 +41,17 @@ class Tally:
         self.objects_at_once = max(self.objects_at_once, len(session.obj_ids))
         prompted = (len(outputs[CONDITIONING]) for outputs in session.output_dict_per_obj.values())
         self.prompted_at_once = max(self.prompted_at_once, *prompted, 0)
+
+
+def done_by(tally: Tally, planned: int, seconds: float) -> dict[str, Row]:
+    """Return what a window's job did (`longtake.unit.Done`), of so many planned frames; nothing of next to nothing.
+
+    Prompted frames are rounded up to a power of two, as forecasts have them (`longtake.annotate.cases.frames_read`).
+    """
+    if not tally.objects_at_once or not tally.prompted_at_once or tally.frames < max(1, min(ENOUGH, planned)):
+        return {}
+    load = {"objects": tally.objects_at_once, "prompted": 1 << (tally.prompted_at_once - 1).bit_length()}
+    return {"done": asdict(Done(tally.frames, seconds, load, settled=tally.frames >= ENOUGH))}
 
 
 @dataclass(frozen=True)
@@ -108,8 +124,8 @@ def metadata(task: Task) -> dict[str, str]:
     }
 
 
-def record(task: Task, session: BoundedSession, state_bytes: int) -> Row:
-    """Return the job's record: see `longtake.annotate.window.annotate_window`."""
+def record(task: Task, session: BoundedSession, state_bytes: int, spent: Mapping[str, float]) -> Row:
+    """Return the job's record: see `longtake.annotate.window.annotate_window`; with the times that it `spent`."""
     tally = task.tally
     unused = [
         prompt_facts(each, each.grid_frame * task.frame_interval) | {"status": "failed", "reason": each.reason}
@@ -151,4 +167,6 @@ def record(task: Task, session: BoundedSession, state_bytes: int) -> Row:
         "model": task.tracker.digest,
         "device": str(task.tracker.device),
         "precision": task.tracker.precision,
+        **spent,
+        **done_by(tally, len(task.window.frames(task.frame_interval)), spent["wall_s"]),
     }

@@ -148,7 +148,7 @@ def annotate_window(
     )
     session = _begin(job, state_in)
     spent = _follow(job, session, detections_out, progress)
-    return record(job, session, _hand_over(job, session, state_out)) | spent
+    return record(job, session, _hand_over(job, session, state_out), spent)
 
 
 def asked(options: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:

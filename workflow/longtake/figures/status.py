@@ -1,4 +1,4 @@
-"""What became of the windows of all videos: a grid, a row a video and step, a cell a window."""
+"""What became of the units of all analyses: a grid, a row for each subject and kind of job, a cell for each unit."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MOST_ROWS = 60
 
 @dataclass(frozen=True)
 class StatusRow:
-    """The windows of a video in one step, a sign each, in order."""
+    """The units of a subject, of one kind of job: a sign each, in order."""
 
-    video: str
-    step: str
+    subject: str
+    row: str
     signs: str
 
 
 @style.styled
 def status_grid(rows: Sequence[StatusRow], meaning: Mapping[str, str]) -> Figure:
-    """Draw a cell for each window, coloured and hatched by its status.
+    """Draw a cell for each unit, coloured and hatched by its status.
 
-    Where there are more than `MOST_ROWS` rows, those with the most windows that are not ok are drawn, in the order of
+    Where there are more than `MOST_ROWS` rows, those with the most units that are not ok are drawn, in the order of
     `rows`, and the figure says of how many.
 
     Parameters
@@ -37,12 +37,12 @@ def status_grid(rows: Sequence[StatusRow], meaning: Mapping[str, str]) -> Figure
         Sign -> status. What has no look of its own (a video that could not be read) is drawn as failed.
     """
     if not rows:
-        return style.nothing("Windows and their status", "no window was planned")
+        return style.nothing("Units and their status", "no unit was planned")
     shown = _worst(rows, next((sign for sign, status in meaning.items() if status == "ok"), ""))
     widest = max(len(row.signs) for row in shown)
     made = style.figure(1.1 + 0.24 * max(len(shown), 2))
     of = f" ({len(shown)} of {len(rows)} rows, the worst)" if len(shown) < len(rows) else ""
-    style.title(made, f"Windows and their status{of}")
+    style.title(made, f"Units and their status{of}")
     axes = made.subplots()
     seen = set()
     for place, row in enumerate(shown):
@@ -53,8 +53,8 @@ def status_grid(rows: Sequence[StatusRow], meaning: Mapping[str, str]) -> Figure
             box = Rectangle((at - 0.5, place - 0.42), 1.0, 0.84, facecolor=mark.color, edgecolor=mark.edge)
             box.set(linewidth=0.5, hatch=mark.hatch)
             axes.add_patch(box)
-    axes.set(xlim=(-0.52, widest - 0.48), ylim=(len(shown) - 0.5, -0.5), xlabel="Window")
-    axes.set_yticks(range(len(shown)), [f"{shorten(row.video, 26)}  {row.step}" for row in shown])
+    axes.set(xlim=(-0.52, widest - 0.48), ylim=(len(shown) - 0.5, -0.5), xlabel="Unit")
+    axes.set_yticks(range(len(shown)), [f"{shorten(row.subject, 26)}  {row.row}" for row in shown])
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", color=MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

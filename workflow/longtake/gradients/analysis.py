@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from longtake.media.windows import scan_units
-from longtake.unit import Analysis, Kind, Study, Unit
+from longtake.unit import Analysis, Kind, Study, Unit, kinds
 
 WINDOW = Kind(
     "gradients_window", "gradients/{video}/window-{window}.clips.parquet", "gradients", work="frames", parts="clips"
@@ -13,15 +14,24 @@ WINDOW = Kind(
 
 
 def units(study: Study) -> Iterator[Unit]:
-    """Yield the windows of the videos that are analysed; facts ``videos`` and ``frame_interval``."""
+    """Yield the windows of the videos that are analysed; facts ``videos``, ``frame_interval`` and ``continuity``."""
     videos, interval = frozenset(study.facts["videos"]), study.facts["frame_interval"]
     yield from scan_units(study.results / "plan" / "windows.tsv", WINDOW.rule, videos, interval, {})
+
+
+def outdated(study: Study, unit: Unit) -> str:
+    """Say in what the objects that a window's gradients are taken around are not what the settings ask for now."""
+    (annotate, kind), made = kinds()["annotate_window"], replace(unit, rule="annotate_window")
+    if annotate.outdated is None or not kind.path(study.results, made).is_file():
+        return ""
+    return annotate.outdated(study, made)
 
 
 ANALYSIS = Analysis(
     name="gradients",
     kinds=(WINDOW,),
     units=units,
+    outdated=outdated,
     # A window's time goes with its clips, of which earlier ones may have had fewer.
     steady=False,
     targets={"merge_gradients": "gradients/{video}.clips.parquet", "heat_video": "figures/{video}/heat.mp4"},

@@ -85,7 +85,7 @@ def forecast_gradients(
         if progress is not None:
             progress(done, len(summaries))
     write_tsv(out, COLUMNS, [row.row() for row in rows])
-    return {"videos": len({row.video for row in rows}), "sizes": len(sizes), "rows": len(rows), **known.counts}
+    return {"videos": len({row.case for row in rows}), "sizes": len(sizes), "rows": len(rows), **known.counts}
 
 
 class _Model:
@@ -177,12 +177,12 @@ def forecasts(
             each.chunk_size or clips.n_frames,
             each.name,
             mine,
-            seconds_per_frame=_pace(clips, each, seen, options, held),
+            pace=_pace(clips, each, seen, options, held),
             source=CALIBRATED,
             key=f"{key}-cpu",
         )
         cuda = replace(cpu, device="cuda", host=beside, gpu=gpu, key=f"{key}-cuda")
-        yield cpu, replace(cuda, seconds_per_frame=None, source=SIMULATED)
+        yield cpu, replace(cuda, pace=None, source=SIMULATED)
 
 
 def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Options) -> int:

@@ -34,6 +34,7 @@ from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import write_table
 from longtake.streams import stream
 from longtake.supervise.ladder import AS_ASKED, Rung, on_the_cpu
+from longtake.unit import Done
 from longtake.verdicts import dependency_class
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def analyse_window(
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
     write_table(perturbations_out, sorted(disturbed, key=_order), PERTURBATIONS)
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
-    return {"objects": len(tracks), "wall_s": round(time.monotonic() - began, 3)} | _by_status(rows) | grant.record()
+    return {"objects": len(tracks)} | _counted(rows, time.monotonic() - began) | grant.record()
 
 
 def _account(model: ClipModel, device: str, maps: Mapping[str, np.ndarray]) -> None:
@@ -171,9 +172,13 @@ def _told(row: dict[str, Any], approximate: str) -> dict[str, Any]:
     return row | {"status": "approximate", "reason": "; ".join(filter(None, [row.get("reason"), approximate]))}
 
 
-def _by_status(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    counted = Counter(row["status"] for row in rows)
-    return {status: counted[status] for status in ("ok", "approximate", "failed")}
+def _counted(rows: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
+    """Clips by status and the time they took; what was done (`longtake.unit.Done`), counted in clips and not frames."""
+    told = Counter(row["status"] for row in rows)
+    counts = {status: told[status] for status in ("ok", "approximate", "failed")}
+    clips, wall = counts["ok"] + counts["approximate"], round(seconds, 3)
+    done = {"done": asdict(Done(clips, wall, alike=False))} if clips else {}
+    return {**counts, "wall_s": wall, **done}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What fits where: every way of running a step against every memory that it could run in, with the reason."""
+"""What fits where: every way of running a job against every memory that it could run in, with the reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from longtake.planning.classes import RESERVE, GpuClass
 from longtake.planning.forecast import Forecast
 from longtake.planning.history import Measured
 
-COLUMNS = "step videos way chunk where forecast_mb measured_mb asked_mb limit_mb fits why".split()
+COLUMNS = "analysis cases way chunk where forecast_mb measured_mb asked_mb limit_mb fits why".split()
 SHOWN = [name for name in COLUMNS if name not in ("forecast_mb", "measured_mb")]
 
 
@@ -50,12 +50,12 @@ def places(
 def check(
     forecasts: Iterable[Forecast], where: Sequence[Place], margin: float, history: Mapping[str, Measured]
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row (`COLUMNS`) for each step, way and place; ways that are alike for several videos stand once."""
+    """Yield a row (`COLUMNS`) for each analysis, way and place; ways that are alike for several cases stand once."""
     alike: dict[tuple[str | int, ...], tuple[Forecast, list[str]]] = {}
     for each in forecasts:
-        named = (each.step, each.device, each.way, each.chunk, each.host_mb, each.gpu_mb, each.key)
-        alike.setdefault(named, (each, []))[1].append(each.video)
-    for forecast, videos in alike.values():
+        named = (each.analysis, each.device, each.way, each.chunk, each.host_mb, each.gpu_mb, each.key)
+        alike.setdefault(named, (each, []))[1].append(each.case)
+    for forecast, cases in alike.values():
         wanted = need(forecast, margin, history)
         gpu = forecast.device == "cuda"
         memory = {
@@ -67,8 +67,8 @@ def check(
         for place in where:
             if place.device == forecast.device:
                 yield {
-                    "step": forecast.step,
-                    "videos": _named(videos),
+                    "analysis": forecast.analysis,
+                    "cases": _named(cases),
                     "way": forecast.way,
                     "chunk": forecast.chunk,
                     "where": place.name,
@@ -88,5 +88,5 @@ def _judged(asked: int, place: Place, owners: Mapping[str, int]) -> dict[str, st
     return {"fits": "no", "why": why}
 
 
-def _named(videos: Sequence[str]) -> str:
-    return videos[0] if len(videos) == 1 else f"{videos[0]} and {len(videos) - 1} more"
+def _named(cases: Sequence[str]) -> str:
+    return cases[0] if len(cases) == 1 else f"{cases[0]} and {len(cases) - 1} more"

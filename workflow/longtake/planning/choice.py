@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +20,6 @@ START_MINUTES, SLOWER = 10, 3
 """Minutes until a job computes, and how much slower than expected a node may be before its job is ended."""
 LONGER = 2
 """How many times the time within which an earlier job did not end is asked for."""
-# For how many objects a forecast of annotate is, and for how many prompted frames of one, in its words.
-_LOAD = re.compile(r"(\d+) objects?\b(?:.*, (\d+) prompted frames)?")
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Need:
     lighter: int = 0
     measured_host_mb: int | None = None
     measured_gpu_mb: int | None = None
-    seconds_per_frame: float | None = None
+    pace: float | None = None
     least_minutes: int = 0
     short_minutes: int = 0
 
@@ -74,14 +71,28 @@ class Choice:
     why: str
 
 
-def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> Need:
+def need(
+    forecast: Forecast,
+    margin: float,
+    history: Mapping[str, Measured],
+    load: Mapping[str, int] | None = None,
+    *,
+    steady: bool = True,
+) -> Need:
     """Return what to ask for: what was measured of such jobs, a little more; else the forecast times `margin`.
 
-    Jobs that had less to do than is forecast can only raise what is asked. In any case it is more than such a job once
-    ran out of memory with, or did not end within.
+    Jobs that had less to do can only raise what is asked. In any case it is more than such a job once ran out of memory
+    with, or did not end within.
+
+    Parameters
+    ----------
+    load
+        Of the job itself, by name; what it leaves out is as the forecast has it.
+    steady
+        Whether the time that earlier jobs took replaces the expected one, or can only raise it.
     """
     known = history.get(forecast.key, Measured()) if forecast.key else Measured()
-    alike = known.with_at_least(*_load(forecast))
+    alike = known.with_at_least({**forecast.load, **(load or {})})
     host, gpu = forecast.host_mb * margin, forecast.gpu_mb * margin
     measured_host = measured_gpu = None
     if known.jobs:
@@ -92,7 +103,7 @@ def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> 
         gpu = max((known.gpu_mb + _context_mb(forecast)) * MEASURED_MARGIN, 0 if alike.jobs else gpu)
     if known.short_gpu_mb:
         gpu = max(gpu, (known.short_gpu_mb + _context_mb(forecast)) * margin)
-    pace, least = _pace(forecast, alike.seconds_per_frame)
+    pace, least = _pace(forecast, alike.pace, steady)
     return Need(
         forecast,
         math.ceil(max(host, known.short_host_mb * margin)),
@@ -107,24 +118,16 @@ def need(forecast: Forecast, margin: float, history: Mapping[str, Measured]) -> 
     )
 
 
-def _load(forecast: Forecast) -> tuple[float, int]:
-    """The load (`longtake.planning.history.Load`) that a forecast is of; more than any where it does not say it."""
-    if forecast.step != "annotate":
-        return 1, 1
-    said = _LOAD.match(forecast.way)
-    return (int(said[1]), int(said[2] or 1)) if said else (math.inf, 1)
+def _pace(forecast: Forecast, timed: float | None, steady: bool) -> tuple[float | None, int]:
+    """Seconds for each of a job's work, None where nobody knows; and minutes that a job gets at least.
 
-
-def _pace(forecast: Forecast, timed: float | None) -> tuple[float | None, int]:
-    """Seconds for each frame of a window, None where nobody knows; and minutes that a job gets at least.
-
-    What was `timed` of tracking replaces the forecast. Of gradients it can only raise what is asked: no record tells of
-    how many clips the forecast is, and there may have been few so far.
+    What was `timed` replaces the forecast where jobs are `steady`. Else it can only raise what is asked: there may have
+    been little to do so far.
     """
-    expected = forecast.seconds_per_frame
+    expected = forecast.pace
     if timed is None:
         return expected, 0
-    if forecast.step == "annotate":
+    if steady:
         return timed, 0
     return max(timed, expected or 0.0), 0 if expected else UNKNOWN_MINUTES
 
@@ -134,7 +137,13 @@ def _context_mb(forecast: Forecast) -> float:
 
 
 def choose(
-    forecasts: Sequence[Forecast], classes: Sequence[GpuClass], terms: Terms, history: Mapping[str, Measured]
+    forecasts: Sequence[Forecast],
+    classes: Sequence[GpuClass],
+    terms: Terms,
+    history: Mapping[str, Measured],
+    load: Mapping[str, int] | None = None,
+    *,
+    steady: bool = True,
 ) -> Choice:
     """Choose a way and a class for a job.
 
@@ -144,6 +153,8 @@ def choose(
         The ways that the job can be run, of each device the wanted one first and then what needs less and less.
     classes
         GPUs that may be asked for, smallest first.
+    load, steady
+        As of `need`.
 
     Returns
     -------
@@ -152,7 +163,7 @@ def choose(
         on the largest class, where the job steps down by itself. On the CPU the first way that the machine holds.
     """
     device = "cuda" if classes else "cpu"
-    needs = [need(each, terms.margin, history) for each in forecasts if each.device == device]
+    needs = [need(each, terms.margin, history, load, steady=steady) for each in forecasts if each.device == device]
     if not needs:
         return Choice(None, classes[-1] if classes else None, UNKNOWN_MB, "nobody could forecast it")
     if not classes:
@@ -174,12 +185,12 @@ def usable_mb(gpu_class: GpuClass, terms: Terms) -> int | None:
     return min(limits, default=None)
 
 
-def minutes(choice: Choice, frames: int) -> int:
-    """Return how long a job of so many frames may take; what it asks for without a forecast, where nobody timed it."""
+def minutes(choice: Choice, work: int) -> int:
+    """Return how long a job of so much work may take; what it asks for without a forecast, where nobody timed it."""
     if choice.need is None:
         return UNKNOWN_MINUTES
-    pace, least = choice.need.seconds_per_frame, choice.need.least_minutes
-    usual = UNKNOWN_MINUTES if pace is None else START_MINUTES + math.ceil(pace * frames * SLOWER / 60)
+    pace, least = choice.need.pace, choice.need.least_minutes
+    usual = UNKNOWN_MINUTES if pace is None else START_MINUTES + math.ceil(pace * work * SLOWER / 60)
     return max(usual, least)
 
 

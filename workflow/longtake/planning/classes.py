@@ -7,6 +7,7 @@ it in every job, so only the standard library and PyYAML are imported.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from longtake.errors import ConfigError, nearest
+from longtake.memory.budget import local_gpus
 
 RESERVE = 0.08
 """The share of a class's memory that no job counts on.
@@ -77,6 +79,20 @@ ANY = GpuClass("any GPU", None)
 """One GPU of whatever kind the scheduler gives: for a cluster whose classes nobody wrote down."""
 OWN = GpuClass("this machine's GPU", None)
 """The GPU of the machine on which everything runs; the plan asks its driver for the memory."""
+
+
+def offered_classes(cluster: str | Path, *, force_cpu: bool) -> tuple[GpuClass, ...]:
+    """Return the GPUs that may be asked for, smallest first: of the cluster's file, any of a SLURM, or this machine's.
+
+    `cluster` is empty where no file was named. The Snakefile asks this in every job.
+    """
+    if force_cpu:
+        return ()
+    if cluster:
+        return read_classes(cluster)
+    if shutil.which("sbatch"):
+        return (ANY,)
+    return (OWN,) if local_gpus() else ()
 
 
 def read_classes(path: str | Path) -> tuple[GpuClass, ...]:

@@ -1,8 +1,7 @@
 """What a job will need of memory, said before it runs: by owner, for each way it could be run.
 
-The steps that use a model write these tables (`longtake.annotate.forecast`, `longtake.gradients.forecast`), the plan
-reads them, and the job's record holds what was forecast beside what was measured. Standard library only: the Snakefile
-reads what the plan made of it in every job.
+Each analysis that uses a model has such a table (``plan/{analysis}.forecast.tsv``), the plan reads them, and the job's
+record holds what was forecast beside what was measured.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ FOUND = 16
 """Objects that are seen at a time where nobody counted them; measured peaks of jobs correct it."""
 DECODER_PICTURES = 8
 """Pictures that a decoder holds: those others refer to, and those that wait for their turn."""
-COLUMNS = "step video device chunk way host_mb gpu_mb seconds_per_frame source key host gpu".split()
+COLUMNS = "analysis case device chunk way load host_mb gpu_mb pace source key host gpu".split()
 
 
 @dataclass(frozen=True)
@@ -34,25 +33,28 @@ class Forecast:
 
     Attributes
     ----------
-    step : ``annotate`` or ``gradients``
-    video : the video whose windows it is for
+    analysis : whose jobs it is for
+    case : of which units (`longtake.unit.Unit.forecast`): by default those of one subject
     device : ``cpu`` or ``cuda``
-    chunk : objects (annotate) or frames (gradients) computed at a time
+    chunk : how much is computed at a time: objects, frames, slabs
     way : in words, for people
+    load : what is held at a time, by name, as far as it is not said of each unit (`longtake.unit.Unit.load`)
     host, gpu : bytes at the peak by owner (`longtake.memory.owners.OWNERS`); `gpu` is empty on the CPU
-    seconds_per_frame : expected, of this machine's processor; None where nobody timed it
+    pace : seconds expected for each of a unit's work (a frame, a clip) of this machine's processor; None where nobody
+        timed it
     source : ``simulated``, ``calibrated`` (corrected by runs on this machine), or ``measured`` (by earlier jobs)
     key : digest of everything that the peak depends on, by which measured peaks are found again (`key_of`)
     """
 
-    step: str
-    video: str
+    analysis: str
+    case: str
     device: str
     chunk: int
     way: str
     host: Mapping[str, int]
     gpu: Mapping[str, int] = field(default_factory=dict)
-    seconds_per_frame: float | None = None
+    load: Mapping[str, int] = field(default_factory=dict)
+    pace: float | None = None
     source: str = "simulated"
     key: str = ""
 
@@ -69,12 +71,12 @@ class Forecast:
     def row(self) -> dict[str, Any]:
         """Return the forecast as a row of a table with `COLUMNS`."""
         plain = {name: getattr(self, name) for name in COLUMNS}
-        seconds = "" if self.seconds_per_frame is None else f"{self.seconds_per_frame:.4g}"
-        return plain | {"seconds_per_frame": seconds, "host": json.dumps(self.host), "gpu": json.dumps(self.gpu)}
+        seconds = "" if self.pace is None else f"{self.pace:.4g}"
+        return plain | {"pace": seconds, **{name: json.dumps(dict(plain[name])) for name in ("load", "host", "gpu")}}
 
 
 def key_of(**facts: Any) -> str:
-    """Return a short digest of `facts`: the step, the model's digest, shapes, objects, chunk, precision, device.
+    """Return a short digest of `facts`: the analysis, the model's digest, shapes, objects, chunk, precision, device.
 
     Versions of the libraries are added; times and paths do not belong to them.
     """
@@ -108,14 +110,15 @@ def _parsed(rows: Iterable[dict[str, str]], path: str | Path) -> Iterator[Foreca
     for number, row in enumerate(rows, start=2):
         try:
             yield Forecast(
-                step=row["step"],
-                video=row["video"],
+                analysis=row["analysis"],
+                case=row["case"],
                 device=row["device"],
                 chunk=int(row["chunk"]),
                 way=row["way"],
+                load=json.loads(row["load"]),
                 host=json.loads(row["host"]),
                 gpu=json.loads(row["gpu"]),
-                seconds_per_frame=float(row["seconds_per_frame"]) if row["seconds_per_frame"] else None,
+                pace=float(row["pace"]) if row["pace"] else None,
                 source=row["source"],
                 key=row["key"],
             )

@@ -1,7 +1,7 @@
 """What earlier jobs used, by the key of their forecast: it says more of the next such job than any forecast.
 
-Read from the records that jobs leave (``logs/{rule}/{unit}.json``), of this run and of any other. All windows of a
-video have one key, whatever there is to do in them: one in which nothing is tracked yet says little of the next.
+Read from the records that jobs leave (``logs/{rule}/{unit}.json``), of this run and of any other. All units of a case
+have one key, whatever there is to do in them: a window in which nothing is tracked yet says little of the next.
 """
 
 from __future__ import annotations
@@ -17,38 +17,36 @@ from longtake.store.records import number_of, scan_records
 from longtake.supervise.child import GPU_ALLOCATOR
 from longtake.supervise.ladder import AS_ASKED, OUT_OF_MEMORY, on_the_cpu
 
-ENOUGH = 16
-"""Frames that fill a tracker's memories, and after which the first ones, which are slow, no longer decide the pace."""
 _ON_THE_CPU = on_the_cpu({"device": "cuda"})[0].name
 _ENDED, _SPENT = "SIGTERM", 0.8
 """By which schedulers end a job; and the share of its time after which it was for that, and nobody cancelled it."""
 
 
-Load = tuple[int, int]
-"""What a job had to do at a time: objects tracked, and prompted frames of one of them; of gradients 1 and 1."""
+Load = frozenset[tuple[str, int]] | None
+"""What a job held at a time, by name; None where there was next to nothing to do, or it does not say what it did."""
 
 
 @dataclass(frozen=True)
 class Timed:
     """How many jobs finished, and how long the slowest of them took.
 
-    `pace`: seconds for each frame or clip that was processed, and before it whether there were many: a few say little,
-    and count where there are no others. `per_frame`: at most so many frames or clips were processed for each frame of a
-    window; of frames always 1.
+    `slowest`: seconds for each piece of work that was done, and before it whether there was enough of it: a few pieces
+    say little, and count where there are no others. `share`: at most so many pieces were done for each of the work that
+    was planned (`longtake.unit.Done`).
     """
 
     jobs: int = 0
-    pace: tuple[bool, float] = (False, 0.0)
-    per_frame: float = 0.0
+    slowest: tuple[bool, float] = (False, 0.0)
+    share: float = 0.0
 
     @property
-    def seconds_per_frame(self) -> float | None:
-        """Seconds for each frame of a window with as much to do as in the fullest; None where nobody knows."""
-        return self.pace[1] * self.per_frame or None
+    def pace(self) -> float | None:
+        """Seconds for each of a unit's work, with as much to do as in the fullest; None where nobody knows."""
+        return self.slowest[1] * self.share or None
 
     def and_also(self, other: Timed) -> Timed:
         """Return what holds of these jobs and others."""
-        return Timed(self.jobs + other.jobs, max(self.pace, other.pace), max(self.per_frame, other.per_frame))
+        return Timed(self.jobs + other.jobs, max(self.slowest, other.slowest), max(self.share, other.share))
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Measured:
 
     Attributes
     ----------
-    finished : those that did, by their load; (0, 0) where there was next to nothing to do
+    finished : those that did, by their load
     host_mb : peak resident MiB of the process that computed; 0 without one that finished
     gpu_mb : peak MiB that PyTorch reserved of the GPU, the driver's context not included; as `host_mb`
     short_host_mb, short_gpu_mb : peak MiB with which such a job ran out of memory; 0 if none did
@@ -71,18 +69,19 @@ class Measured:
     short_gpu_mb: float = 0.0
     short_minutes: float = 0.0
 
-    def with_at_least(self, objects: float, prompted: int) -> Timed:
-        """Return how many had such a load, and how long they took.
-
-        Forecasts round prompted frames up to a power of two, so more than half of them are as many.
-        """
-        alike = (it for load, it in self.finished.items() if load[0] >= objects and 2 * load[1] > prompted)
+    def with_at_least(self, load: Mapping[str, int]) -> Timed:
+        """Return how many had such a load, as much or more of each name, and how long they took."""
+        alike = (it for had, it in self.finished.items() if had is not None and _as_large(dict(had), load))
         return reduce(Timed.and_also, alike, Timed())
 
     @property
     def jobs(self) -> int:
         """How many finished, whatever they had to do."""
         return sum(it.jobs for it in self.finished.values())
+
+
+def _as_large(had: Mapping[str, int], load: Mapping[str, int]) -> bool:
+    return all(had.get(name, 0) >= number for name, number in load.items())
 
 
 def read_history(results: Iterable[str | Path], rules: Iterable[str]) -> dict[str, Measured]:
@@ -151,18 +150,14 @@ def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]
 
 
 def _done(record: Mapping[str, Any], wall_s: float) -> tuple[Load, Timed]:
-    """What a job that finished had to do, and how long that took, of its `wall_s`; nothing where nobody tells."""
-    facts, frames = _part(record, "facts"), number_of(_part(record, "asked").get("frames"))
-    # Loading the model, which the facts' own `wall_s` leaves out, takes as long for one frame as for many.
-    seconds = number_of(facts.get("wall_s")) or wall_s
-    if "tracked_frames" in facts:
-        done = number_of(facts["tracked_frames"])
-        load = int(number_of(facts.get("objects_at_once"))), int(number_of(facts.get("prompted_at_once")))
-        if all(load) and done >= max(1, min(ENOUGH, frames)):
-            return load, Timed(1, (done >= ENOUGH, seconds / done), 1.0)
-    elif clips := number_of(facts.get("ok")) + number_of(facts.get("approximate")):
-        return (1, 1), Timed(1, (True, seconds / clips), clips / frames if frames else 0.0)
-    return (0, 0), Timed(1)
+    """What a job that finished had to do, and how long that took; of its `wall_s` where it does not say."""
+    done, planned = _part(record, "done"), number_of(_part(record, "asked").get("work"))
+    work, load = number_of(done.get("work")), _part(done, "load")
+    if not work or not all(isinstance(number, int) for number in load.values()):
+        return None, Timed(1)
+    seconds = number_of(done.get("seconds")) or wall_s
+    share = 1.0 if done.get("alike", True) else (work / planned if planned else 0.0)
+    return frozenset(load.items()), Timed(1, (bool(done.get("settled", True)), seconds / work), share)
 
 
 def _short_minutes(record: Mapping[str, Any]) -> float:

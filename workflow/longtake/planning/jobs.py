@@ -1,4 +1,4 @@
-"""The plan of jobs: for every window the way it will be run, the GPU it will ask for, its memory and its time.
+"""The plan of jobs: for every unit the way it will be run, the GPU it will ask for, its memory and its time.
 
 And the same question asked of one machine: what fits on it, and why.
 """
@@ -6,12 +6,13 @@ And the same question asked of one machine: what fits on it, and why.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from longtake.media.windows import Window, read_windows
+from longtake.errors import LongtakeError
 from longtake.memory.budget import FREE_NOW, MIB, host_budget
 from longtake.memory.devices import installed_gpus
 from longtake.planning import check
@@ -21,73 +22,79 @@ from longtake.planning.forecast import Forecast, read_forecasts
 from longtake.planning.history import read_history
 from longtake.planning.request import COLUMNS, CPU, Request, table
 from longtake.store.atomic import write_tsv
+from longtake.unit import Analysis, Study, Unit, analyses, kinds
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Step:
-    """A step that the plan is for: its rules, and what of it each video has."""
-
-    rules: Sequence[str]
-    videos: Sequence[str]
-    objects: Mapping[str, int]
-
-
 def plan_jobs(
-    windows: str | Path,
+    studies: Mapping[str, Study],
     forecasts: Sequence[str | Path],
     *,
-    steps: Mapping[str, Step],
     classes: Sequence[GpuClass],
     terms: Terms,
     runs: Sequence[str | Path],
     here: bool,
-    frame_interval: int,
     out: str | Path,
 ) -> dict[str, Any]:
     """Write the table of all jobs of models (`longtake.planning.request.COLUMNS`); return how many of each class.
 
-    Memory: the table of windows, and the forecasts.
+    Memory: the forecasts, and the names of all units.
 
     Parameters
     ----------
-    windows
-        The plan's table of windows.
+    studies
+        Of each analysis that takes part, by name.
     forecasts
-        Tables of forecasts; a video that is in none asks for what jobs asked for before there were forecasts.
-    steps
-        By name, as the forecasts have it.
+        Tables of forecasts; a case that is in none asks for what jobs asked for before there were forecasts.
     runs
         Output folders of runs whose measurements count.
     here
         Whether the jobs will run on this machine, whose memory then limits them.
+
+    Raises
+    ------
+    LongtakeError
+        Two units of a rule have one name, and would write one log.
     """
     offers: dict[tuple[str, str], list[Forecast]] = {}
     for path in forecasts:
         for each in read_forecasts(path):
-            offers.setdefault((each.step, each.video), []).append(each)
-    cut = read_windows(windows)
-    history = read_history(runs, [rule for step in steps.values() for rule in step.rules])
-    counts: dict[str, int] = {}
+            offers.setdefault((each.analysis, each.case), []).append(each)
+    history = read_history(runs, kinds())
+    counts: Counter[str] = Counter()
     if here:
         terms = replace(terms, host_limit_mb=machine_mb())
         classes = [with_own_memory(each) for each in classes]
 
     def rows() -> Iterator[dict[str, Any]]:
-        for name, step in steps.items():
-            for video in step.videos:
-                choice = choose(offers.get((name, video), []), classes, terms, history)
-                for rule in step.rules:
-                    for window in cut[video]:
-                        request = _request(rule, window, choice, step.objects.get(video), frame_interval)
-                        where = request.gpu_class or CPU
-                        counts[where] = counts.get(where, 0) + 1
-                        yield asdict(request)
+        chosen: dict[tuple[Any, ...], Choice] = {}
+        for name, study in studies.items():
+            analysis = analyses()[name]
+            for unit in _distinct(analysis, study):
+                key = name, unit.forecast, *sorted(unit.load.items())
+                if key not in chosen:
+                    offered = offers.get((name, unit.forecast), [])
+                    chosen[key] = choose(offered, classes, terms, history, unit.load, steady=analysis.steady)
+                request = _request(unit, chosen[key])
+                counts[request.gpu_class or CPU] += 1
+                yield request.row()
 
     write_tsv(out, COLUMNS, rows())
-    log.info("jobs by class: %s", counts)
-    return {"jobs": counts, "forecasts": sum(map(len, offers.values())), "measured_keys": len(history)}
+    log.info("jobs by class: %s", dict(counts))
+    return {"jobs": dict(counts), "forecasts": sum(map(len, offers.values())), "measured_keys": len(history)}
+
+
+def _distinct(analysis: Analysis, study: Study) -> Iterator[Unit]:
+    seen: set[tuple[str, str]] = set()
+    for unit in analysis.units(study) if analysis.units else ():
+        if (unit.rule, unit.name) in seen:
+            raise LongtakeError(
+                f"two units of {unit.rule} are named {unit.name!r} and would write one log. Give the wildcards of the "
+                f"rule names that stay apart when they are joined by dots ({analysis.module})."
+            )
+        seen.add((unit.rule, unit.name))
+        yield unit
 
 
 def machine_mb() -> int:
@@ -107,7 +114,6 @@ def check_memory(
     classes: Sequence[GpuClass],
     terms: Terms,
     gpus: bool,
-    rules: Sequence[str],
     runs: Sequence[str | Path],
     out: str | Path,
 ) -> str:
@@ -117,14 +123,14 @@ def check_memory(
     ----------
     gpus
         Whether a GPU may be used.
-    rules, runs
-        Whose measurements count: jobs of these rules, in runs with these output folders.
+    runs
+        Output folders of runs whose measurements count.
     """
     offers = [each for path in forecasts for each in read_forecasts(path)]
     budget, devices = host_budget(), installed_gpus() if gpus else []
     named = [each for each in classes if each != OWN]
     where = check.places(budget, devices, named, terms, gpus=gpus)
-    history = read_history(runs, rules)
+    history = read_history(runs, kinds())
     rows = list(check.check(offers, where, terms.margin, history))
     write_tsv(out, check.COLUMNS, rows)
     heads = [
@@ -136,14 +142,13 @@ def check_memory(
     return "\n".join([*heads, "", table(rows, check.SHOWN), ""])
 
 
-def _request(rule: str, window: Window, choice: Choice, objects: int | None, frame_interval: int) -> Request:
-    frames = len(window.frames(frame_interval))
+def _request(unit: Unit, choice: Choice) -> Request:
     bare = Request(
-        rule=rule,
-        video=window.video,
-        window=window.window,
-        frames=frames,
-        objects=objects,
+        rule=unit.rule,
+        unit=unit.name,
+        subject=unit.subject,
+        work=unit.work,
+        load=unit.load,
         device="cuda" if choice.gpu_class else "cpu",
         gpu_class=choice.gpu_class.name if choice.gpu_class else "",
         chunk=None,
@@ -153,7 +158,7 @@ def _request(rule: str, window: Window, choice: Choice, objects: int | None, fra
         measured_gpu_mb=None,
         measured_host_mb=None,
         mem_mb=choice.mem_mb,
-        runtime=minutes(choice, frames),
+        runtime=minutes(choice, unit.work),
         key="",
         source="",
         why=choice.why,
@@ -163,6 +168,7 @@ def _request(rule: str, window: Window, choice: Choice, objects: int | None, fra
     forecast = choice.need.forecast
     return replace(
         bare,
+        load={**forecast.load, **unit.load},
         chunk=forecast.chunk,
         way=forecast.way,
         gpu_mb=forecast.gpu_mb or None,

@@ -1,13 +1,14 @@
 """What a job of a model asks for: the row of the plan that is its own, and the resources that this makes on each try.
 
-The plan's table, ``plan/jobs.tsv``, is read by the Snakefile in every job, so only the standard library is imported,
-and a row is taken apart only when its job asks.
+The plan's table, ``plan/jobs.tsv``, is read by the Snakefile in every job, so nothing large is imported, and a row is
+taken apart only when its job asks.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from longtake.planning.classes import GpuClass
 
 CPU = "CPU"
 """The class of a job without a GPU."""
-PLANNED = ("gpu_class", "chunk", "gpu_mb", "host_mb", "gpu_limit_mb", "frames", "rung", "forecast")
+PLANNED = ("gpu_class", "chunk", "gpu_mb", "host_mb", "gpu_limit_mb", "work", "rung", "forecast")
 """What the plan says of a job beyond what the scheduler is asked."""
-TOLD = (*PLANNED, "gradient_mb", "clean_up_percent", "expandable_segments", "approximate")
-"""The same, and what settings say of how it sees to its memory, all in one resource (`in_words`)."""
-_TEXTS = ("gpu_class", "forecast", "expandable_segments")
+TEXTS = ("gpu_class", "forecast", "expandable_segments")
+"""Those of what is told that are no whole numbers (`in_words`)."""
+ASKED = ("mem_mb", "runtime")
+"""What every job asks the scheduler for, whatever class it is."""
 UNKNOWN_MB, UNKNOWN_MINUTES = 4000, 120
 """What a job asks for where nobody could tell what it needs."""
 
@@ -32,9 +34,10 @@ class Request:
 
     Attributes
     ----------
-    rule, video, window : which job
-    frames : that it processes
-    objects : at most so many are tracked at the same time; None where that is no question
+    rule, unit : which job (`longtake.unit.Unit.name`)
+    subject : what it belongs to: a video, a case, a network
+    work : how much it has to do
+    load : what it holds at a time, by name
     device : ``cpu`` or ``cuda``
     gpu_class : name of a `GpuClass`; empty on the CPU
     chunk, way : of the forecast, in numbers and in words; None and empty where there is no forecast
@@ -47,10 +50,10 @@ class Request:
     """
 
     rule: str
-    video: str
-    window: int
-    frames: int
-    objects: int | None
+    unit: str
+    subject: str
+    work: int
+    load: Mapping[str, int]
     device: str
     gpu_class: str
     chunk: int | None
@@ -65,9 +68,13 @@ class Request:
     source: str
     why: str
 
+    def row(self) -> dict[str, Any]:
+        """Return the request as a row of a table with `COLUMNS`."""
+        return asdict(self) | {"load": json.dumps(dict(self.load))}
+
 
 COLUMNS = [field.name for field in fields(Request)]
-_NUMBERS = {field.name for field in fields(Request) if "int" in str(field.type)}
+_NUMBERS = {field.name for field in fields(Request) if str(field.type).startswith("int")}
 _OPTIONAL = {field.name for field in fields(Request) if "None" in str(field.type)}
 
 
@@ -92,12 +99,12 @@ class Requests:
         header, *lines = self.path.read_text(encoding="utf-8").splitlines() or [""]
         if header.split("\t") != COLUMNS:
             raise SchemaError(f"{self.path} is no plan of this version. Delete it: snakemake plan makes it anew.")
-        self._lines = {tuple(line.split("\t", 3)[:3]): line for line in lines}
+        self._lines = {tuple(line.split("\t", 2)[:2]): line for line in lines}
 
     def __len__(self) -> int:
         return len(self._lines)
 
-    def get(self, rule: str, video: str, window: int) -> Request | None:
+    def get(self, rule: str, unit: str) -> Request | None:
         """Return the row of a job; None where it has none.
 
         Raises
@@ -105,7 +112,7 @@ class Requests:
         SchemaError
             The row is none.
         """
-        line = self._lines.get((rule, video, str(window)))
+        line = self._lines.get((rule, unit))
         if line is None:
             return None
         cells = dict(zip(COLUMNS, next(split_lines([line])), strict=False))
@@ -113,12 +120,14 @@ class Requests:
             return Request(**{name: _parsed(name, cells[name]) for name in COLUMNS})
         except (KeyError, ValueError) as error:
             raise SchemaError(
-                f"{self.path}: the row of {rule}, {video}, window {window} is broken ({error}). Delete the file: "
+                f"{self.path}: the row of {rule}, {unit} is broken ({error}). Delete the file: "
                 "snakemake plan makes it anew."
             ) from None
 
 
 def _parsed(name: str, cell: str) -> Any:
+    if name == "load":
+        return json.loads(cell)
     if name not in _NUMBERS:
         return cell
     return None if not cell and name in _OPTIONAL else int(cell)
@@ -153,7 +162,7 @@ def resources(
         "rung": attempt - 1,
     }
     if request is not None:
-        named = {"gpu_mb": request.gpu_mb, "host_mb": request.host_mb, "chunk": request.chunk, "frames": request.frames}
+        named = {"gpu_mb": request.gpu_mb, "host_mb": request.host_mb, "chunk": request.chunk, "work": request.work}
         asked |= {**named, "forecast": request.key or None}
     return asked
 
@@ -182,19 +191,22 @@ def requested(classes: Sequence[GpuClass]) -> tuple[dict[str, int | str], list[s
     return alike, sorted(name for name, found in values.items() if len(found) > 1)
 
 
-def in_words(asked: Mapping[str, int | str | None]) -> str:
-    """Return what of `TOLD` is asked as one text, as ``gpu_class=a100; chunk=8; rung=0``.
+def in_words(asked: Mapping[str, int | str | None], knobs: Mapping[str, int | str] | None = None) -> str:
+    """Return what the plan says of a job (`PLANNED`), and `knobs` of its own, as one text.
 
-    Snakemake calls a function for each resource of each job, which takes longer than all of a job's share of planning;
-    so what no scheduler needs is one resource.
+    As ``gpu_class=a100; chunk=8; rung=0``; a knob stands for what the plan does not say. Snakemake calls a function for
+    each resource of each job, which takes longer than all of a job's share of planning; so what no scheduler needs is
+    one resource.
     """
-    return "; ".join(f"{name}={asked[name]}" for name in TOLD if asked.get(name) is not None)
+    told = {**dict.fromkeys(PLANNED), **(knobs or {})}
+    told |= {name: asked[name] for name in PLANNED if asked.get(name) is not None}
+    return "; ".join(f"{name}={value}" for name, value in told.items() if value is not None)
 
 
 def from_words(text: str) -> dict[str, int | str]:
     """Return what `in_words` put into a text; numbers as such."""
     pairs = (part.partition("=") for part in text.split("; ") if part)
-    return {name: value if name in _TEXTS else int(value) for name, _, value in pairs}
+    return {name: value if name in TEXTS else int(value) for name, _, value in pairs}
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

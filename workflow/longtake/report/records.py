@@ -23,24 +23,7 @@ from longtake.media.windows import Window, parse_windows
 from longtake.store.records import load_record, scan_all_records
 from longtake.store.schemas import CLIPS, DETECTIONS, PROMPTS
 from longtake.store.tables import read_table, scan_batches
-
-# Rule -> the file that asks Snakemake for this unit alone.
-_TARGETS = {
-    "probe_video": "probe/{video}.json",
-    "annotate_window": "annotate/{video}/window-{window}.parquet",
-    "annotate_window_backward": "annotate/{video}/window-{window}.backward.parquet",
-    "gradients_window": "gradients/{video}/window-{window}.clips.parquet",
-    "merge_detections": "detections/{video}.parquet",
-    "merge_gradients": "gradients/{video}.clips.parquet",
-    "video_statistics": "statistics/videos/{video}/species.parquet",
-    "species_statistics": "statistics/species.parquet",
-    "video_figures": "figures/{video}/timeline.png",
-    "study_figures": "figures/species.png",
-    "overlay": "export/{video}.mp4",
-    "heat_video": "figures/{video}/heat.mp4",
-    "model_comparison": "statistics/models.parquet",
-    "convert": "export/{video}.{ending}",
-}
+from longtake.unit import target_of
 
 
 @dataclass(frozen=True)
@@ -84,10 +67,8 @@ class Run:
 
     def target(self, rule: str, wildcards: Mapping[str, str]) -> str | None:
         """The file that stands for a unit, as Snakemake knows it; None for a rule without one."""
-        pattern = _TARGETS.get(rule)
-        if pattern is None or not set(_names(pattern)) <= set(wildcards):
-            return None
-        return str(self.results / pattern.format(**wildcards))
+        target = target_of(rule, wildcards)
+        return None if target is None else str(self.results / target)
 
     def redo(self, rule: str, wildcards: Mapping[str, str], *, force: bool) -> str:
         """The command that makes a unit; with `force` also where its output exists."""
@@ -96,10 +77,6 @@ class Run:
             return self.command
         # Options like --configfile take every word up to "--", the target included.
         return f"{self.command} {'--force ' if force else ''}-- {shlex.quote(target)}"
-
-
-def _names(pattern: str) -> list[str]:
-    return [part.split("}")[0] for part in pattern.split("{")[1:]]
 
 
 class Table:

@@ -1,27 +1,26 @@
-"""What became of every window: one table, the same as text for a terminal, and as a figure."""
+"""What became of every unit: one table, the same as text for a terminal, and as a figure."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from longtake.annotate.checks import outdated
 from longtake.figures.status import StatusRow, status_grid
-from longtake.media.windows import Window
 from longtake.report.draw import save
 from longtake.report.failures import as_here
-from longtake.report.records import Plan, Record, Records, Run, Table, read_record
+from longtake.report.records import Record, Records, Run, read_record
 from longtake.store.atomic import write_text, write_tsv
+from longtake.unit import Analysis, Facts, Kind, Study, Unit, analyses, kinds
 
-RULES = {"annotate": "annotate_window", "backward": "annotate_window_backward", "gradients": "gradients_window"}
-"""Step of a window -> the rule of its job."""
 BEGUN = "killed or running"
 SIGNS = {"ok": ".", "approximate": "~", "outdated": "o", "failed": "x", BEGUN: "!", "missing": "-", "unreadable": "?"}
+LEFT_OUT = "probe"
+"""The row of subjects that could not be read."""
 _OK = (
     "ok: its output is there, for the frames of now. A changed box, model, other setting or code is not seen here: "
     "snakemake -n tells what would be made anew."
@@ -35,36 +34,35 @@ _MOST_ASKED = 200
 
 @dataclass(frozen=True)
 class UnitStatus:
-    """One window and step: what became of it (`SIGNS`), why, its log, and the command that redoes it alone.
+    """One unit: what became of it (`SIGNS`), why, its log, and the command that redoes it alone.
 
-    A video that could not be read has one row of its own, without a window.
+    A subject that could not be read has one row of its own, without a unit.
     """
 
-    video: str
-    window: str
-    step: str
+    subject: str
+    unit: str
+    row: str
     status: str
     reason: str = ""
-    start_s: float | None = None
-    stop_s: float | None = None
+    where: str = ""
     log: str = ""
     command: str = ""
 
 
 @dataclass
 class _Tally:
-    """What the text and the figure need: a sign for each window, and the first of those that are not ok."""
+    """What the text and the figure need: a sign for each unit, and the first of those that are not ok."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
-    lines: dict[tuple[str, str], str] = field(default_factory=dict)
+    lines: dict[str, dict[str, str]] = field(default_factory=dict)
     told: list[UnitStatus] = field(default_factory=list)
     outdated: UnitStatus | None = None
     odd: int = 0
 
     def add(self, unit: UnitStatus) -> UnitStatus:
-        self.counts.setdefault(unit.step, Counter())[unit.status] += 1
-        key = (unit.video, unit.step)
-        self.lines[key] = self.lines.get(key, "") + SIGNS[unit.status]
+        self.counts.setdefault(unit.row, Counter())[unit.status] += 1
+        lines = self.lines.setdefault(unit.subject, {})
+        lines[unit.row] = lines.get(unit.row, "") + SIGNS[unit.status]
         if unit.status == "outdated":
             self.outdated = self.outdated or unit
         elif unit.status not in ("ok", "missing"):
@@ -73,84 +71,82 @@ class _Tally:
                 self.told.append(unit)
         return unit
 
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Yield subject, row and signs, the rows of a subject one below the other."""
+        for subject, lines in self.lines.items():
+            for row, signs in lines.items():
+                yield subject, row, signs
+
 
 def write_status(
     *,
     results: Path,
-    steps: Mapping[str, Sequence[str]],
+    studies: Mapping[str, Facts],
     command: str,
-    settings: Mapping[str, Any],
     table_out: Path,
     text_out: Path,
     figure_out: Path,
 ) -> tuple[str, dict[str, Any]]:
-    """Write what became of every planned window, in three forms; return the text, and the counts by step and status.
+    """Write what became of every planned unit, in three forms; return the text, and the counts by row and status.
 
     The folder is read as it stands; nothing is run. Of a window's table its metadata are read (0.2 ms). Memory: some
-    hundred bytes a video, and a byte a window and step.
+    hundred bytes a subject, and a byte a unit.
 
     Parameters
     ----------
     results
         The run's folder.
-    steps
-        Step (`RULES`) -> the videos whose windows take it.
+    studies
+        Of each analysis that takes part, what the rules say of it (`longtake.unit.Study.facts`).
     command
         How the run was started, without its profile.
-    settings
-        `frame_interval` and `continuity` as they are now; windows that were made with others are outdated.
     table_out
-        Tab separated, a row a window and step (`UnitStatus`).
+        Tab separated, a row a unit (`UnitStatus`).
     """
     tally = _Tally()
     names = [each.name for each in fields(UnitStatus)]
     run = Run(results, f"{as_here(command)} --profile profiles/{{}}", (), {}, ())
-    taking = {step: frozenset(videos) for step, videos in steps.items()}
-    units = _units(run, taking, settings, _profile(results / "logs"))
+    units = _units(run, {name: Study(results, facts) for name, facts in studies.items()}, _profile(results / "logs"))
     write_tsv(table_out, names, (asdict(tally.add(unit)) for unit in units))
     text = _text(tally)
     write_text(text_out, text)
-    rows = [StatusRow(video, step, signs) for (video, step), signs in tally.lines.items()]
+    rows = [StatusRow(*row) for row in tally.rows()]
     save(status_grid(rows, {sign: status for status, sign in SIGNS.items()}), figure_out)
-    return text, {step: dict(counted) for step, counted in tally.counts.items()}
+    return text, {row: dict(counted) for row, counted in tally.counts.items()}
 
 
-def _units(
-    run: Run, steps: Mapping[str, frozenset[str]], settings: Mapping[str, Any], profile: str
-) -> Iterator[UnitStatus]:
-    plan = Plan(run.results / "plan" / "windows.tsv")
-    for row in Table(run.results / "plan" / "videos.tsv"):
-        if row["status"] != "ok":
-            yield UnitStatus(row["video"], "", "probe", row["status"], row["reason"])
-        for window in plan.get(row["video"], ()):
-            for step in steps:
-                if row["video"] in steps[step]:
-                    yield _unit(run, window, step, settings, profile)
+def _units(run: Run, studies: Mapping[str, Study], profile: str) -> Iterator[UnitStatus]:
+    left_out: dict[tuple[str, str], None] = {}
+    for name, study in studies.items():
+        analysis = analyses()[name]
+        for unit in analysis.units(study) if analysis.units else ():
+            yield _unit(run, analysis, study, unit, profile)
+        left_out |= dict.fromkeys(analysis.left_out(study) if analysis.left_out else ())
+    for subject, reason in left_out:
+        yield UnitStatus(subject, "", LEFT_OUT, "unreadable", reason)
 
 
-def _unit(run: Run, window: Window, step: str, settings: Mapping[str, Any], profile: str) -> UnitStatus:
-    rule, wildcards = RULES[step], {"video": window.video, "window": f"{window.window:04d}"}
-    log = run.results / "logs" / rule / f"{window.video}.{window.window:04d}.log"
+def _unit(run: Run, analysis: Analysis, study: Study, unit: Unit, profile: str) -> UnitStatus:
+    kind = kinds()[unit.rule][1]
+    log = run.results / "logs" / unit.rule / f"{unit.name or unit.rule}.log"
     record = read_record(log.with_suffix(".json"))
-    if Path(run.target(rule, wildcards) or "").is_file():
-        # What a gradient is taken around are the objects of its window.
-        table = run.target(rule if step in ("annotate", "backward") else RULES["annotate"], wildcards)
-        status, reason = _outdated(Path(table or ""), window, settings) or _judged(record)
+    if kind.path(run.results, unit).is_file():
+        reason = analysis.outdated(study, unit) if analysis.outdated else ""
+        status, reason = ("outdated", reason) if reason else judged(kind, record)
     else:
         status, reason = _missing(record, log)
     odd = status != "ok"
     if record is not None:
         profile = "slurm" if record.slurm_job else "laptop"
     return UnitStatus(
-        window.video,
-        wildcards["window"],
-        step,
+        unit.subject,
+        unit.name,
+        kind.row,
         status,
         reason,
-        window.start_s,
-        window.stop_s,
+        unit.where,
         str(log) if odd and log.is_file() else "",
-        run.redo(rule, wildcards, force=status == "approximate").replace("{}", profile, 1) if odd else "",
+        run.redo(unit.rule, unit.wildcards, force=status == "approximate").replace("{}", profile, 1) if odd else "",
     )
 
 
@@ -158,13 +154,6 @@ def _profile(logs: Path) -> str:
     """Where a job without a record runs, or would: on a cluster, where this one does or the first others did."""
     found = "SLURM_JOB_ID" in os.environ or any(record.slurm_job for record in islice(Records(logs), _MOST_ASKED))
     return "slurm" if found else "laptop"
-
-
-def _outdated(table: Path, window: Window, settings: Mapping[str, Any]) -> tuple[str, str] | None:
-    if not table.is_file():
-        return None
-    reason = outdated(table, window, **settings)
-    return ("outdated", reason) if reason else None
 
 
 def _missing(record: Record | None, log: Path) -> tuple[str, str]:
@@ -180,33 +169,32 @@ def _goes_on(log: Path) -> bool:
     return log.stat().st_mtime > log.with_suffix(".json").stat().st_mtime + _LAST_LINES_S
 
 
-def _judged(record: Record | None) -> tuple[str, str]:
+def judged(kind: Kind, record: Record | None) -> tuple[str, str]:
+    """Return how a unit ended whose output is there, and why: by what its job said of itself, or of its parts."""
     facts = record.facts if record is not None else {}
     if "status" in facts:
         return str(facts["status"]), str(facts.get("reason", ""))
     odd = {name: int(facts.get(name) or 0) for name in ("approximate", "failed")}
-    if any(odd.values()):
+    if kind.parts and any(odd.values()):
         counted = " and ".join(f"{number} {name}" for name, number in odd.items() if number)
-        return "approximate", f"{counted} of {sum(odd.values()) + int(facts.get('ok') or 0)} clips"
+        return "approximate", f"{counted} of {sum(odd.values()) + int(facts.get('ok') or 0)} {kind.parts}"
     return "ok", ""
 
 
 def _text(tally: _Tally) -> str:
     lines = []
-    for step, counted in tally.counts.items():
+    for row, counted in tally.counts.items():
         listed = ", ".join(f"{counted[status]} {status} ({sign})" for status, sign in SIGNS.items() if counted[status])
-        lines.append(f"{step}: {listed}")
-    width = max((len(video) for video, _ in tally.lines), default=0)
+        lines.append(f"{row}: {listed}")
     if any(counted["ok"] for counted in tally.counts.values()):
         lines.append(_OK)
     if tally.outdated:
-        lines.append(
-            f"Outdated is first window {tally.outdated.window} of {tally.outdated.video}: {tally.outdated.reason}"
-        )
-    steps = max((len(step) for _, step in tally.lines), default=0)
-    lines += ["", *(f"{video:<{width}}  {step:<{steps}}  {signs}" for (video, step), signs in tally.lines.items())]
+        lines.append(f"Outdated is first {tally.outdated.unit} of {tally.outdated.subject}: {tally.outdated.reason}")
+    rows = list(tally.rows())
+    first, second = (max((len(row[at]) for row in rows), default=0) for at in (0, 1))
+    lines += ["", *(f"{subject:<{first}}  {row:<{second}}  {signs}" for subject, row, signs in rows)]
     for unit in tally.told:
-        lines += ["", f"{unit.video}{unit.window and f', window {unit.window}'}, {unit.step}: {unit.status}"]
+        lines += ["", f"{unit.row}, {unit.unit or unit.subject}: {unit.status}"]
         lines += [f"    {part}" for part in (unit.reason, unit.log and f"log: {unit.log}", unit.command) if part]
     if tally.odd > len(tally.told):
         lines += ["", f"{tally.odd - len(tally.told)} more that are not ok stand in the table."]

@@ -40,6 +40,11 @@ class Video:
 ROW = Video
 
 
+def nothing_to_do(path: str | Path) -> str:
+    """Say that a sheet has no row where one is needed."""
+    return f"{path} holds no video. Add a row: an id, a tab, and the path of the file."
+
+
 def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False) -> list[Video]:
     """Read videos.tsv.
 
@@ -61,7 +66,7 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
     """
     videos = list(read_sheet(path, Video))
     if not videos and not empty:
-        raise SheetError(f"{path} holds no video. Add a row: an id, a tab, and the path of the file.")
+        raise SheetError(nothing_to_do(path))
     refuse_twice(path, "video", ((video.row, video.video.lower()) for video in videos))
     _refuse_shared_names(path, videos)
     for video in videos:
