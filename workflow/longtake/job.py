@@ -29,6 +29,7 @@ from longtake.memory.ledger import Terms
 from longtake.memory.meter import EVERY_S, Meter
 from longtake.memory.segments import AUTO
 from longtake.planning.request import CPU, PLANNED, from_words
+from longtake.status import Status
 from longtake.store.atomic import write_json
 from longtake.supervise.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 
@@ -182,7 +183,7 @@ def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
             failure = error
     for attempt in it.attempts:
         meter.saw(attempt.rss_mb, attempt.gpu_allocated_mb, attempt.gpu_reserved_mb)
-    status = "ok" if failure is None else "failed"
+    status = Status.OK if failure is None else Status.FAILED
     reason = "" if failure is None else f"{type(failure).__name__}: {failure}"
     facts = {
         "rule": snakemake.rule,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pyarrow as pa
@@ -10,11 +9,11 @@ import pyarrow.parquet as pq
 
 from longtake.annotate.passes import BACKWARD, FORWARD
 from longtake.errors import SchemaError
+from longtake.kinds import Location
 from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_metadata, scan_batches
 
-Location = str | os.PathLike[str]
 Facts = dict[str, str]
 CHAIN, OVERLAP = "chain", "overlap"
 # When a window is searched for objects.

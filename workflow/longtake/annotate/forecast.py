@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
@@ -30,15 +29,16 @@ from longtake.annotate.cases import (
     needs_of,
 )
 from longtake.errors import OutOfMemory
+from longtake.kinds import Location
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, MIB
 from longtake.planning.cache import Known
 from longtake.planning.calibrate import fit
 from longtake.planning.forecast import CALIBRATED, COLUMNS, SIMULATED, Forecast, key_of
+from longtake.status import Status
 from longtake.store.atomic import write_tsv
 
 log = logging.getLogger(__name__)
 
-Location = str | os.PathLike[str]
 EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "sam2-pond"
 # Each number of objects up to this one is rehearsed for itself.
 _EACH = 8
@@ -103,7 +103,7 @@ def forecast_annotate(
     rows: list[Forecast] = []
     for path in summaries:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
-        if facts["status"] != "ok":
+        if facts["status"] != Status.OK:
             continue
         video = facts["video"]
         read = _frames_read(model_dir, (prompted or {}).get(video, 1), options, known)

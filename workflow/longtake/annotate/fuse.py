@@ -15,14 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 import pyarrow as pa
 
 from longtake import masks
 from longtake.errors import SchemaError
-
-Row = dict[str, Any]
+from longtake.kinds import Row
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ A video's prompts are judged once, over its merged detections, whichever window 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,16 +13,16 @@ import pyarrow as pa
 from longtake import masks
 from longtake.annotate.prompts import Placed, Timeline, place_prompts
 from longtake.annotate.sheet import Prompt
+from longtake.kinds import Location, Row
+from longtake.status import Status
 from longtake.store.schemas import DETECTIONS, PROMPTS
 from longtake.store.tables import scan_batches, write_table
 
-Location = str | os.PathLike[str]
-Row = dict[str, Any]
 LOST_BELOW = 0.5
 # What the status of a detection says of the prompt that acts on it.
 _REASONS = {
     "tainted": "its frame lies behind a decoding error",
-    "approximate": "its window was not computed as asked, or goes on from one that was not",
+    Status.APPROXIMATE: "its window was not computed as asked, or goes on from one that was not",
 }
 # Detections in memory at a time; about half a kilobyte each.
 _BATCH_ROWS = 8192
@@ -85,7 +84,7 @@ def judge_prompts(
     write_table(out, table, PROMPTS)
     return {
         "prompts": len(table),
-        "prompts_not_used": sum(row["status"] == "failed" for row in table),
+        "prompts_not_used": sum(row["status"] == Status.FAILED for row in table),
         "prompts_lost": sum(bool(row.get("lost")) for row in table),
     }
 
@@ -114,14 +113,14 @@ def _asked(placed: Placed, timeline: Timeline, frame_interval: int) -> Row:
 
 def _failed(placed: Placed) -> Row:
     reason = placed.reason or "the detections hold no row of the object on the frame on which the prompt acts"
-    return {"status": "failed", "reason": reason}
+    return {"status": Status.FAILED, "reason": reason}
 
 
 def _drawn(placed: Placed, row: Row, lost_below: float) -> Row:
     visible, iou, honoured = row["visible"], _iou(placed, row), _points_honoured(placed.prompt, row)
     lost = not visible or (iou is not None and iou < lost_below) or (honoured is not None and honoured < 1)
     return {
-        "status": "ok" if row["status"] == "ok" else "approximate",
+        "status": Status.OK if row["status"] == Status.OK else Status.APPROXIMATE,
         "reason": _REASONS.get(row["status"], ""),
         "visible": visible,
         "score": row["score"],

@@ -18,12 +18,11 @@ from longtake.annotate.prompts import Schedule, place_prompts
 from longtake.annotate.sheet import SEEDED, Prompt
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.errors import SchemaError
+from longtake.kinds import Location
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
 from longtake.store.schemas import AGREEMENT, DETECTIONS
 from longtake.store.tables import scan_batches, write_table
-
-Location = str | os.PathLike[str]
 
 
 def merge_video(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,16 +17,17 @@ from longtake.annotate.checks import SAME, check_same, outdated, processed_frame
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.sheet import Prompt
 from longtake.cells import read_cells
+from longtake.kinds import Location
 from longtake.media.index import VideoIndex
 from longtake.media.windows import Window
+from longtake.status import Status
 from longtake.store.atomic import write_tsv
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches, write_table
 
-Location = str | os.PathLike[str]
 _Any = TypeVar("_Any")
 HOLE_COLUMNS = "video window first_frame last_frame start_s stop_s status reason".split()
-MISSING, OUTDATED = "missing", "outdated"
+MISSING, OUTDATED = Status.MISSING, Status.OUTDATED
 log = logging.getLogger(__name__)
 
 

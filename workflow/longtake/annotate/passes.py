@@ -11,19 +11,18 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtake.annotate.pipeline import ahead
+from longtake.kinds import Row
 from longtake.media.index import VideoIndex
 from longtake.media.reader import Frame, read_frames
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
 
 FORWARD, BACKWARD = "forward", "backward"
-Row = dict[str, Any]
 # Rows held before they are written; about half a kilobyte each.
 BATCH_ROWS = 1024
 # How much a backward pass reads at a time. A block is decoded from the keyframe before it, and usual videos have one at

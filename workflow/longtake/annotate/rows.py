@@ -10,6 +10,7 @@ from longtake.annotate.geometry import source_mask
 from longtake.annotate.passes import Row
 from longtake.annotate.prompts import Placed
 from longtake.annotate.session import Prediction
+from longtake.status import Status
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Tracked:
 
 
 def detection_rows(
-    tracked: Tracked, *, video: str, window: int, direction: str, width: int, height: int, status: str = "ok"
+    tracked: Tracked, *, video: str, window: int, direction: str, width: int, height: int, status: str = Status.OK
 ) -> list[Row]:
     """Draw every object of a frame in source pixels; `width` and `height` are the source's.
 
@@ -78,7 +79,7 @@ def prompt_record(placed: Placed, acts_on_frame: int, row: Row) -> Row:
         "score": row["score"],
         "box_iou": (masks.box_iou(drawn, placed.box) if drawn else 0.0) if placed.box else None,
         "mask_area": masks.area(row["mask"], row["height"], row["width"]) if drawn else 0,
-        "status": "ok",
+        "status": Status.OK,
         "reason": "",
     }
 

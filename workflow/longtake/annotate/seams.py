@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
-Row = dict[str, Any]
+from longtake.kinds import Row
+
 Track: TypeAlias = tuple[int, str]
 """A window's number and the id of an object in its table."""
 

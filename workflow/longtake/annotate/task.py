@@ -14,6 +14,7 @@ from longtake.annotate.session import CONDITIONING, BoundedSession
 from longtake.annotate.tracker import Tracker
 from longtake.media.index import VideoIndex
 from longtake.media.windows import Window
+from longtake.status import Status
 from longtake.unit import Done
 
 ENOUGH = 16
@@ -128,7 +129,7 @@ def record(task: Task, session: BoundedSession, state_bytes: int, spent: Mapping
     """Return the job's record: see `longtake.annotate.window.annotate_window`; with the times that it `spent`."""
     tally = task.tally
     unused = [
-        prompt_facts(each, each.grid_frame * task.frame_interval) | {"status": "failed", "reason": each.reason}
+        prompt_facts(each, each.grid_frame * task.frame_interval) | {"status": Status.FAILED, "reason": each.reason}
         for each in task.schedule.placed
         if each.reason and each.grid_frame in task.grid
     ]
@@ -146,7 +147,7 @@ def record(task: Task, session: BoundedSession, state_bytes: int, spent: Mapping
         "window": task.window.window,
         "continuity": task.continuity,
         "direction": task.direction,
-        "status": "approximate" if reasons else "ok",
+        "status": Status.APPROXIMATE if reasons else Status.OK,
         "reason": "; ".join(reasons),
         "grid_frames": len(task.grid),
         "tracked_frames": tally.frames,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,13 +26,13 @@ from longtake.annotate.task import Tally, Task, grid_frames, identity, metadata,
 from longtake.annotate.tracker import load_tracker
 from longtake.bounded.live import LiveBytes
 from longtake.errors import StateError
+from longtake.kinds import Location, Progress
 from longtake.media.index_file import load_index
 from longtake.media.reader import Frame
 from longtake.media.windows import Window
 from longtake.memory.ledger import stage, step
+from longtake.status import Status
 
-Location = str | Path
-Progress = Callable[[int, int], None] | None
 _NO_PIXELS = np.empty((0, 0, 3), dtype=np.uint8)
 
 
@@ -116,7 +116,7 @@ def annotate_window(
     SheetError, ModelError, StateError, MediaError
         A prompt, the model folder, the state, or a frame cannot be used; nothing is written then.
     """
-    index = load_index(index_path, video_path)
+    index = load_index(Path(index_path), Path(video_path))
     tracker = load_tracker(
         model_dir,
         device,
@@ -245,7 +245,7 @@ def _drawn(job: Task, session: BoundedSession, watch: Stopwatch, progress: Progr
         direction=job.direction,
         width=job.index.width,
         height=job.index.height,
-        status="approximate" if session.approximate else "ok",
+        status=Status.APPROXIMATE if session.approximate else Status.OK,
     )
     tally = job.tally
     for seen, rows in behind(lambda seen: (seen, draw(seen)), _tracked(job, session, watch, progress)):

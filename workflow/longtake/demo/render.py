@@ -18,6 +18,7 @@ from longtake.demo.scenes import Rendered, Scene, is_visible, make_scene, render
 from longtake.errors import SheetError
 from longtake.masks import box, encode_crop
 from longtake.media.writer import write_video
+from longtake.status import Status
 from longtake.store.atomic import write_text
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
@@ -109,7 +110,7 @@ def truth_rows(
             "visible": edges is not None,
             "prompted": (number, frame) in prompted,
             "window": 0,
-            "status": "ok",
+            "status": Status.OK,
             "direction": "forward",
         }
         if edges is not None:

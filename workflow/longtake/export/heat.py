@@ -18,9 +18,11 @@ from longtake.errors import SchemaError
 from longtake.export.drawing import Pixels, color_of, text_tag
 from longtake.figures.gradients import motion_of, relative
 from longtake.figures.style import Look, clock, look_of, looks, shorten
+from longtake.kinds import Row
 from longtake.media.index_file import load_index
 from longtake.media.reader import Frame, read_frames
 from longtake.media.writer import write_video
+from longtake.status import Status
 from longtake.store.arrays import read_arrays
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import read_table, scan_groups
@@ -28,7 +30,6 @@ from longtake.store.tables import read_table, scan_groups
 RATE = 10
 STRONGEST = 0.995
 GROUND, INK, FAINT = (20, 26, 33), (235, 238, 242), (84, 96, 109)
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def write_heat_video(
     Memory: the maps and curves of one window, one frame of the source, and the rows of all clips.
     """
     index = load_index(index_path, video_path)
-    rows = [row for row in read_table(clips, CLIPS).to_pylist() if row["status"] != "failed"]
+    rows = [row for row in read_table(clips, CLIPS).to_pylist() if row["status"] != Status.FAILED]
     known, width = looks(species), width + width % 2
     height = _panel_height(width) + _strip_height(width)
     shown = 0

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 from longtake.errors import SchemaError
+from longtake.kinds import Row
 from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
 
-Row = dict[str, Any]
 BATCH_ROWS = 4096
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from longtake.figures import style
 from longtake.figures.style import INK, MUTED, Look, shorten
+from longtake.status import Status
 
 Rows = Sequence[Mapping[str, Any]]
 ClipKey: TypeAlias = tuple[str, str, str, int, int]
@@ -176,7 +177,7 @@ def correlation(
         Species -> the mean r of each video, where `clips` are only some of them.
     """
     heading = f"Importance against motion: {shorten(words, 70)}"
-    used = [row for row in clips if row["status"] != "failed"]
+    used = [row for row in clips if row["status"] != Status.FAILED]
     if not used:
         return style.nothing(heading, why_empty)
     means = _means(used) if means is None else means

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from longtake.figures import style
 from longtake.figures.style import INK, MUTED, Look, shorten
+from longtake.status import Status
 
 Rows = Sequence[Mapping[str, Any]]
 DIVERGENCE = "importance_divergence"
@@ -100,5 +101,5 @@ def _both(
 
 
 def _tell(axes: Axes, x: float, at: float, row: Mapping[str, Any]) -> None:
-    words = "undecided" if row["p_holm"] is None else f"p = {row['p_holm']:.2g}"
+    words = Status.UNDECIDED if row["p_holm"] is None else f"p = {row['p_holm']:.2g}"
     axes.annotate(words, (x, at), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED)

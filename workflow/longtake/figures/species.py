@@ -13,6 +13,7 @@ from longtake.figures import style
 from longtake.figures.perturbations import NAMES as DISTURBED
 from longtake.figures.perturbations import agreement_panel, kept_panel, verdict_words
 from longtake.figures.style import GRID, INK, MUTED, Look, shorten
+from longtake.status import ENDS
 from longtake.verdicts import CLASSES
 
 Rows = Sequence[Mapping[str, Any]]
@@ -28,7 +29,7 @@ STRIPS = (
 PAGE_COLUMNS = (
     "video", "species", *(measure for measure, _, _ in STRIPS), "pearson", "spearman",
     *(f"kept_{kind}" for kind, _ in DISTURBED if kind != "short"), *(f"agrees_{kind}" for kind, _ in DISTURBED),
-    *(f"{unit}_{status}" for unit in ("n", "clips") for status in ("ok", "approximate", "failed")),
+    *(f"{unit}_{status}" for unit in ("n", "clips") for status in ENDS),
 )  # fmt: skip
 """What a species' page reads of ``VIDEO_SPECIES``."""
 COMPARED = (
@@ -93,7 +94,7 @@ def _units(rows: Rows) -> str:
     """How many videos, windows and clips of each status the page rests on."""
     parts = [f"{len(rows)} video{'' if len(rows) == 1 else 's'}"]
     for words, prefix in (("windows", "n"), ("clips", "clips")):
-        counts = [(s, sum(row[f"{prefix}_{s}"] for row in rows)) for s in ("ok", "approximate", "failed")]
+        counts = [(s, sum(row[f"{prefix}_{s}"] for row in rows)) for s in ENDS]
         parts.append(f"{words}: " + ", ".join(f"{n} {status}" for status, n in counts))
     return (
         "; ".join(parts) + ".\nColoured marks: videos. Diamond and line: mean over videos and interval. "

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from longtake.figures import style
 from longtake.figures.style import MUTED, STATUS, shorten
+from longtake.status import Status
 
 MOST_ROWS = 60
 
@@ -38,7 +39,7 @@ def status_grid(rows: Sequence[StatusRow], meaning: Mapping[str, str]) -> Figure
     """
     if not rows:
         return style.nothing("Units and their status", "no unit was planned")
-    shown = _worst(rows, next((sign for sign, status in meaning.items() if status == "ok"), ""))
+    shown = _worst(rows, next((sign for sign, status in meaning.items() if status == Status.OK), ""))
     widest = max(len(row.signs) for row in shown)
     made = style.figure(1.1 + 0.24 * max(len(shown), 2))
     of = f" ({len(shown)} of {len(rows)} rows, the worst)" if len(shown) < len(rows) else ""
@@ -47,7 +48,7 @@ def status_grid(rows: Sequence[StatusRow], meaning: Mapping[str, str]) -> Figure
     seen = set()
     for place, row in enumerate(shown):
         for at, sign in enumerate(row.signs):
-            status = meaning[sign] if meaning[sign] in STATUS else "failed"
+            status = meaning[sign] if meaning[sign] in STATUS else Status.FAILED
             seen.add(status)
             mark = STATUS[status]
             box = Rectangle((at - 0.5, place - 0.42), 1.0, 0.84, facecolor=mark.color, edgecolor=mark.edge)

@@ -20,6 +20,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from longtake.status import Status
+
 DPI = 120
 WIDTH = 10.0
 INK, MUTED, GRID, PAPER = "#1F2933", "#52606D", "#D9DEE4", "#FFFFFF"
@@ -85,12 +87,12 @@ class Mark:
 
 
 STATUS: Mapping[str, Mark] = {
-    "ok": Mark("#DDE5ED", "", "#8595A5"),
-    "approximate": Mark("#FBE3B0", "////", "#B07A00"),
-    "outdated": Mark("#E4D9EE", "\\\\\\\\", "#6B4A8C"),
-    "failed": Mark("#F3B7A6", "xxxx", "#A83200"),
-    "killed or running": Mark("#F9DDD3", "||||", "#A83200"),
-    "missing": Mark("#FFFFFF", "....", "#8595A5"),
+    Status.OK: Mark("#DDE5ED", "", "#8595A5"),
+    Status.APPROXIMATE: Mark("#FBE3B0", "////", "#B07A00"),
+    Status.OUTDATED: Mark("#E4D9EE", "\\\\\\\\", "#6B4A8C"),
+    Status.FAILED: Mark("#F3B7A6", "xxxx", "#A83200"),
+    Status.BEGUN: Mark("#F9DDD3", "||||", "#A83200"),
+    Status.MISSING: Mark("#FFFFFF", "....", "#8595A5"),
 }
 
 P = ParamSpec("P")

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 from longtake.figures import style
 from longtake.figures.style import INK, MUTED, STATUS, Look, shorten
 from longtake.media.windows import Window
+from longtake.status import Status
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -34,7 +35,7 @@ class WindowState:
     stop_s: float
     emit_start_s: float
     emit_stop_s: float
-    status: str = "ok"
+    status: str = Status.OK
     reason: str = ""
 
 
@@ -43,7 +44,7 @@ def band(windows: Sequence[Window], told: Mapping[int, tuple[str, str]]) -> list
     starts = [window.start_s for window in windows[1:]]
     ends = [*starts, *(window.stop_s for window in windows[-1:])]
     return [
-        WindowState(w.window, w.start_s, w.stop_s, w.start_s, end, *told.get(w.window, ("ok", "")))
+        WindowState(w.window, w.start_s, w.stop_s, w.start_s, end, *told.get(w.window, (Status.OK, "")))
         for w, end in zip(windows, ends, strict=True)
     ]
 
@@ -132,7 +133,7 @@ def _draw_windows(axes: Axes, windows: Sequence[WindowState], stop: float) -> No
     solid."""
     lanes = min(len(windows), 2)
     for window in windows:
-        mark = STATUS.get(window.status, STATUS["missing"])
+        mark = STATUS.get(window.status, STATUS[Status.MISSING])
         lane = window.window % lanes
         for start, end, alpha in (
             (window.start_s, window.stop_s, 0.45),

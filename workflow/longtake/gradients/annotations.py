@@ -16,6 +16,7 @@ from longtake.importers.source import read_json
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
 from longtake.media.pictures import picture_files
+from longtake.status import Status
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import write_table
 
@@ -89,7 +90,7 @@ def _row(video: str, frame: int, name: str, label: str, index: VideoIndex) -> di
         "visible": False,
         "prompted": False,
         "window": 0,
-        "status": "ok",
+        "status": Status.OK,
         "direction": "forward",
     }
 

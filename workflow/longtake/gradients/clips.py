@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from longtake.media.windows import Window
+from longtake.status import Status
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_frames
 
@@ -78,7 +79,7 @@ class Clip:
     frames: tuple[int, ...]
     stride: int
     region: Region | None
-    status: str = "ok"
+    status: str = Status.OK
     reason: str | None = None
 
 
@@ -159,7 +160,7 @@ def choose_clips(
         if not np.any((track.frames >= window.emit_start) & (track.frames < window.emit_stop)):
             return []
         short = f"visible for at most {longest} frames in a row around here; a clip needs {span}"
-        return [Clip(track.object, track.label, 0, (), stride, None, "failed", short)]
+        return [Clip(track.object, track.label, 0, (), stride, None, Status.FAILED, short)]
     thinned = slice(None, None, -(-sum(map(len, starts)) // MOST_CANDIDATES))
     candidates, sizes = np.concatenate(starts)[thinned], np.concatenate(areas)[thinned]
     offsets = np.arange(0, span, stride)
@@ -171,7 +172,7 @@ def choose_clips(
         frames = np.arange(start, start + span, stride)
         region, fits = clip_region(boxes_at(track, frames), aspect, margin, *track.size)
         reason = None if fits else "the object's way is too long for an undistorted crop inside the frame"
-        status = "ok" if fits else "approximate"
+        status = Status.OK if fits else Status.APPROXIMATE
         label = track.label
         clips.append(Clip(track.object, label, number, tuple(frames.tolist()), stride, region, status, reason))
     return clips
@@ -200,7 +201,7 @@ def even_clips(
     if high < low:
         cover = f"frames {window.start} to {window.stop - 1}"
         short = f"no clip of {span} frames with its centre in this window fits into {cover}"
-        return [Clip(name, label, 0, (), stride, None, "failed", short)]
+        return [Clip(name, label, 0, (), stride, None, Status.FAILED, short)]
     length = window.emit_stop - window.emit_start
     clips: list[Clip] = []
     for part in range(clips_per_window):

@@ -20,6 +20,7 @@ from longtake.gradients.options import Options
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
 from longtake.planning.cache import Known
 from longtake.planning.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
+from longtake.status import Status
 from longtake.store.atomic import write_tsv
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def forecast_gradients(
     rows: list[Forecast] = []
     for done, path in enumerate(summaries, start=1):
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
-        if facts["status"] == "ok":
+        if facts["status"] == Status.OK:
             size = model.input_size(facts["height"], facts["width"])
             if size not in sizes:
                 sizes[size] = model.clips(size)

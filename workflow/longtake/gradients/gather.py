@@ -18,6 +18,7 @@ from longtake.media.flow import METHODS, Method
 from longtake.media.index import VideoIndex
 from longtake.media.reader import Frame, read_frames
 from longtake.memory.ledger import holds, look
+from longtake.status import Status
 
 
 @dataclass
@@ -78,7 +79,7 @@ def gather_clips(
             if frame is None:
                 for entry in due:
                     opened.remove(entry)
-                    yield replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
+                    yield replace(entry, clip=replace(entry.clip, status=Status.FAILED, reason=reason))
             else:
                 recent = {at: pixels for at, pixels in recent.items() if at >= number - stride}
                 previous = recent.get(number - stride)
@@ -156,4 +157,4 @@ def _closed(entry: GatheredClip) -> GatheredClip:
         return entry
     reasons = [entry.clip.reason] if entry.clip.reason else []
     reasons.append(f"{entry.n_tainted} of {len(entry.time_s)} frames follow a decoding error and may be damaged")
-    return replace(entry, clip=replace(entry.clip, status="approximate", reason="; ".join(reasons)))
+    return replace(entry, clip=replace(entry.clip, status=Status.APPROXIMATE, reason="; ".join(reasons)))

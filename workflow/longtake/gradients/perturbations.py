@@ -35,6 +35,7 @@ from longtake.errors import BudgetError, LongtakeError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
 from longtake.gradients.relation import pearson
 from longtake.models import ClipModel
+from longtake.status import Status
 from longtake.supervise.child import out_of_memory
 from longtake.verdicts import band, kept
 
@@ -135,7 +136,7 @@ def _row(model: ClipModel, clip: Disturbed, found: ClipAttribution, again: ClipA
     return {
         "perturbation": clip.name,
         "repeat": clip.repeat,
-        "status": "ok",
+        "status": Status.OK,
         "n_frames": len(before),
         "score": float(again.scores[found.target]),
         "predicted": again.predicted,
@@ -165,7 +166,7 @@ def _short_row(
     """
     row = {"perturbation": SHORT, "repeat": 0, "n_frames": length}
     if length >= len(pixels):
-        return row | {"status": "failed", "reason": f"{length} frames are no shorter than the clip"}
+        return row | {"status": Status.FAILED, "reason": f"{length} frames are no shorter than the clip"}
     windows = short_windows(len(pixels), length)
     answers = []
     for start, stop in windows:
@@ -177,12 +178,12 @@ def _short_row(
             if out_of_memory(error):
                 raise
             # Whether a model takes another length is its own affair, and told by its own kind of error.
-            return row | {"status": "failed", "reason": f"the model does not take {length} frames: {error}"}
+            return row | {"status": Status.FAILED, "reason": f"the model does not take {length} frames: {error}"}
     importance = joined(windows, [magnitudes(answer) for answer in answers])
     cosines = [cosine_similarity(found.scores, answer.scores) for answer in answers]
     known = [cosine for cosine in cosines if cosine is not None]
     return row | {
-        "status": "ok",
+        "status": Status.OK,
         "score": float(np.mean([answer.scores[found.target] for answer in answers])),
         "agrees": float(np.mean([answer.predicted == found.predicted for answer in answers])),
         "logit_cosine": float(np.mean(known)) if known else None,

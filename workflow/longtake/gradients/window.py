@@ -29,6 +29,7 @@ from longtake.memory.ledger import owns, stage
 from longtake.models import ClipModel, load_model
 from longtake.models.rounded import rounded
 from longtake.models.targets import check_labels, class_of, listed
+from longtake.status import ENDS, Status
 from longtake.store.arrays import write_arrays
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import write_table
@@ -99,9 +100,9 @@ def analyse_window(
     index = load_index(index_path, video_path)
     tracks, clips = _chosen(index, detections_path, window, species, model=model, options=options)
     clips = [clip for clip in clips if labels is None or clip.label in labels]
-    usable = [clip for clip in clips if clip.status != "failed"]
+    usable = [clip for clip in clips if clip.status != Status.FAILED]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
-    rows = [_failed_row(clip, window) for clip in clips if clip.status == "failed"]
+    rows = [_failed_row(clip, window) for clip in clips if clip.status == Status.FAILED]
     curves: list[dict[str, Any]] = []
     disturbed: list[dict[str, Any]] = []
     maps: dict[str, np.ndarray] = {}
@@ -167,16 +168,16 @@ def ladder(arguments: Mapping[str, Any]) -> list[Rung]:
 
 def _told(row: dict[str, Any], approximate: str) -> dict[str, Any]:
     """A row with the reason why it is approximate, if there is one and it did not fail."""
-    if not approximate or row["status"] == "failed":
+    if not approximate or row["status"] == Status.FAILED:
         return row
-    return row | {"status": "approximate", "reason": "; ".join(filter(None, [row.get("reason"), approximate]))}
+    return row | {"status": Status.APPROXIMATE, "reason": "; ".join(filter(None, [row.get("reason"), approximate]))}
 
 
 def _counted(rows: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
     """Clips by status and the time they took; what was done (`longtake.unit.Done`), counted in clips and not frames."""
     told = Counter(row["status"] for row in rows)
-    counts = {status: told[status] for status in ("ok", "approximate", "failed")}
-    clips, wall = counts["ok"] + counts["approximate"], round(seconds, 3)
+    counts: dict[str, int] = {status: told[status] for status in ENDS}
+    clips, wall = counts[Status.OK] + counts[Status.APPROXIMATE], round(seconds, 3)
     done = {"done": asdict(Done(clips, wall, alike=False))} if clips else {}
     return {**counts, "wall_s": wall, **done}
 
@@ -203,7 +204,7 @@ def _analyse_clip(
 ) -> _ClipResult:
     truth = _truth(model, entry.clip.label, species, options)
     entry = _answerable(entry, truth, options)
-    if entry.clip.status == "failed":
+    if entry.clip.status == Status.FAILED:
         return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
     found = attribute_clip(model, entry.pixels, entry.inside, target=target, grant=grant)
@@ -309,13 +310,13 @@ def _truth(model: ClipModel, label: str, species: str | None, options: Options) 
 
 
 def _answerable(entry: GatheredClip, truth: int | None, options: Options) -> GatheredClip:
-    if entry.clip.status == "failed" or options.target != "labelled" or truth is not None:
+    if entry.clip.status == Status.FAILED or options.target != "labelled" or truth is not None:
         return entry
     reason = (
         f"target is the labelled species, but {entry.clip.label!r} is no class of the model (gradients.labels can say "
         "which)"
     )
-    return replace(entry, clip=replace(entry.clip, status="failed", reason=reason))
+    return replace(entry, clip=replace(entry.clip, status=Status.FAILED, reason=reason))
 
 
 def _key(clip: Clip, window: Window) -> dict[str, Any]:
@@ -325,7 +326,7 @@ def _key(clip: Clip, window: Window) -> dict[str, Any]:
 
 def _failed_row(clip: Clip, window: Window) -> dict[str, Any]:
     logger.warning("%s, clip %d: %s", clip.object, clip.clip, clip.reason)
-    return _key(clip, window) | _span(clip) | {"status": "failed", "reason": clip.reason}
+    return _key(clip, window) | _span(clip) | {"status": Status.FAILED, "reason": clip.reason}
 
 
 def _span(clip: Clip) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.planning.request import CPU
+from longtake.status import Status
 from longtake.store.records import number_of, scan_records
 from longtake.supervise.child import GPU_ALLOCATOR
 from longtake.supervise.ladder import AS_ASKED, OUT_OF_MEMORY, on_the_cpu
@@ -138,7 +139,7 @@ def _with(known: Measured, attempt: Mapping[str, Any], record: Mapping[str, Any]
         if attempt.get("reason") == GPU_ALLOCATOR:
             return replace(known, short_gpu_mb=max(known.short_gpu_mb, gpu))
         return replace(known, short_host_mb=max(known.short_host_mb, host))
-    if attempt.get("status") != "ok":
+    if attempt.get("status") != Status.OK:
         return known
     load, timed = _done(record, number_of(attempt.get("wall_s")))
     return replace(
@@ -164,7 +165,7 @@ def _short_minutes(record: Mapping[str, Any]) -> float:
     """Minutes that a job was given which the scheduler ended for it; 0 if it ended in another way."""
     given = number_of(_part(record, "asked").get("runtime"))
     spent = number_of(record.get("wall_s")) >= _SPENT * 60 * given
-    return given if spent and record.get("status") == "failed" and _ENDED in str(record.get("reason")) else 0.0
+    return given if spent and record.get("status") == Status.FAILED and _ENDED in str(record.get("reason")) else 0.0
 
 
 def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:

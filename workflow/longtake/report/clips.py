@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtake.figures.gradients import CURVE_COLUMNS, ClipKey, clip_key, order_of_clips
+from longtake.status import Status
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import scan_batches
 from longtake.streams import stream
@@ -91,7 +92,7 @@ def _clips(path: Path) -> Rows:
 def _add_means(means: dict[str, list[float]], rows: Rows) -> None:
     known: dict[str, list[float]] = {}
     for row in rows:
-        if row["status"] != "failed" and row["pearson"] is not None and math.isfinite(row["pearson"]):
+        if row["status"] != Status.FAILED and row["pearson"] is not None and math.isfinite(row["pearson"]):
             known.setdefault(row["label"], []).append(row["pearson"])
     for label, values in known.items():
         means.setdefault(label, []).append(float(np.mean(values)))

@@ -13,7 +13,11 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from longtake.status import ENDS, Status
+
 MOST_BYTES = 200_000
+# Those that style.css knows.
+_COLOURED = {*ENDS, Status.MISSING, Status.UNREADABLE, Status.UNDECIDED}
 
 
 class Markup(str):
@@ -69,7 +73,7 @@ def details(summary: str, *inside: Any) -> Markup:
 
 def status(word: str) -> Markup:
     """A status as a coloured word."""
-    known = word if word in ("ok", "approximate", "failed", "missing", "unreadable", "undecided") else "other"
+    known = word if word in _COLOURED else "other"
     return element("span", word, class_=f"status {known}")
 
 

@@ -19,6 +19,7 @@ from longtake.memory.ledger import UNATTRIBUTED
 from longtake.memory.owners import OWNERS
 from longtake.report.draw import save
 from longtake.report.markup import Markup, details, element, number, picture, status, table
+from longtake.status import Status
 from longtake.store.atomic import write_tsv
 from longtake.store.records import number_of, scan_all_records
 
@@ -150,7 +151,7 @@ class RuleMemory:
     def add(self, record: Record) -> None:
         """Take one job."""
         self.jobs += 1
-        self.failed += record.get("status") != "ok"
+        self.failed += record.get("status") != Status.OK
         self.stepped += len(record.get("attempts") or []) > 1
         self.wall_s += number_of(record.get("wall_s"))
         self.cpu_s += number_of(record.get("cpu_s"))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from longtake.figures.style import clock
+from longtake.kinds import Row
 from longtake.report.markup import Markup, details, element, number, status, table
 from longtake.report.survey import WORST_PROMPTS, Prompts, rank_of_prompt
 
-Row = Mapping[str, Any]
 MOST_ROWS = 400
 _HEAD = (
     "Object", "Species", "Time", "Frame", "Acts on frame", "Kind", "IoU", "Points honoured", "IoU a frame before",

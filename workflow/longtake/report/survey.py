@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from longtake.kinds import Row
 from longtake.report.records import (
     Run,
     Trouble,
@@ -23,13 +24,13 @@ from longtake.report.records import (
     window_states,
     window_troubles,
 )
+from longtake.status import ENDS, Status
 
 MOST_TROUBLES = 400
 MOST_LISTED = 1000
 WORST_PROMPTS = 20
-_RANK = {"unreadable": 0, "failed": 1, "missing": 2, "approximate": 3}
+_RANK: dict[str, int] = {Status.UNREADABLE: 0, Status.FAILED: 1, Status.MISSING: 2, Status.APPROXIMATE: 3}
 _FINE = len(_RANK) + 1
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class Prompts:
         """Take in the prompts of a video."""
         self.count += len(rows)
         self.lost += sum(bool(row["lost"]) for row in rows)
-        self.unused += sum(row["status"] == "failed" for row in rows)
+        self.unused += sum(row["status"] == Status.FAILED for row in rows)
         self.ious.extend(row["iou"] for row in rows if row["iou"] is not None)
-        poor = [row for row in rows if row["lost"] or row["status"] == "failed"]
+        poor = [row for row in rows if row["lost"] or row["status"] == Status.FAILED]
         self.poor += len(poor)
         self.worst = sorted([*self.worst, *poor], key=rank_of_prompt)[:WORST_PROMPTS]
 
@@ -118,7 +119,7 @@ def survey(run: Run) -> Survey:
             tell(2, window_troubles(run, video, states))
             tell(4, prompt_troubles(run, video, prompts))
             found.n_videos += 1
-            found.readable += row.get("status") == "ok"
+            found.readable += row.get("status") == Status.OK
             found.seconds += float(row.get("duration_s") or 0)
             found.prompts.add(prompts)
             windows = Counter(state.status for state in states)
@@ -129,10 +130,10 @@ def survey(run: Run) -> Survey:
     for record in run.records:
         # Failures come before windows, windows before clips, clips before prompts, where they rank alike.
         for trouble in job_troubles(run, record):
-            tell(1 if record.status != "ok" else 3, [trouble])
+            tell(1 if record.status != Status.OK else 3, [trouble])
         found.hosts |= {record.host} - {""}
         if record.rule == "gradients_window":
-            found.clips.update({name: int(record.facts.get(name) or 0) for name in ("ok", "approximate", "failed")})
+            found.clips.update({name: int(record.facts.get(name) or 0) for name in ENDS})
     found.videos = heapq.nsmallest(MOST_LISTED, glances(), key=lambda glance: (glance.rank, glance.place))
     found.troubles = [trouble for *_, trouble in heapq.nsmallest(MOST_TROUBLES, kept, key=_by_rank)]
     return found
@@ -145,4 +146,4 @@ def _by_rank(entry: tuple[int, int, Trouble]) -> tuple[int, int]:
 def rank_of_prompt(row: Row) -> tuple[Any, ...]:
     """Lost ones first, and of those the ones with the least of what was asked."""
     kept = min(1.0 if row[name] is None else row[name] for name in ("iou", "points_honoured"))
-    return not row["lost"], row["status"] != "failed", kept, row["video"], row["row"]
+    return not row["lost"], row["status"] != Status.FAILED, kept, row["video"], row["row"]

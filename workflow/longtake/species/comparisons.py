@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from longtake.kinds import Row
 from longtake.species import measures
 from longtake.species.gather import OfSpecies
 from longtake.statistics import inference
+from longtake.status import Status
 from longtake.streams import stream
 
-Row = dict[str, Any]
 MULTIPLICITY = (
     "primary measures: omnibus over species, Holm over the primary measures of the family, then Holm over the pairs of "
     "the measure; others: Benjamini-Hochberg over the pairs and measures of the family; tests that cannot reach "
@@ -40,10 +41,10 @@ def compare_species(found: Mapping[str, OfSpecies], *, seed: int, level: float, 
         if several:
             generator = stream(seed, "all species", f"permutation of {measure.name}")
             told = inference.omnibus(values, generator, alpha=alpha, draws=draws)
-            rows += [row | {"p_omnibus": told.p if told.status == "ok" else None} for row in mine]
+            rows += [row | {"p_omnibus": told.p if told.status == Status.OK else None} for row in mine]
         else:
             # Two species have one pair, which is its own omnibus.
-            rows += [row | {"p_omnibus": row["p"] if row["status"] == "ok" else None} for row in mine]
+            rows += [row | {"p_omnibus": row["p"] if row["status"] == Status.OK else None} for row in mine]
     for family in sorted({measure.family for measure in tested}):
         of_family = [row for row in rows if row["family"] == family]
         _adjust_primary([row for row in of_family if row["role"] == "primary"], alpha)
@@ -87,17 +88,17 @@ def _adjust_primary(rows: Sequence[Row], alpha: float) -> None:
 
 
 def _adjust_others(rows: Sequence[Row]) -> None:
-    decided = [row for row in rows if row["status"] == "ok"]
+    decided = [row for row in rows if row["status"] == Status.OK]
     for row, p in zip(decided, inference.benjamini_hochberg([row["p"] for row in decided]), strict=True):
         row["p_adjusted"], row["adjusted"] = p, f"Benjamini-Hochberg over {len(decided)} tests"
 
 
 def _counted(rows: Sequence[Row], alpha: float) -> list[Row]:
     """The tests that a family counts; the others are undecided, and say why."""
-    decided = [row for row in rows if row["status"] == "ok"]
+    decided = [row for row in rows if row["status"] == Status.OK]
     counts = inference.deciding([row["p_least"] for row in decided], alpha)
     for row, within in zip(decided, counts, strict=True):
         if not within:
-            row["status"] = "undecided"
+            row["status"] = Status.UNDECIDED
             row["reason"] = f"p cannot be below {row['p_least']:.2g}, too much beside the other pairs of species"
     return [row for row, within in zip(decided, counts, strict=True) if within]

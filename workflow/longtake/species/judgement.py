@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from longtake.kinds import Row
 from longtake.verdicts import UNDECIDED, Span, dependency_of, verdict
 
-Row = Mapping[str, Any]
 _WORDS = {
     "pearson": "Pearson's r of importance and motion",
     "spearman": "Spearman's r of importance and motion",

@@ -28,6 +28,7 @@ from longtake.errors import SchemaError
 from longtake.species import tables
 from longtake.species.temporal import clip_means, perturbation_means, species_of, used_clips
 from longtake.statistics import inference
+from longtake.status import Status
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import read_table
 from longtake.streams import stream
@@ -106,7 +107,7 @@ def compare_models(
     rows = [row for name in sorted(pairs) for row in _rows(name, pairs[name], seed, options)]
     for family in ([row for row in rows if (row["species"] == ALL) is of_all] for of_all in (True, False)):
         for row, p in zip(
-            family, inference.holm([row["p"] if row["status"] == "ok" else None for row in family]), strict=True
+            family, inference.holm([row["p"] if row["status"] == Status.OK else None for row in family]), strict=True
         ):
             row["p_holm"] = p
     tables.write_rows(out, rows, tables.MODELS)
@@ -250,12 +251,12 @@ def _curve_row(base: Mapping[str, Any], pair: Pairs, seed: int, options: Mapping
         "p": None,
         "same_class": float(np.mean([pair.same_class[v] for v in videos])),
     }
-    if span.status != "ok":
+    if span.status != Status.OK:
         return row | {"method": "none", "status": span.status, "reason": span.reason}
     a, b = (np.array([side[v] for v in videos]) for side in (pair.a, pair.b))
     generator = stream(seed, str(base["species"]), "exchange of the curves")
     _, p, method = divergence_test(a, b, generator, options["draws"])
     least = max(2.0 / 2 ** len(videos), 1.0 / (options["draws"] + 1))
     decides = least <= 1.0 - options["level"]
-    told = {"p": p, "p_least": least, "method": method, "status": "ok" if decides else "undecided"}
+    told = {"p": p, "p_least": least, "method": method, "status": Status.OK if decides else Status.UNDECIDED}
     return row | told | {"reason": "" if decides else f"p cannot be below {least:.2g} with so few videos"}

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from longtake.media.windows import Window
+from longtake.status import Status
 
-NOT_PROCESSED = frozenset({"failed", "missing"})
+NOT_PROCESSED = frozenset({Status.FAILED, Status.MISSING})
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Processed:
     def frames(self) -> Iterator[range]:
         """Yield the grid frames of every window that did not fail."""
         for window in self.windows:
-            if self.statuses.get(window.window, "ok") not in NOT_PROCESSED:
+            if self.statuses.get(window.window, Status.OK) not in NOT_PROCESSED:
                 yield window.frames(self.frame_interval)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from longtake.species.comparisons import MULTIPLICITY
 from longtake.species.gather import OfSpecies
 from longtake.species.measures import MEASURES
+from longtake.status import ENDS
 from longtake.store.atomic import atomic_path
 
 FORMAT = "longtake temporal analysis 3"
@@ -67,7 +68,7 @@ def _species(
     found: dict[str, Any] = {"n_videos": len(mine.videos), "measures": {}, "dependency": {}, "uses": {}, "curves": {}}
     found["verdict"] = next((_without(row, "species") for row in verdicts if row["species"] == name), None)
     for unit, prefix in (("windows", "n"), ("clips", "clips")):
-        found[unit] = {s: mine.counted[f"{prefix}_{s}"] for s in ("ok", "approximate", "failed")}
+        found[unit] = {s: mine.counted[f"{prefix}_{s}"] for s in ENDS}
     for row in summary:
         if row["species"] == name:
             kind, _, rest = row["measure"].partition(": ")

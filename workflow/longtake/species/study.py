@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from longtake.kinds import Row
 from longtake.species import measures, tables
 from longtake.species.comparisons import compare_species
 from longtake.species.gather import Curves, OfSpecies, collect, collect_curves, in_order, rows_of, scan_videos
 from longtake.species.judgement import judge
 from longtake.species.results import write_results
 from longtake.statistics import inference
+from longtake.status import ENDS
 from longtake.store.tables import scan_batches
 from longtake.streams import stream
 from longtake.verdicts import CLASSES, DECIDED
 
 logger = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 
 def species_statistics(
@@ -120,7 +119,7 @@ def _summary_row(
         "method": interval.method,
         "status": interval.status,
         "reason": interval.reason,
-        **{f"n_{status}": mine.counted[f"{prefix}_{status}"] for status in ("ok", "approximate", "failed")},
+        **{f"n_{status}": mine.counted[f"{prefix}_{status}"] for status in ENDS},
     }
 
 

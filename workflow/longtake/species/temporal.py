@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from longtake.species.measures import CLIP_COLUMNS, MEASURES
 from longtake.species.tracks import UNLABELLED
+from longtake.status import ENDS, Status
 from longtake.store.schemas import CLIPS, CURVES, PERTURBATIONS
 from longtake.store.tables import scan_batches, scan_groups
 from longtake.verdicts import Span, dependency_class, verdict
 
-USED = ("ok", "approximate")
+USED = (Status.OK, Status.APPROXIMATE)
 _MEASURED = {measure.name for measure in MEASURES}
 _OF_PERTURBATIONS = {
     "kept": "kept",
@@ -38,7 +39,7 @@ def clip_means(path: Path) -> dict[str, dict[str, Any]]:
     used = pl.col("status").is_in(USED)
     means = clips.group_by("species").agg(
         *(_mean(column, used).alias(name) for name, column in CLIP_COLUMNS.items()),
-        *((pl.col("status") == s).sum().alias(f"clips_{s}") for s in ("ok", "approximate", "failed")),
+        *((pl.col("status") == s).sum().alias(f"clips_{s}") for s in ENDS),
     )
     result = {}
     for row in means.sort("species").iter_rows(named=True):

@@ -18,6 +18,7 @@ from longtake.errors import SchemaError
 from longtake.species.moments import area_and_centroid
 from longtake.species.plan import Processed
 from longtake.statistics.spool import Spool
+from longtake.status import Status
 
 UNLABELLED = "unlabelled"
 
@@ -111,7 +112,7 @@ class Scene:
         return int(np.count_nonzero(self.frames))
 
 
-_RANK = {"ok": 0, "approximate": 1, "failed": 2}
+_RANK: dict[str, int] = {Status.OK: 0, Status.APPROXIMATE: 1, Status.FAILED: 2}
 
 
 def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed, values: Spool, visits: Spool) -> Scene:
@@ -160,7 +161,7 @@ def _add_batch(scene: Scene, batch: pa.RecordBatch) -> None:
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(objects.dictionary) + 1))
     rows = _columns(column)
-    usable = column["status"].to_numpy(zero_copy_only=False) != "failed"
+    usable = column["status"].to_numpy(zero_copy_only=False) != Status.FAILED
     scene.frames[frame[usable]] = True
     for code, name in enumerate(objects.dictionary.to_pylist()):
         picked = order[bounds[code] : bounds[code + 1]]
@@ -206,8 +207,8 @@ def _note(scene: Scene, track: Track, column: dict[str, pa.Array], picked: NDArr
     known = scene.window_status.setdefault(track.species, {})
     for window, status in {(int(w), str(s)) for w, s in zip(windows, statuses, strict=True)}:
         # Whatever a row says beyond ok and failed (a decoding error before its frame) makes it approximate.
-        told = status if status in _RANK else "approximate"
-        known[window] = max(told, known.get(window, "ok"), key=_RANK.__getitem__)
+        told = status if status in _RANK else Status.APPROXIMATE
+        known[window] = max(told, known.get(window, Status.OK), key=_RANK.__getitem__)
 
 
 def _add_rows(scene: Scene, track: Track, new: Rows) -> None:

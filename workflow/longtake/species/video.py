@@ -17,6 +17,7 @@ from longtake.species.plan import Processed, processed
 from longtake.species.temporal import clip_means, curve_means, perturbation_means
 from longtake.species.tracks import MEASURED, VISIT, Scene, Track, read_tracks
 from longtake.statistics.spool import Spool, mean, median
+from longtake.status import ENDS, Status
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches
 
@@ -62,7 +63,7 @@ def video_statistics(
     """
     if window_status is None:
         holes = json.loads(read_metadata(detections).get(HOLES, "[]"))
-        window_status = {number: "missing" for number, *_ in holes}
+        window_status = {number: Status.MISSING for number, *_ in holes}
     plan = processed(video, windows, frame_interval, window_status, duration_s)
     means = clip_means(clips) if clips else {}
     for name, more in (perturbation_means(perturbations) if perturbations else {}).items():
@@ -156,7 +157,7 @@ def _species_row(scene: Scene, species: str, objects: list[dict[str, Any]], mean
     if mine:
         row |= _annotation(scene, species, mine)
     row |= _window_counts(scene.processed, scene.window_status.get(species, {}))
-    row |= {f"clips_{status}": 0 for status in ("ok", "approximate", "failed")}
+    row |= {f"clips_{status}": 0 for status in ENDS}
     return row | dict(means)
 
 
@@ -185,9 +186,9 @@ def _window_counts(plan: Processed, seen: Mapping[int, str]) -> dict[str, int]:
     """Windows of each status: the worst of what the species' rows and the run itself say of each."""
     known = dict(seen.items())
     for window, status in plan.statuses.items():
-        if status in ("failed", "missing"):
-            known[window] = "failed"
-        elif status == "approximate" and known.get(window) == "ok":
-            known[window] = "approximate"
+        if status in (Status.FAILED, Status.MISSING):
+            known[window] = Status.FAILED
+        elif status == Status.APPROXIMATE and known.get(window) == Status.OK:
+            known[window] = Status.APPROXIMATE
     values = list(known.values())
-    return {f"n_{status}": values.count(status) for status in ("ok", "approximate", "failed")}
+    return {f"n_{status}": values.count(status) for status in ENDS}

@@ -32,13 +32,13 @@ from typing import Any
 
 import psutil
 
+from longtake.kinds import Progress
 from longtake.memory.budget import MIB, Limit
 from longtake.memory.ledger import Ledger, Terms
 from longtake.memory.meter import gpu_peaks_mb, peak_rss_mb
 from longtake.store.atomic import announce
 from longtake.supervise.watch import too_close
 
-Progress = Callable[[int, int], None] | None
 # Memory is looked at this often; an allocation that fails tells by itself.
 _WATCH_S = 0.05
 # What a child that is told to end has for its tidying; SLURM kills half a minute after it has asked.

@@ -22,6 +22,7 @@ from longtake.errors import OutOfMemory
 from longtake.memory.budget import Budget
 from longtake.memory.ledger import Terms
 from longtake.memory.segments import AUTO, why_expandable
+from longtake.status import Status
 from longtake.supervise.child import End, Progress, attempt, terminable
 from longtake.supervise.watch import too_close
 
@@ -178,7 +179,7 @@ def _measured(rung: Rung, given: Mapping[str, Any], attempts: list[Attempt], run
 
 def _noted(name: str, end: End, attempts: list[Attempt]) -> bool:
     """Add an attempt; tell whether it succeeded, and raise what was no matter of memory."""
-    status = OUT_OF_MEMORY if end.full else ("ok" if end.error is None else "failed")
+    status = OUT_OF_MEMORY if end.full else (Status.OK if end.error is None else Status.FAILED)
     attempts.append(Attempt(name, status, end.full, *end.peaks, end.ledger))
     if end.error is not None:
         raise end.error

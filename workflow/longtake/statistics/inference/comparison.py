@@ -24,6 +24,7 @@ from longtake.statistics.inference.permutation import (
     least_p,
     rearrangements,
 )
+from longtake.status import Status
 
 DRAWS = 10_000
 FEWEST = 4
@@ -61,7 +62,7 @@ class Comparison:
     p_least: float | None = None
     p_family: float | None = None
     method: str = "none"
-    status: str = "undecided"
+    status: str = Status.UNDECIDED
     reason: str = ""
 
 
@@ -126,7 +127,7 @@ def compare_many(
     for k in range(len(measures)):
         mine_a, mine_b = ({name: float(row[k]) for name, row in each.items()} for each in (of_a, of_b))
         described.append(_described(mine_a, mine_b, level=level, what=what, missing=missing))
-    testable = [k for k, each in enumerate(described) if each.status == "ok"]
+    testable = [k for k, each in enumerate(described) if each.status == Status.OK]
     if testable:
         design = design_of(*({name: row[testable] for name, row in each.items()} for each in (of_a, of_b)))
         tested = _Tested(design, generator, draws, alpha, what)
@@ -159,7 +160,7 @@ def _described(
     """What can be said of two groups before any rearrangement; ok where they can be tested."""
     strange = sum(not math.isfinite(value) for value in (*of_a.values(), *of_b.values()))
     if missing == "fail" and strange:
-        return Comparison(len(of_a), len(of_b), 0, status="failed", reason=f"{strange} values are not finite")
+        return Comparison(len(of_a), len(of_b), 0, status=Status.FAILED, reason=f"{strange} values are not finite")
     of_a, of_b = ({name: value for name, value in each.items() if not math.isnan(value)} for each in (of_a, of_b))
     both = sorted(of_a.keys() & of_b.keys())
     in_a, in_b = (np.array([own[name] for name in (*both, *sorted(own.keys() - set(both)))]) for own in (of_a, of_b))
@@ -184,7 +185,9 @@ def _described(
             hedges_span=effects.hedges_interval(groups, level),
             cliffs_span=effects.cliffs_interval(groups, level),
         )
-    return replace(found, status="ok") if fewest >= FEWEST else replace(found, reason=too_few(fewest, what, FEWEST))
+    return (
+        replace(found, status=Status.OK) if fewest >= FEWEST else replace(found, reason=too_few(fewest, what, FEWEST))
+    )
 
 
 @dataclass
@@ -231,8 +234,10 @@ class _Tested:
         if p_least <= self.alpha:
             return replace(found, p_family=float(self.p_family[place]))
         if p_least == 1.0 and described.difference == 0.0:
-            return replace(found, status="undecided", reason="all values are equal")
-        return replace(found, status="undecided", reason=f"p cannot be below {p_least:.2g} with so few {self.what}s")
+            return replace(found, status=Status.UNDECIDED, reason="all values are equal")
+        return replace(
+            found, status=Status.UNDECIDED, reason=f"p cannot be below {p_least:.2g} with so few {self.what}s"
+        )
 
 
 def _of(design: Design, k: int) -> Design:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
+from longtake.status import Status
+
 Values = NDArray[np.float64]
 Scale = Literal["identity", "log", "logit", "fisher"]
 
@@ -87,26 +89,28 @@ def interval(
     data = np.asarray(values, dtype=np.float64)
     n, (least, most) = int(data.size), _INSIDE[scale]
     if n == 0:
-        return Interval(None, None, None, None, 0, "undecided", f"no {what} has a value")
+        return Interval(None, None, None, None, 0, Status.UNDECIDED, f"no {what} has a value")
     # A share that rounding put beyond 1 is 1.
     data = np.where(np.abs(data - least) <= 1e-9, least, np.where(np.abs(data - most) <= 1e-9, most, data))
     strange = int(np.count_nonzero(~np.isfinite(data) | (data < least) | (data > most)))
     if strange:
-        return Interval(None, None, None, None, n, "failed", f"{strange} of {n} values are not finite or out of range")
+        return Interval(
+            None, None, None, None, n, Status.FAILED, f"{strange} of {n} values are not finite or out of range"
+        )
     mean, sd = float(data.mean()), float(data.std(ddof=1)) if n > 1 else None
     inside = bool(((data > least) & (data < most)).all())
     used = scale if inside else "identity"
     centre = float(_BACK[used](np.asarray(_IN[used](data).mean())))
     if n < MINIMUM:
-        return Interval(mean, None, None, sd, n, "undecided", too_few(n, what), centre)
+        return Interval(mean, None, None, sd, n, Status.UNDECIDED, too_few(n, what), centre)
     if scale == "logit" and np.ptp(data) == 0 and not inside:
         bound = ((1.0 - level) / 2.0) ** (1.0 / n)
         low, high = (bound, 1.0) if mean == 1.0 else (0.0, 1.0 - bound)
-        return Interval(mean, low, high, sd, n, "ok", "", centre, f"bound of {n} equal shares")
+        return Interval(mean, low, high, sd, n, Status.OK, "", centre, f"bound of {n} equal shares")
     moved = _IN[used](data)
     half = float(student.ppf(0.5 + level / 2.0, n - 1)) * float(moved.std(ddof=1)) / math.sqrt(n)
     ends = np.clip(_BACK[used](float(moved.mean()) + np.array([-half, half])), least, most)
-    return Interval(mean, float(ends[0]), float(ends[1]), sd, n, "ok", "", centre, f"t{_SAID[used]} over {what}s")
+    return Interval(mean, float(ends[0]), float(ends[1]), sd, n, Status.OK, "", centre, f"t{_SAID[used]} over {what}s")
 
 
 def ratio_interval(
@@ -148,15 +152,15 @@ def ratio_interval(
     logit = math.log(ratio / (1.0 - ratio))
     low, high = (1.0 / (1.0 + math.exp(-end)) for end in (logit - half, logit + half))
     sd = float(shares.std(ddof=1))
-    return Interval(ratio, low, high, sd, n, "ok", "", ratio, f"cluster t of the logit over {what}s")
+    return Interval(ratio, low, high, sd, n, Status.OK, "", ratio, f"cluster t of the logit over {what}s")
 
 
 def wilson(successes: int, n: int, *, level: float = 0.95, what: str = "video") -> Interval:
     """Share of subjects that say yes, with Wilson's score interval (Wilson 1927; Brown, Cai and DasGupta 2001)."""
     if n == 0:
-        return Interval(None, None, None, None, 0, "undecided", f"no {what} has a value")
+        return Interval(None, None, None, None, 0, Status.UNDECIDED, f"no {what} has a value")
     share = successes / n
     if n < MINIMUM:
-        return Interval(share, None, None, None, n, "undecided", too_few(n, what), share)
+        return Interval(share, None, None, None, n, Status.UNDECIDED, too_few(n, what), share)
     found = binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
-    return Interval(share, float(found.low), float(found.high), None, n, "ok", "", share, "Wilson score interval")
+    return Interval(share, float(found.low), float(found.high), None, n, Status.OK, "", share, "Wilson score interval")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from longtake.statistics.inference.comparison import DRAWS, FEWEST
 from longtake.statistics.inference.permutation import TIE, held_rows
+from longtake.status import Status
 
 Values = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def omnibus(
     """
     kept = {name: values for name, values in sorted(groups.items()) if len(values) >= FEWEST}
     subjects = Counter(subject for values in kept.values() for subject in values)
-    nothing = (len(kept), len(subjects), None, None, None, "none", "undecided")
+    nothing = (len(kept), len(subjects), None, None, None, "none", Status.UNDECIDED)
     if len(kept) < 2:
         return Omnibus(*nothing, f"{len(kept)} groups have {FEWEST} {what}s or more, two are needed")
     entries = [
@@ -59,7 +60,7 @@ def omnibus(
     ]
     found = np.array([value for *_, value in entries])
     if not np.isfinite(found).all():
-        return Omnibus(*nothing[:-1], "failed", "a value is not finite")
+        return Omnibus(*nothing[:-1], Status.FAILED, "a value is not finite")
     if np.ptp(found) <= 1e-12 * float(np.abs(found).max()):
         return Omnibus(*nothing, "all values are equal")
     group = np.array([place for place, *_ in entries])
@@ -73,7 +74,7 @@ def omnibus(
     p = (hits + 1) / (draws + 1)
     method = f"Welch's F, permutation, {draws} draws"
     decides = p_least <= alpha
-    status, reason = ("ok", "") if decides else ("undecided", f"p cannot be below {p_least:.2g}")
+    status, reason = (Status.OK, "") if decides else (Status.UNDECIDED, f"p cannot be below {p_least:.2g}")
     return Omnibus(len(kept), len(subjects), observed, p, p_least, method, status, reason)
 
 
