@@ -339,6 +339,7 @@ def begin(tmp_path, stubborn=False):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
     while not (note.exists() and "\n" in note.read_text()):
+        assert parent.poll() is None, parent.stderr.read()
         time.sleep(0.02)
     number, scratch = note.read_text().splitlines()
     return parent, psutil.Process(int(number)), Path(scratch)
