@@ -5,6 +5,8 @@ The order is that of the tables' columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "spatial": {
         "spatial_variance": ("variance", "how much a map varies over its pixels"),
@@ -12,14 +14,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "autocorrelation_column": ("r", "how like a pixel is to the one right of it"),
         "edge_density": ("share", "pixels whose Sobel gradient passes latents.edge_threshold"),
     },
-    "patches": {
-        name: text
-        for size in (4, 8, 16)
-        for name, text in {
-            f"patch{size}_variance": ("variance", f"how much patches of {size} x {size} pixels vary inside"),
-            f"patch{size}_distinctiveness": ("value", f"how far patches of {size} x {size} lie apart, per pixel"),
-        }.items()
-    },
+    "patches": {},
     "temporal": {
         "frame_correlation": ("r", "how like a frame is to the next"),
         "temporal_variance": ("variance", "how much a pixel varies over the frames"),
@@ -60,7 +55,29 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "spectral_slope": ("exponent", "how power falls with spatial frequency: -2 for f^-2"),
     },
 }
-METRICS: tuple[str, ...] = tuple(name for family in FAMILIES.values() for name in family)
+PATCH_SIZES = (4, 8, 16)
+"""Unless latents.patch_sizes says otherwise; the metrics of patches are named by their size."""
+
+
+def texts(families: Iterable[str] = FAMILIES, patch_sizes: Iterable[int] = PATCH_SIZES) -> dict[str, tuple[str, str]]:
+    """Unit and meaning of every metric of these families, in the order of the columns."""
+    wanted = set(families)
+    found: dict[str, tuple[str, str]] = {}
+    for family, known in FAMILIES.items():
+        if family not in wanted:
+            continue
+        found |= known
+        for size in patch_sizes if family == "patches" else ():
+            patch = f"patches of {size} x {size} pixels"
+            found[f"patch{size}_variance"] = ("variance", f"how much {patch} vary inside")
+            found[f"patch{size}_distinctiveness"] = ("value", f"how far {patch} lie apart, per pixel")
+    return found
+
+
+def metrics(families: Iterable[str] = FAMILIES, patch_sizes: Iterable[int] = PATCH_SIZES) -> tuple[str, ...]:
+    """The names of the metrics, which are columns of ``metrics.parquet``."""
+    return tuple(texts(families, patch_sizes))
+
 
 TRAJECTORY_TEXTS: dict[str, tuple[str, str]] = {
     "length": ("RMS", "length of the way over all steps"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
-from longtake.latents.names import METRICS, TRAJECTORY
+from longtake.latents.names import TRAJECTORY
 
 _TEXT, _INT, _LONG, _REAL = pa.string(), pa.int32(), pa.int64(), pa.float64()
 
@@ -47,13 +49,15 @@ FILE = pa.struct(
 INDEX = _schema("index", {**_VIDEO, "notices": pa.list_(_TEXT), "folder": _TEXT, "held": pa.list_(FILE)})
 """One row per video, with what the header and the metadata of each of its files say."""
 
-METRICS_OF_STEP = _schema(
-    "metrics",
-    {**_UNIT, "step": _INT, "timestep": _REAL, "sigma": _REAL, **_reals(METRICS), "n_undefined": _LONG},
-    "video group step n_undefined",
-)
-"""One row per latent. A metric is null where it is undefined; `n_undefined` counts maps, pairs and channels that were
-left out of the means of the row."""
+
+def metrics_table(names: Sequence[str]) -> pa.Schema:
+    """One row per latent with these metrics, null where undefined.
+
+    `n_undefined` counts the maps, pairs and channels that were left out of the means of the row.
+    """
+    columns = {**_UNIT, "step": _INT, "timestep": _REAL, "sigma": _REAL, **_reals(tuple(names)), "n_undefined": _LONG}
+    return _schema("metrics", columns, "video group step n_undefined")
+
 
 CHANNELS = _schema(
     "channels",
