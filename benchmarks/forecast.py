@@ -120,10 +120,11 @@ def annotate(cases: list[Case], folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def forecast_of(case: Case, model: Path, folder: Path) -> Any:
-    from longtake.annotate.forecast import forecast_annotate
     from longtake.media.index_file import load_index
     from longtake.media.probe import probe_video
+    from longtake.planning.driver import Ask, forecast
     from longtake.planning.forecast import read_forecasts
+    from longtake.unit import Study
 
     video = video_folder(case, folder)
     index = load_index(video / "index.parquet", video / "video.mp4")
@@ -131,14 +132,8 @@ def forecast_of(case: Case, model: Path, folder: Path) -> Any:
     summary.write_text(json.dumps({"video": "waves", **probe_video(video / "video.mp4", index)}))
     options = {"scale": 0.5, "object_batch": case.chunk, "max_conditioning_frames": None, "direction": case.direction}
     table = folder / "forecast.tsv"
-    forecast_annotate(
-        summaries=[summary],
-        objects={"waves": case.objects},
-        model_dir=model,
-        options=options,
-        force_cpu=True,
-        out=table,
-    )
+    facts = {"objects": {"waves": case.objects}, "prompted": {}, "model": str(model), "options": options}
+    forecast("annotate", Ask(Study(folder, facts), [summary]), force_cpu=True, out=table)
     return read_forecasts(table)[0]
 
 

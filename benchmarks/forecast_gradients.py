@@ -147,17 +147,20 @@ def options(model: Model, spec: str, **others: Any) -> Any:
 
 def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:
     """Each forecast on the CPU, and the GiB of tensors to grant so that this way is taken."""
-    from longtake.gradients import forecast
+    from longtake.gradients import workload
     from longtake.gradients.cases import Seen
     from longtake.gradients.rehearsal import rehearsed
     from longtake.gradients.resident import resident
     from longtake.models import load_model
+    from longtake.planning.driver import forecasts as rows_of
 
     given, loaded = options(model, spec), load_model(spec)
     clips = rehearsed(loaded, loaded.input_size(288, 512), given)
     facts = {"video": "pond", "height": 288, "width": 512}
-    pairs = forecast.forecasts(clips, facts, Seen(1), given, resident(given))
-    for (cpu, _), each in zip(pairs, clips.ways, strict=True):
+    held = resident(given)
+    found = workload.ways(clips, facts, Seen(1), given, held.parameters)
+    for way, each in zip(found, clips.ways, strict=True):
+        cpu, _ = rows_of("gradients", way, way.footprint, workload.probe_of(held))
         yield cpu, (each.peak + 1) / 2**30
 
 

@@ -210,7 +210,7 @@ def make_project(path: Path, videos: int, windows: int, prompts: int) -> Path:
         shutil.copytree(source, path / "workflow" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for script in (path / "workflow/scripts").glob("*.py"):
         if script.name not in REAL_STEPS:
-            script.write_text(NO_FORECAST if script.name.startswith("forecast_") else STUB)
+            script.write_text(NO_FORECAST if script.name == "forecast.py" else STUB)
     (path / "config/config.yaml").write_text(f"window_duration: {DURATION_S}\nwindow_overlap: {OVERLAP_S}\n")
     (path / "media").mkdir()
     frames = ((frame, np.zeros((64, 64, 3), np.uint8)) for frame in range(2))

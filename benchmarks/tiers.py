@@ -17,7 +17,7 @@ from typing import Any
 
 from forecast_gradients import LABELS, VitModel
 
-from longtake.gradients import forecast
+from longtake.gradients import workload
 from longtake.gradients.cases import Resident, Seen
 from longtake.gradients.options import Options
 from longtake.gradients.rehearsal import rehearsed
@@ -25,6 +25,7 @@ from longtake.gradients.resident import parameter_bytes
 from longtake.models import load_model
 from longtake.planning.choice import Terms, choose
 from longtake.planning.classes import GpuClass
+from longtake.planning.driver import forecasts
 
 RESULT = Path(__file__).resolve().parent / "results" / "tiers.json"
 TIERS = (24, 16, 8, 4, 2)
@@ -64,7 +65,9 @@ def tiers(name: str, model: Any, frames: int) -> Any:
     clips = rehearsed(model, size, given)
     held = Resident(base=0, parameters=parameter_bytes(model.module), loading=0, seconds_per_frame=0.0)
     facts = {"video": "reef", "height": 1080, "width": 1920}
-    needs = [gpu for _, gpu in forecast.forecasts(clips, facts, Seen(1), given, held)]
+    found = workload.ways(clips, facts, Seen(1), given, held.parameters)
+    pairs = (forecasts("gradients", way, way.footprint, workload.probe_of(held)) for way in found)
+    needs = [gpu for _, gpu in pairs]
     for memory in TIERS:
         wanted = GpuClass(f"{memory} GB", memory)
         choice = choose(needs, [wanted], Terms(MARGIN), {})

@@ -1,4 +1,4 @@
-"""Which videos' gradients are taken, around which species, and where their objects are: by the tracker, or by people."""
+"""Which videos' gradients are taken, around which species, and who says where their objects are."""
 
 from longtake.streams import pick
 

@@ -95,9 +95,14 @@ takes_part(
     facts=lambda: {
         "rules": list(PASSES),
         "objects": objects_at_once(),
+        "prompted": prompted_frames(),
         "frame_interval": settings.frame_interval,
         "continuity": settings.annotate.continuity,
+        "model": os.path.dirname(TRACKER[0]),
+        "options": {**TRACKING, "direction": settings.annotate.direction},
     },
+    shapes=[shapes(cut)],
+    model=TRACKER,
     needs=[f"{OUT}/plan/windows.tsv"],
     targets=[per_video("detections/{video}.parquet")],
 )

@@ -1,4 +1,4 @@
-"""What makes Snakemake's driver quick in large studies. Nothing else depends on it: without it, all works the same, slower.
+"""What makes Snakemake's driver quick in large studies. Without it all works the same, slower.
 
 Only here is Snakemake's inside touched, and only that of versions in which it was tried.
 """

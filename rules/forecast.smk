@@ -1,9 +1,7 @@
-"""What jobs of models will take of memory, said before they run: of the videos at hand, or of typical ones."""
+"""By what the memory of jobs on videos is forecast: of the videos at hand, or of typical ones where there is none."""
 
 from longtake.annotate.sheet import most_at_once, most_prompted
 
-# What both forecasts found out, for the next time. No output: Snakemake would delete it before a job.
-KNOWN = f"{OUT}/plan/known"
 # By name, how many objects they show; they stand for the videos of a sheet without one.
 TYPICAL = {f"1920x1080-objects-{number}": number for number in (1, 8, 50)}
 
@@ -15,7 +13,7 @@ def objects_at_once():
     return {video: most_at_once(PROMPTS[video], fps) for video, fps in rates().items()} if VIDEOS else TYPICAL
 
 
-def prompted_frames(wildcards):
+def prompted_frames():
     """On how many processed frames one object of each video is prompted, at most, as far as one job knows of it."""
     found = {}
     for video, fps in rates().items() if VIDEOS else ():
@@ -31,7 +29,7 @@ def rates():
     return {video: (each.stop - 1) / each.stop_s if each.stop_s else 1.0 for video, each in last.items()}
 
 
-def frames_in_window(wildcards):
+def frames_in_window():
     """Processed frames of the longest window of each video."""
     interval, windows = settings.frame_interval, cut() if VIDEOS else {}
     return {video: max(len(each.frames(interval)) for each in found) for video, found in windows.items()}
@@ -43,58 +41,22 @@ def shapes(videos):
     return lambda wildcards: [f"{OUT}/probe/{video}.json" for video in videos()] if VIDEOS else typical
 
 
-rule forecast_annotate:
-    input:
-        summaries=shapes(cut),
-        model=TRACKER,
+# What a probe would say of a video that nobody has given yet.
+rule typical_video:
     output:
-        forecast=f"{OUT}/plan/annotate.forecast.tsv",
+        summary=f"{OUT}/plan/typical/{{name}}.json",
     log:
-        f"{OUT}/logs/forecast_annotate/forecast_annotate.log",
+        f"{OUT}/logs/typical_video/{{name}}.log",
     benchmark:
-        f"{OUT}/benchmarks/forecast_annotate/forecast_annotate.tsv"
+        f"{OUT}/benchmarks/typical_video/{{name}}.tsv"
     conda:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        mem_mb=per_try(4000),
+        mem_mb=per_try(1000),
     params:
-        objects=lambda wildcards: objects_at_once(),
-        prompted=prompted_frames,
-        model=model_folder,
-        options={**TRACKING, "direction": settings.annotate.direction},
-        force_cpu=settings.device.force_cpu,
-        known=KNOWN,
-        code=digest("longtake.annotate.forecast"),
+        code=digest("longtake.store.atomic"),
     message:
-        "Forecast what following objects takes of memory"
+        "Suppose a video of 1920 x 1080 pixels"
     script:
-        "../workflow/scripts/forecast_annotate.py"
-
-
-rule forecast_gradients:
-    input:
-        summaries=shapes(drawn),
-        model=CLASSIFIER,
-    output:
-        forecast=f"{OUT}/plan/gradients.forecast.tsv",
-    log:
-        f"{OUT}/logs/forecast_gradients/forecast_gradients.log",
-    benchmark:
-        f"{OUT}/benchmarks/forecast_gradients/forecast_gradients.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_try(4000),
-    params:
-        objects=lambda wildcards: objects_at_once(),
-        frames=frames_in_window,
-        options={**settings.gradients.model_dump(), "model": model_spec(settings.gradients.model, BASE)},
-        force_cpu=settings.device.force_cpu,
-        known=KNOWN,
-        code=digest("longtake.gradients.forecast"),
-    message:
-        "Forecast what gradients take of memory"
-    script:
-        "../workflow/scripts/forecast_gradients.py"
+        "../workflow/scripts/typical_video.py"

@@ -59,10 +59,15 @@ takes_part(
     active=bool(VIDEOS),
     typical=not VIDEOS,
     facts=lambda: {
-        "videos": list(drawn()),
+        "videos": list(drawn()) if VIDEOS else [],
+        "objects": objects_at_once(),
+        "frames": frames_in_window(),
         "frame_interval": settings.frame_interval,
         "continuity": settings.annotate.continuity,
+        "options": {**settings.gradients.model_dump(), "model": model_spec(settings.gradients.model, BASE)},
     },
+    shapes=[shapes(drawn)],
+    model=CLASSIFIER,
     needs=[f"{OUT}/plan/windows.tsv"],
     targets=[per_analysed("gradients/{video}.clips.parquet")],
 )

@@ -1,4 +1,4 @@
-"""What the jobs of all analyses will ask for: after the plan, a dry run shows every job. And what fits on this machine."""
+"""What jobs of models will ask for: after the plan, a dry run shows every job. And what fits on this machine."""
 
 import shutil
 import time
@@ -13,6 +13,36 @@ TERMS = {
     "gpu_limit_mb": round(1024 * settings.device.gpu_memory_gb) or None,
     "no_gpu": "device.force_cpu is set" if settings.device.force_cpu else "there is no GPU",
 }
+
+
+# What an analysis says of its jobs' memory, in its module `workload`; the files by which it does are its `shapes`.
+rule forecast:
+    input:
+        shapes=lambda wildcards: [each(wildcards) for each in PARTS[wildcards.analysis].shapes],
+        model=lambda wildcards: PARTS[wildcards.analysis].model,
+    output:
+        forecast=f"{OUT}/plan/{{analysis}}.forecast.tsv",
+    log:
+        f"{OUT}/logs/forecast/{{analysis}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/forecast/{{analysis}}.tsv"
+    wildcard_constraints:
+        analysis="|".join(PARTS),
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_try(4000),
+    params:
+        facts=lambda wildcards: PARTS[wildcards.analysis].facts(),
+        force_cpu=settings.device.force_cpu,
+        # What forecasts found out, for the next time. No output: Snakemake would delete it before a job.
+        known=f"{OUT}/plan/known",
+        code=digest("longtake.planning.driver", "longtake.{wildcards.analysis}.workload"),
+    message:
+        "Forecast what the jobs of {wildcards.analysis} take of memory"
+    script:
+        "../workflow/scripts/forecast.py"
 
 
 # Chunks, GPU classes, memory and time reach jobs as resources, so a new plan reruns none of them.

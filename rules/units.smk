@@ -1,4 +1,4 @@
-"""Jobs that use a model, whichever analysis they are of: what takes part, and what its jobs ask of a machine or cluster."""
+"""Jobs that use a model, of whichever analysis: what takes part in a study, and what its jobs ask of the scheduler."""
 
 from functools import lru_cache
 from itertools import chain
@@ -15,14 +15,14 @@ REQUESTS = f"{OUT}/plan/jobs.tsv"
 PARTS = {}
 
 
-def takes_part(name, *, facts, active, typical=False, needs=(), targets=()):
+def takes_part(name, *, facts, active, typical=False, needs=(), shapes=(), model=(), targets=()):
     """Say what an analysis has to do in this study.
 
-    `facts` gives plain values for its own functions (longtake.unit), `needs` are files that these read, `targets` what
-    the whole study waits for. One that has nothing to do is not `active`; what its jobs would take of memory can be asked
-    all the same where it is `typical`.
+    `facts` gives plain values for its own functions (longtake.unit); `needs` are files that these read, `model` those of
+    its model, `shapes` functions that give those by which it tells what a job takes, and `targets` what the study waits
+    for. One that has nothing to do is not `active`; what its jobs would take can be asked where it is `typical`.
     """
-    given = {"needs": list(needs), "targets": list(targets)}
+    given = {"needs": list(needs), "shapes": list(shapes), "model": list(model), "targets": list(targets)}
     PARTS[name] = SimpleNamespace(facts=cache(facts), active=active, typical=typical, **given)
 
 

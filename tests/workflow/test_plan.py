@@ -145,4 +145,4 @@ def test_an_empty_sheet_is_told_to_who_asks_for_videos_and_enough_to_ask_what_fi
     assert "holds no video. Add a row" in text
     assert "Traceback" not in text
     jobs = project.jobs("memory_check")
-    assert jobs == {"typical_video": 3, "forecast_annotate": 1, "forecast_gradients": 1, "memory_check": 1}
+    assert jobs == {"typical_video": 3, "forecast": 2, "memory_check": 1}

@@ -2,9 +2,7 @@
 
 import pytest
 
-from longtake.annotate import forecast as annotate
-from longtake.annotate.cases import Machine, Needs, cases
-from longtake.planning.calibrate import Line
+from longtake.annotate.cases import cases
 from longtake.planning.choice import MEASURED_MARGIN, OVERHEAD_MB, START_MINUTES, Terms, choose, minutes, need
 from longtake.planning.classes import GpuClass
 from longtake.planning.forecast import MIB, Forecast
@@ -142,9 +140,7 @@ def test_what_a_job_says_of_its_own_load_goes_before_the_forecasts():
 @pytest.mark.parametrize(("objects", "load"), [(3, 3), (0, 1)])
 def test_a_forecast_says_for_how_many_objects_it_is(objects, load):
     case = cases({"width": 96, "height": 56}, objects, {"scale": 1.0, "object_batch": 2})[0]
-    machine = Machine((), Line(1.0, 1.0), 1.0, "simulated")
-    needs = Needs(dict.fromkeys(("parameters", "frames", "state", "activations"), MIB), MIB, 1)
-    found = annotate._forecast(machine, "digest", "v", case, "cuda", needs)
+    found = Forecast("annotate", "v", "cuda", 2, "", {}, load={"objects": case.objects, "prompted": 1}, key="k")
     assert need(found, 1.2, {found.key: measured(load=LOAD | {"objects": load})}).jobs == 1
     assert need(found, 1.2, {found.key: measured(load=LOAD | {"objects": load - 1})}).jobs == 0
 

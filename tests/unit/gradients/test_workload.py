@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from longtake.errors import ModelError
-from longtake.gradients import forecast as forecast_module
-from longtake.gradients import perturbations, rehearsal, resident
+from longtake.gradients import perturbations, rehearsal, resident, workload
 from longtake.gradients.cases import Resident
-from longtake.gradients.forecast import forecast_gradients
 from longtake.gradients.options import Options
 from longtake.gradients.resident import resident as measured_resident
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import load_model, save_classifier
 from longtake.planning.cache import Known
+from longtake.planning.driver import Ask, forecast
 from longtake.planning.forecast import read_forecasts
+from longtake.unit import Study
 
 MIB = 2**20
 HELD = Resident(base=300 * MIB, parameters=5 * MIB, loading=305 * MIB, seconds_per_frame=0.1)
@@ -49,17 +49,22 @@ def write_summaries(folder, **sizes):
 
 
 def tell(tmp_path, folder, summaries, force_cpu=False, objects=None, frames=None, known=None, **options):
-    given = Options(**{"model": str(folder), "max_frames": 9, **options})
-    out = tmp_path / "forecast.tsv"
-    seen = {"objects": objects, "frames": frames}
-    told = forecast_gradients(summaries=summaries, options=given, force_cpu=force_cpu, out=out, known=known, **seen)
+    out, given = tmp_path / "forecast.tsv", ask(folder, summaries, known, objects, frames, **options)
+    told = forecast("gradients", given, force_cpu=force_cpu, out=out)
     return told, read_forecasts(out)
+
+
+def ask(folder, summaries, known=None, objects=None, frames=None, **options):
+    given = Options(**{"model": str(folder), "max_frames": 9, **options}).model_dump()
+    facts = {"options": given, "objects": objects or {}, "frames": frames or {}}
+    return Ask(Study(Path(), facts), summaries, known or Known())
 
 
 def test_all_frames_at_once_then_ever_fewer(tmp_path, folder):
     told, rows = tell(tmp_path, folder, write_summaries(tmp_path, pond=(96, 160), reef=(1080, 1920), broken=None))
     # What is resident, what each picture is to the model, and what a clip needs.
-    assert told == {"videos": 2, "sizes": 1, "rows": 20, "known": 0, "found_out": 4}
+    counts = {name: told[name] for name in ("cases", "rows", "known", "found_out")}
+    assert counts == {"cases": 2, "rows": 20, "known": 0, "found_out": 4}
     for video in ("pond", "reef"):
         for device in ("cpu", "cuda"):
             own = [row for row in rows if (row.case, row.device) == (video, device)]
@@ -121,7 +126,7 @@ def test_what_is_resident_is_measured(folder):
 
 
 def test_a_shuffled_clip_is_called_so():
-    assert forecast_module.SHUFFLE == perturbations.SHUFFLE
+    assert workload.SHUFFLE == perturbations.SHUFFLE
 
 
 @pytest.fixture
@@ -212,15 +217,17 @@ def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, folder, counted):
     anew(counted, tmp_path, folder, summaries)
     code = f"""
 import sys
-from longtake.gradients.options import Options
-from longtake.gradients.forecast import forecast_gradients
+from pathlib import Path
 from longtake.planning.cache import Known
-forecast_gradients(summaries=[{str(summaries[0])!r}], options=Options(model={str(folder)!r}, max_frames=9),
-    force_cpu=False, out={str(tmp_path / "again.tsv")!r}, frames={{"pond": 90}},
-    known=Known.within({str(tmp_path / "known")!r}, "one"))
+from longtake.planning.driver import Ask, forecast
+from longtake.unit import Study
+facts = {ask(folder, summaries, frames={"pond": 90}).study.facts!r}
+known = Known.within({str(tmp_path / "known")!r}, "one")
+given = Ask(Study(Path(), facts), [{str(summaries[0])!r}], known)
+forecast("gradients", given, force_cpu=False, out={str(tmp_path / "again.tsv")!r})
 print("torch" in sys.modules)
 """
-    library = Path(forecast_module.__file__).parents[2]
+    library = Path(workload.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=library, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
     assert (tmp_path / "again.tsv").read_bytes() == (tmp_path / "forecast.tsv").read_bytes()

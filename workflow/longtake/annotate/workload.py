@@ -1,4 +1,4 @@
-"""What following objects will take of memory, said before any window runs: a table of all videos, devices and chunks.
+"""What following objects will take of memory, said before any window runs (`longtake.planning.driver`).
 
 The model's part is rehearsed without numbers (`longtake.annotate.rehearsal`); what Python and the libraries hold is
 measured on this machine, once, by a window job of the embedded model in a process of its own. What was found out may be
@@ -7,9 +7,8 @@ kept (`longtake.planning.cache`); PyTorch is loaded only where something is not 
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -30,12 +29,11 @@ from longtake.annotate.cases import (
 )
 from longtake.errors import OutOfMemory
 from longtake.kinds import Location
-from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, MIB
 from longtake.planning.cache import Known
 from longtake.planning.calibrate import fit
-from longtake.planning.forecast import CALIBRATED, COLUMNS, SIMULATED, Forecast, key_of
-from longtake.status import Status
-from longtake.store.atomic import write_tsv
+from longtake.planning.driver import Ask, Footprint, Probe, Workload
+from longtake.planning.forecast import CALIBRATED, SIMULATED
+from longtake.unit import Study
 
 log = logging.getLogger(__name__)
 
@@ -50,75 +48,60 @@ _CHEAP_S = 60.0
 _SLOPES = 1.0, 1.25, 1.15
 
 
-def forecast_annotate(
-    *,
-    summaries: Sequence[Location],
-    objects: Mapping[str, int],
-    model_dir: Location,
-    options: Mapping[str, Any],
-    force_cpu: bool,
-    out: Location,
-    prompted: Mapping[str, int] | None = None,
-    threads: int = 1,
-    known: Known | None = None,
-) -> dict[str, Any]:
-    """Write what each video's window jobs will take at their peak, for each device and chunk (`longtake.memory`).
+def model(study: Study) -> str:
+    """Return the tracker's folder."""
+    return str(study.facts["model"])
 
-    Memory: that of a small window job, in a process of its own, and the model's shapes. Time: seconds for each distinct
-    number of objects that is not known yet, however many videos there are.
 
-    Parameters
-    ----------
-    summaries
-        What `longtake.media.probe_video` wrote of each video; one that is unreadable gets no row.
-    objects
-        How many objects are tracked at once in a video, by its name; a video that is missing here has none.
-    model_dir
-        The tracker's folder.
-    options
-        Those of `longtake.annotate.window.annotate_window` that hold for all windows, and optionally ``direction``.
-    force_cpu
-        Whether there are no rows for a GPU.
-    out
-        A tab-separated table with the columns of `longtake.planning.forecast.COLUMNS`.
-    prompted
-        On how many processed frames one object of a video is prompted, at most, by its name; 1 where it is missing.
-    known
-        What was found out before; by default everything is found out, and nothing is kept.
+def workloads(ask: Ask) -> Iterator[Workload]:
+    """Yield the ways to follow the objects of each video: batches as asked, then halves down to one.
 
-    Returns
-    -------
-    dict
-        Counts, also of what was known and found out; and the base that was measured, in bytes.
+    Facts: ``model``, the tracker's folder; ``objects`` at a time, and ``prompted`` frames of one, of each video; and
+    ``options`` of `longtake.annotate.window.annotate_window` that hold for all windows, with the ``direction``.
+
+    Memory: the model's shapes. Time: seconds for each distinct number of objects that is not known yet, however many
+    videos there are.
 
     Raises
     ------
     ModelError
         The folder is no tracker's.
     """
-    known = (known or Known()).of_model(model_dir)
-    digest = known.value(lambda: _digest(model_dir), what="digest")
-    line: Machine | None = None
+    facts = ask.study.facts
+    options, prompted = facts["options"], facts["prompted"]
+    folder, known = model(ask.study), ask.known
+    digest = known.value(lambda: _digest(folder), what="digest")
     needed: dict[Case, Needs] = {}
-    rows: list[Forecast] = []
-    for path in summaries:
-        facts = json.loads(Path(path).read_text(encoding="utf-8"))
-        if facts["status"] != Status.OK:
-            continue
-        video = facts["video"]
-        read = _frames_read(model_dir, (prompted or {}).get(video, 1), options, known)
-        for case in cases(facts, objects.get(video, 0), options, read):
+    for video in ask.readable():
+        name = video["video"]
+        read = _frames_read(folder, prompted.get(name, 1), options, known)
+        for case in cases(video, facts["objects"].get(name, 0), options, read):
             if case not in needed:
-                needed[case] = needs(model_dir, case, known)
-            line = line or calibrated(model_dir, needed[case].flops / case.objects, threads, known)
-            devices = ("cpu",) if force_cpu else ("cpu", "cuda")
-            rows += [_forecast(line, digest, video, case, device, needed[case]) for device in devices]
-    write_tsv(out, COLUMNS, (row.row() for row in rows))
-    counts = {"videos": len({row.case for row in rows}), "forecasts": len(rows), "cases": len(needed), **known.counts}
-    if line is None:
-        return counts
-    log.info("%s; base %.0f MiB, slope %.2f, %s", counts, line.line.base / MIB, line.line.slope, line.source)
-    return counts | {"base_bytes": round(line.line.base), "slope": round(line.line.slope, 3), "source": line.source}
+                needed[case] = needs(folder, case, known)
+            at_a_time = min(case.chunk, case.objects)
+            yield Workload(
+                name,
+                case.chunk,
+                _way(case, at_a_time),
+                {**vars(case), "chunk": at_a_time, "model": digest},
+                {"objects": case.objects, "prompted": case.conditioning_frames},
+                _footprint(needed[case]),
+                case,
+            )
+
+
+def probe(ask: Ask, first: Workload) -> Probe:
+    """Try the model on this machine (`calibrated`)."""
+    effort = first.footprint.effort if first.footprint else 0.0
+    machine = calibrated(model(ask.study), effort / first.detail.objects, ask.threads, ask.known)
+    return Probe(round(machine.line.base), machine.line.slope, speed=machine.flops_per_s, source=machine.source)
+
+
+def _footprint(needed: Needs) -> Footprint:
+    parts = needed.owners
+    gpu = {name: parts[name] for name in ("parameters", "state")}
+    gpu["activations"] = max(0, needed.reserved - parts["state"])
+    return Footprint(parts, gpu, {name: parts[name] for name in ("parameters", "frames")}, needed.flops)
 
 
 def needs(model_dir: Location, case: Case, known: Known | None = None) -> Needs:
@@ -216,35 +199,6 @@ def _tried(folder: Path, threads: int) -> Trial:
     from longtake.annotate.trial import run
 
     return run(folder, _TRIED, threads=threads)
-
-
-def _forecast(  # noqa: PLR0917 - each is a fact of its own
-    machine: Machine, digest: str, video: str, case: Case, device: str, needed: Needs
-) -> Forecast:
-    at_a_time = min(case.chunk, case.objects)
-    parts = dict(needed.owners)
-    host, gpu = {"base": round(machine.line.base), **parts}, {}
-    # What the heap holds for nothing lies between tensors that come and go.
-    host["activations"] += round((machine.line.slope - 1) * sum(parts.values()))
-    if device == "cuda":
-        gpu = {"context": CONTEXT, "parameters": parts["parameters"], "state": parts["state"]}
-        gpu["activations"] = max(0, needed.reserved - parts["state"])
-        host = {owner: host[owner] for owner in ("base", "parameters", "frames")}
-        host["base"] += CUDA_LIBRARIES
-    facts = {**vars(case), "chunk": at_a_time, "model": digest}
-    return Forecast(
-        "annotate",
-        video,
-        device,
-        case.chunk,
-        _way(case, at_a_time),
-        host,
-        gpu,
-        load={"objects": case.objects, "prompted": case.conditioning_frames},
-        pace=needed.flops / machine.flops_per_s if device == "cpu" else None,
-        source=machine.source if device == "cpu" else SIMULATED,
-        key=key_of(step="annotate", device=device, **facts),
-    )
 
 
 def _way(case: Case, at_a_time: int) -> str:

@@ -1,4 +1,4 @@
-"""What a window's gradients will need of memory, for every way they could be had.
+"""What a window's gradients will need of memory, for every way they could be had (`longtake.planning.driver`).
 
 A way is rehearsed without numbers (`longtake.gradients.rehearsal`). What a process holds beside that is measured on
 this machine (`longtake.gradients.resident`), the rest is arithmetic. A way depends on the size at which the model sees
@@ -8,25 +8,19 @@ PyTorch and the model are loaded only where something is not known yet.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from os import PathLike
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from longtake.gradients.cases import Clips, ClipWay, Resident, Seen
 from longtake.gradients.options import Options
-from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES
 from longtake.planning.cache import Known
-from longtake.planning.forecast import CALIBRATED, COLUMNS, DECODER_PICTURES, FOUND, SIMULATED, Forecast, key_of
-from longtake.status import Status
-from longtake.store.atomic import write_tsv
+from longtake.planning.driver import Ask, Footprint, Probe, Workload
+from longtake.planning.forecast import DECODER_PICTURES, FOUND
+from longtake.unit import Study
 
 if TYPE_CHECKING:
     from longtake.models import ClipModel
-
-PathLikes = Sequence[str | PathLike[str]]
 
 REHEARSAL = 8 * 2**20
 """Bytes of Python's that stay of a job's own rehearsals: what is kept of operations, a copy of the model's parts."""
@@ -34,59 +28,48 @@ SHUFFLE = "shuffle"
 """As `longtake.gradients.perturbations` has it, which comes with PyTorch."""
 
 
-def forecast_gradients(
-    *,
-    summaries: PathLikes,
-    options: Options,
-    force_cpu: bool,
-    out: str | PathLike[str],
-    objects: Mapping[str, int] | None = None,
-    frames: Mapping[str, int] | None = None,
-    threads: int = 1,
-    known: Known | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Write a table of `Forecast` of the windows of each readable video: on the CPU, and on a GPU if it may be used.
+def model(study: Study) -> str:
+    """Return the model's folder, or what names it."""
+    return str(study.facts["options"]["model"])
 
-    Parameters
-    ----------
-    summaries : what the step probe found, JSON, one of each video
-    options : their `chunk_size` and `memory_gb` leave out ways that a job may not go
-    objects : at most how many of a video are seen at the same time; 0 where nobody counted them
-    frames : processed frames of a video's longest window; where they are given, it is said how long one takes
-    threads : as many as a job will have
-    known : what was found out before; by default everything is found out, and nothing is kept
-    progress : called with videos done and videos
 
-    Returns
-    -------
-    Number of videos, of sizes of clips, of rows, and of what was known and found out. A model whose memory cannot be
-    rehearsed has no rows.
+def workloads(ask: Ask) -> Iterator[Workload]:
+    """Yield the ways to the gradients of a window of each readable video; none of a model that cannot be rehearsed.
+
+    Facts: ``options``, whose `chunk_size` and `memory_gb` leave out ways that a job may not go; ``objects``, at most
+    how many of a video are seen at the same time, 0 where nobody counted them; and ``frames``, of a video's longest
+    window: where they are given, it is said how long one takes.
 
     Raises
     ------
     ModelError : the model cannot be loaded.
     """
-    known = (known or Known()).of_model(options.model)
-    model = _Model(options, threads, known)
-    held = model.resident()
+    facts, loaded = ask.study.facts, _model(ask)
+    options = Options(**facts["options"])
     sizes: dict[tuple[int, int], Clips | None] = {}
-    rows: list[Forecast] = []
-    for done, path in enumerate(summaries, start=1):
-        facts = json.loads(Path(path).read_text(encoding="utf-8"))
-        if facts["status"] == Status.OK:
-            size = model.input_size(facts["height"], facts["width"])
-            if size not in sizes:
-                sizes[size] = model.clips(size)
-            clips = sizes[size]
-            if clips is not None:
-                seen = _seen(facts["video"], options, objects or {}, frames or {})
-                pairs = list(forecasts(clips, facts, seen, options, held))
-                rows += [cpu for cpu, _ in pairs] + [cuda for _, cuda in pairs if not force_cpu]
-        if progress is not None:
-            progress(done, len(summaries))
-    write_tsv(out, COLUMNS, [row.row() for row in rows])
-    return {"videos": len({row.case for row in rows}), "sizes": len(sizes), "rows": len(rows), **known.counts}
+    for video in ask.readable():
+        size = loaded.input_size(video["height"], video["width"])
+        if size not in sizes:
+            sizes[size] = loaded.clips(size)
+        clips = sizes[size]
+        if clips is not None:
+            seen = _seen(video["video"], options, facts["objects"], facts["frames"])
+            yield from ways(clips, video, seen, options, loaded.resident().parameters)
+
+
+def probe(ask: Ask, _first: Workload) -> Probe:
+    """Measure a process that has loaded the model, and time it."""
+    return probe_of(_model(ask).resident())
+
+
+def probe_of(held: Resident) -> Probe:
+    """Return what a process that has loaded the model shows of this machine."""
+    speed = 1 / held.seconds_per_frame if held.seconds_per_frame else 0.0
+    return Probe(held.base + REHEARSAL, loading=held.loading, speed=speed)
+
+
+def _model(ask: Ask) -> _Model:
+    return _Model(Options(**ask.study.facts["options"]), ask.threads, ask.known)
 
 
 class _Model:
@@ -143,47 +126,36 @@ def _seen(video: str, options: Options, objects: Mapping[str, int], frames: Mapp
     return Seen(1 if options.clips == "even" else found, frames.get(video, 0))
 
 
-def forecasts(
-    clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Options, held: Resident
-) -> Iterator[tuple[Forecast, Forecast]]:
-    """Forecast the job of a window of one video, for each way: on the CPU, and on a GPU.
+def ways(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Options, parameters: int) -> Iterator[Workload]:
+    """Yield the ways to run the job of a window of one video.
 
     Parameters
     ----------
     facts : what the step probe found of the video
-    held : what the process holds beside that
+    parameters : bytes of the model's
     """
     frames = frame_bytes(clips, facts, seen, options)
     for each in clips.ways:
         whole = 0 if each.chunk_size else 12 * clips.n_frames * clips.height * clips.width
-        base = held.base + REHEARSAL
-        mine = {"base": base, "parameters": held.parameters, "frames": frames + whole, "activations": each.heap}
-        beside = {"base": base + CUDA_LIBRARIES, "parameters": held.parameters, "frames": frames}
-        for host in (mine, beside):
-            # The peak may be where the model is loaded: its weights are then read a second time.
-            host["parameters"] += max(0, held.loading - sum(host.values()))
-        gpu = {"context": CONTEXT, "parameters": held.parameters, "frames": whole, "activations": each.reserved}
-        key = key_of(
-            step="gradients",
-            model=clips.model,
-            clip=[clips.n_frames, clips.height, clips.width],
-            source=[facts["height"], facts["width"], options.clip_stride],
-            clips=seen.objects * options.clips_per_window,
-            blocks=each.told,
-        )
-        cpu = Forecast(
-            "gradients",
+        held = {"parameters": parameters, "frames": frames}
+        yield Workload(
             facts["video"],
-            "cpu",
             each.chunk_size or clips.n_frames,
             each.name,
-            mine,
-            pace=_pace(clips, each, seen, options, held),
-            source=CALIBRATED,
-            key=f"{key}-cpu",
+            {
+                "model": clips.model,
+                "clip": [clips.n_frames, clips.height, clips.width],
+                "source": [facts["height"], facts["width"], options.clip_stride],
+                "clips": seen.objects * options.clips_per_window,
+                "blocks": each.told,
+            },
+            footprint=Footprint(
+                {**held, "frames": frames + whole, "activations": each.heap},
+                {"parameters": parameters, "frames": whole, "activations": each.reserved},
+                held,
+                _effort(clips, each, seen, options),
+            ),
         )
-        cuda = replace(cpu, device="cuda", host=beside, gpu=gpu, key=f"{key}-cuda")
-        yield cpu, replace(cuda, pace=None, source=SIMULATED)
 
 
 def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Options) -> int:
@@ -195,12 +167,12 @@ def frame_bytes(clips: Clips, facts: Mapping[str, Any], seen: Seen, options: Opt
     return decoded + seen.objects * (4 + 2 * options.clips_per_window) * clip + (2 * 4 + 3) * clip
 
 
-def _pace(clips: Clips, way: ClipWay, seen: Seen, options: Options, held: Resident) -> float | None:
-    """Seconds of a window for each of its frames, by counting passes through the model as long as the one timed."""
+def _effort(clips: Clips, way: ClipWay, seen: Seen, options: Options) -> float:
+    """Frames that go through the model forward, for each of a window's; backward passes count as one."""
     if not seen.frames:
-        return None
+        return 0.0
     disturbed = sum(options.shuffles if name == SHUFFLE else 1 for name in options.perturbations)
     gradients = seen.objects * options.clips_per_window * (1 + disturbed + bool(options.short_windows))
     # The backward pass takes as long as the forward pass, as parameters have no gradient.
     passes = 2 if way.name == "plain" else 3
-    return gradients * clips.n_frames * passes * held.seconds_per_frame / seen.frames
+    return gradients * clips.n_frames * passes / seen.frames

@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtake.annotate import cases, forecast, rehearsal, trial
+from longtake.annotate import cases, rehearsal, trial, workload
 from longtake.annotate.cases import Trial
-from longtake.annotate.forecast import forecast_annotate, needs
 from longtake.annotate.rehearsal import rehearse
 from longtake.annotate.session import BoundedSession, track
 from longtake.annotate.tracker import load_tracker
+from longtake.annotate.workload import needs
 from longtake.bounded.live import LiveBytes
 from longtake.errors import OutOfMemory
 from longtake.planning.cache import Known
+from longtake.planning.driver import Ask, forecast
 from longtake.planning.forecast import read_forecasts
+from longtake.unit import Study
 
 MIB = 2**20
 FRAMES = 20
@@ -107,10 +109,10 @@ def untried(monkeypatch, model_dir):
         return Trial(200 * MIB + round(1.2 * sum(found.owners.values())), found.flops / 1e9)
 
     monkeypatch.setattr(trial, "run", run)
-    monkeypatch.setattr(forecast, "EMBEDDED", model_dir.resolve())
-    forecast._tried.cache_clear()
+    monkeypatch.setattr(workload, "EMBEDDED", model_dir.resolve())
+    workload._tried.cache_clear()
     yield
-    forecast._tried.cache_clear()
+    workload._tried.cache_clear()
 
 
 def summary(folder, video, width=96, height=56, status="ok", **facts):
@@ -121,17 +123,14 @@ def summary(folder, video, width=96, height=56, status="ok", **facts):
 
 def table(folder, model_dir, objects, *summaries, force_cpu=True, known=None, prompted=None, **options):
     out = folder / "forecast.tsv"
-    told = forecast_annotate(
-        summaries=summaries,
-        objects=objects,
-        model_dir=model_dir,
-        options={"scale": 0.5, **options},
-        force_cpu=force_cpu,
-        out=out,
-        prompted=prompted,
-        known=known,
-    )
+    given = ask(model_dir, objects, summaries, known, prompted, **options)
+    told = forecast("annotate", given, force_cpu=force_cpu, out=out)
     return read_forecasts(out), told
+
+
+def ask(model_dir, objects, summaries, known=None, prompted=None, **options):
+    facts = {"objects": objects, "prompted": prompted or {}, "options": {"scale": 0.5, **options}}
+    return Ask(Study(Path(), {**facts, "model": str(model_dir)}), summaries, known or Known())
 
 
 def test_a_row_for_each_readable_video_device_and_chunk(tmp_path, model_dir, untried):
@@ -139,7 +138,7 @@ def test_a_row_for_each_readable_video_device_and_chunk(tmp_path, model_dir, unt
     rows, told = table(tmp_path, model_dir, {"a": 3, "b": 3}, *videos, object_batch=4, force_cpu=False)
     asked = [(video, chunk, device) for video in "ab" for chunk in (4, 2, 1) for device in ("cpu", "cuda")]
     assert [(row.case, row.chunk, row.device) for row in rows] == asked
-    assert told["cases"] == 3, "videos alike are rehearsed once"
+    assert (told["cases"], told["found_out"]) == (2, 6), "videos alike are rehearsed once"
     assert rows[0].key == rows[6].key
     assert len({row.key for row in rows}) == 6
     assert all(not row.gpu for row in rows if row.device == "cpu")
@@ -160,9 +159,8 @@ def test_prompted_frames_count_as_far_as_the_model_reads_them(tmp_path, model_di
     """Five are rehearsed as eight; the setting and the model's own rule limit them."""
     videos = [summary(tmp_path, name) for name in "abc"]
     objects, prompted = dict.fromkeys("abc", 1), {"b": 5, "c": 8}
-    rows, told = table(tmp_path, model_dir, objects, *videos, prompted=prompted, max_conditioning_frames=32)
+    rows, _ = table(tmp_path, model_dir, objects, *videos, prompted=prompted, max_conditioning_frames=32)
     one, five, eight = rows
-    assert told["cases"] == 2
     found = rehearsed(model_dir, 1, conditioning_frames=8, max_conditioning_frames=32)
     assert five.host == eight.host
     assert five.key == eight.key != one.key
@@ -182,14 +180,14 @@ def test_prompted_frames_count_as_far_as_the_model_reads_them(tmp_path, model_di
 
 
 def test_a_model_that_costs_too_much_is_not_tried(tmp_path, model_dir, untried, monkeypatch):
-    monkeypatch.setattr(forecast, "_CHEAP_S", 1e-9)
+    monkeypatch.setattr(workload, "_CHEAP_S", 1e-9)
     ((row,), told) = table(tmp_path, model_dir, {"a": 2}, summary(tmp_path, "a"))
     assert row.source == told["source"] == "simulated"
 
 
 def test_between_two_rehearsals_nothing_is_too_low(model_dir, monkeypatch):
     def activations(objects, each):
-        monkeypatch.setattr(forecast, "_EACH", each)
+        monkeypatch.setattr(workload, "_EACH", each)
         case = cases.cases({"width": 96, "height": 56}, objects, {"scale": 0.5})[0]
         return needs(model_dir, case).owners
 
@@ -242,13 +240,13 @@ def counted(untried, model_dir, monkeypatch):
 
 def anew(counted, folder, model_dir, *summaries, code="one", kept="known", objects=None, **options):
     """A table as another process would write it: its bytes, what was told, and what was rehearsed and tried."""
-    forecast._rehearsed.cache_clear()
-    forecast._tried.cache_clear()
+    workload._rehearsed.cache_clear()
+    workload._tried.cache_clear()
     for each in counted.values():
         each.clear()
     known = Known.within(folder / kept, code) if kept else None
     _, told = table(folder, model_dir, objects or {"a": 2}, *summaries, known=known, force_cpu=False, **options)
-    forecast._rehearsed.cache_clear()
+    workload._rehearsed.cache_clear()
     return (folder / "forecast.tsv").read_bytes(), told, {name: list(each) for name, each in counted.items()}
 
 
@@ -328,15 +326,18 @@ def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, model_dir, counted):
     code = f"""
 import sys
 from pathlib import Path
-from longtake.annotate import forecast
+from longtake.annotate import workload
 from longtake.planning.cache import Known
-forecast.EMBEDDED = Path({str(model_dir.resolve())!r})
-forecast.forecast_annotate(summaries=[{str(a)!r}], objects={{"a": 2}}, model_dir={str(model_dir)!r},
-    options={{"scale": 0.5}}, force_cpu=False, out={str(tmp_path / "again.tsv")!r},
-    known=Known.within({str(tmp_path / "known")!r}, "one"))
+from longtake.planning.driver import Ask, forecast
+from longtake.unit import Study
+workload.EMBEDDED = Path({str(model_dir.resolve())!r})
+facts = {ask(model_dir, {"a": 2}, [a]).study.facts!r}
+known = Known.within({str(tmp_path / "known")!r}, "one")
+given = Ask(Study(Path(), facts), [{str(a)!r}], known)
+forecast("annotate", given, force_cpu=False, out={str(tmp_path / "again.tsv")!r})
 print("torch" in sys.modules)
 """
-    library = Path(forecast.__file__).parents[2]
+    library = Path(workload.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=library, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
     assert (tmp_path / "again.tsv").read_bytes() == (tmp_path / "forecast.tsv").read_bytes()
