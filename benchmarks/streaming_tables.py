@@ -135,13 +135,14 @@ def _gradients(video: str, windows: range, size: Size) -> dict[str, dict[str, An
     n = len(window)
     reals = {
         name: draws.uniform(-1, 1, n)
-        for name in "pearson spearman mutual_information best_lag peak_alignment phase_coherence mean variation "
+        for name in "pearson spearman detrended_p best_lag_p mutual_information best_lag peak_alignment "
+        "phase_coherence mean variation "
         "autocorrelation n_peaks".split()
     }
     clips = {
         **key, **reals, "first_frame": first, "last_frame": first + FRAMES - 1, "stride": 1, "status": "ok",
         "reason": "", "target": 0, "target_name": "fish", "predicted_name": "fish", "score": 0.5, "correct": True,
-        "motion": "object", "dependency": "moderate",
+        "motion": "object", "relation": "moderate",
     }  # fmt: skip
     offset = np.tile(np.arange(FRAMES), n)
     long = {name: np.repeat(np.array(value), FRAMES) for name, value in key.items() if name != "video"}
@@ -154,7 +155,8 @@ def _gradients(video: str, windows: range, size: Size) -> dict[str, dict[str, An
     kinds = list(measured.PERTURBED)
     times = {name: np.repeat(np.array(value), len(kinds)) for name, value in key.items() if name != "video"}
     shares = {
-        name: draws.uniform(0, 1, n * len(kinds)) for name in "ratio kept agrees logit_cosine importance_r".split()
+        name: draws.uniform(0, 1, n * len(kinds))
+        for name in "ratio total answer answer_power kept agrees logit_cosine importance_r".split()
     }
     disturbed = {"video": video, **times, **shares, "perturbation": kinds * n, "repeat": 0, "status": "ok",
                  "reason": "", "n_frames": FRAMES}  # fmt: skip
@@ -184,8 +186,7 @@ def of_video(folder: Path, video: str, size: Size) -> Path:
               for status in ("ok", "approximate", "failed")}  # fmt: skip
     write(
         folder / "species.parquet", tables.VIDEO_SPECIES,
-        {"video": video, "species": species, "n_frames": 900, **measures, **counts, "dependency": "moderate",
-         "uses": "motion"},
+        {"video": video, "species": species, "n_frames": 900, **measures, **counts, "uses": "motion"},
     )  # fmt: skip
     reals = {field.name: 1.5 for field in tables.OBJECTS if field.type == pa.float64()}
     ints = dict.fromkeys("n_frames n_visible n_visits entries exits n_steps".split(), 3)
@@ -204,7 +205,13 @@ def of_video(folder: Path, video: str, size: Size) -> Path:
     write(
         folder / "curves.parquet", tables.VIDEO_CURVES,
         {"video": video, "species": np.repeat(species, FRAMES), "offset": offset, "n_clips": 3,
-         "importance": draws.gamma(2.0, size=offset.size), "motion": draws.gamma(2.0, size=offset.size)},
+         "importance": draws.gamma(2.0, size=offset.size), "motion_animal": draws.gamma(2.0, size=offset.size)},
+    )  # fmt: skip
+    write(
+        folder / "series.parquet", tables.SERIES,
+        {"video": video, "species": np.repeat(species, FRAMES), "source": "animal", "clip": "0/animal/0",
+         "offset": offset, "importance": draws.gamma(2.0, size=offset.size),
+         "motion": draws.gamma(2.0, size=offset.size)},
     )  # fmt: skip
     return folder
 

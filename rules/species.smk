@@ -1,7 +1,12 @@
 """Statistics whose unit is the video: per object, per video and species, per species."""
 
-STATISTICS_OF_VIDEO = ["objects", "visits", "prompts", "species", "curves"]
-STATISTICS = ["videos", "objects", "species", "verdicts", "comparisons", "curves"]
+STATISTICS_OF_VIDEO = ["objects", "visits", "prompts", "species", "curves", "series"]
+BORDERS = {
+    "appearance": settings.statistics.appearance_above,
+    "motion": settings.statistics.motion_below,
+    "no_relation": settings.statistics.no_relation_below,
+}
+STATISTICS = ["videos", "objects", "species", "verdicts", "relations", "comparisons", "curves"]
 
 
 rule video_statistics:
@@ -30,6 +35,7 @@ rule video_statistics:
         windows=all_windows_of,
         duration_s=duration_of,
         frame_interval=settings.frame_interval,
+        borders=BORDERS,
         code=digest("longtake.species.video"),
     message:
         "Statistics of {wildcards.video}"
@@ -60,6 +66,7 @@ rule species_statistics:
         seed=settings.seed,
         level=settings.statistics.confidence,
         draws=settings.statistics.permutations,
+        borders=BORDERS,
         code=digest("longtake.species.study"),
     message:
         "Statistics per species"

@@ -198,5 +198,5 @@ def make_project(path):
         sheet.write("broken\tmedia/broken.mp4\t\n")
     (path / "config/config.yaml").write_text(
         "window_duration: 3\nwindow_overlap: 0.5\nframe_interval: 5\nvideo_scale_factor: 0.5\n"
-        "device: {force_cpu: true}\ngradients: {permutations: 100}\nstatistics: {permutations: 200}\n"
+        "device: {force_cpu: true}\nstatistics: {permutations: 200}\n"
     )

@@ -63,6 +63,10 @@ class ModelError(LongtakeError):
     """A model folder is incomplete, of the wrong kind, or not safe to load."""
 
 
+class AnswerError(ModelError):
+    """A model's answer to one clip is not finite; to another clip it may be."""
+
+
 class StateError(LongtakeError):
     """A hand-over file is damaged, or belongs to another model, video or setting."""
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from longtake.job import job
 from longtake.species.study import species_statistics
+from longtake.verdicts import Borders
 
 with job(snakemake) as it:
     species_statistics(
@@ -11,4 +12,5 @@ with job(snakemake) as it:
         seed=it.params.seed,
         level=it.params.level,
         draws=it.params.draws,
+        borders=Borders(**it.params.borders),
     )

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from longtake.job import job
 from longtake.species.video import video_statistics
+from longtake.verdicts import Borders
 
 with job(snakemake) as it:
     video_statistics(
@@ -11,5 +12,6 @@ with job(snakemake) as it:
         windows=it.windows,
         frame_interval=it.params.frame_interval,
         duration_s=it.params.duration_s,
+        borders=Borders(**it.params.borders),
         out=Path(it.output[0]).parent,
     )

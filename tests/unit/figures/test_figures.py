@@ -116,8 +116,8 @@ def test_heatmap_divides_by_the_clip_mean_only(tables: Any) -> None:
 def test_correlation(tables: Any) -> None:
     curves, clips = tables.curves(12)
     rows = [
-        {"species": "carp", "measure": "pearson", "mean": 0.8, "low": 0.7, "high": 0.9, "n_videos": 5},
-        {"species": "perch", "measure": "pearson", "mean": 0.0, "low": None, "high": None, "n_videos": 2},
+        {"species": "carp", "measure": "pearson_crop", "mean": 0.8, "low": 0.7, "high": 0.9, "n_videos": 5},
+        {"species": "perch", "measure": "pearson_crop", "mean": 0.0, "low": None, "high": None, "n_videos": 2},
     ]
     figure = figures.correlation("all videos", curves, clips, style.looks(["carp"]), species=rows)
     assert_on_page(figure)
@@ -129,15 +129,16 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
     videos, curves = [], []
     for name, video in itertools.product(names, range(n_videos)):
         row: dict[str, Any] = {measure.name: None for measure in measures.MEASURES}
-        row |= {"video": f"v{video}", "species": name, "dependency": None, "uses": None}
+        row |= {"video": f"v{video}", "species": name, "uses": None}
         row |= {f"{p}_{s}": 1 for p in ("n", "clips") for s in ("ok", "approximate", "failed")}
         row |= {m: float(generator.uniform(1, 2)) for m in ("max_count", "dwell_s", "area_px", "speed_bl_s")}
-        row |= {"presence": 0.5}
+        row |= {"presence": 0.5} | dict.fromkeys(("clips_wrong", "clips_animal", "clips_crop"), 0)
         if gradients:
-            row |= {"pearson": 0.5, "spearman": 0.4, "dependency": "moderate", "uses": "appearance"}
+            row |= {"pearson_crop": 0.5, "size_crop": 0.5, "uses": "appearance"}
             row |= {"kept_static": 0.9, "kept_shuffle": 0.95, "ratio_static": 1.2, "agrees_static": 1.0}
             curves += [
-                {"video": f"v{video}", "species": name, "offset": t, "importance": 1.0, "motion": t or None}
+                {"video": f"v{video}", "species": name, "offset": t, "importance": 1.0}
+                | {"motion_crop": t or None, "motion_animal": None}
                 for t in range(31)
             ]
         videos.append(row)
@@ -150,10 +151,10 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
 def test_species_pages(names: tuple[str, ...], n_videos: int, gradients: bool) -> None:
     videos, summary, curves = study(names, n_videos, gradients)
     known = style.looks(names)
-    page = figures.species_page(names[0], videos, summary, curves, known, verdicts=judge(summary))
+    page = figures.species_page(names[0], videos, summary, curves, known, verdicts=judge(summary, []))
     assert_on_page(page)
     said = words(page)
-    assert any("The model uses: " in text and ("undecided" in text) == (n_videos < 5) for text in said)
+    assert any("The model uses: " in text and ("The model uses: undecided" in text) == (n_videos < 5) for text in said)
     assert any("windows: " in text and "approximate" in text for text in said)
     assert ("no clip was analysed" in said) == (not gradients)
     assert (f"n = {n_videos} videos" in said) == gradients
@@ -203,7 +204,7 @@ def test_two_models(decided: bool) -> None:
         {"species": species, "measure": measure, "difference": 0.1, "low": 0.05 if decided else None,
          "high": 0.2 if decided else None, "value_a": 0.9, "value_b": 0.2, "p_holm": 0.031 if decided else None}
         for species in (*LONG, "all species")
-        for measure in ("importance_divergence", "kept_static", "pearson")
+        for measure in ("importance_divergence", "kept_static", "pearson_crop")
     ]  # fmt: skip
     figure = model_comparison(rows, style.looks(LONG), a="results/" + "x" * 90, b="other")
     assert_on_page(figure)

@@ -30,7 +30,7 @@ def analyse(pond, out, folder):
     out.mkdir()
     analyse_window(
         video_path=pond.video, index_path=pond.index, window=pond.window, detections_path=pond.detections,
-        species="eel", seed=3, options=options.model_copy(update={"permutations": 20}),
+        species="eel", seed=3, options=options,
         **{f"{name}_out": out / name for name in OUT},
     )  # fmt: skip
     return {name: (out / name).read_bytes() for name in OUT}

@@ -15,7 +15,7 @@ from longtake.models.rounded import rounded
 from longtake.store.schemas import CLIPS, PERTURBATIONS
 from longtake.store.tables import read_table
 
-OPTIONS = Options(max_frames=5, permutations=100, perturbations=("static",), short_windows=0, flow_width=80)
+OPTIONS = Options(max_frames=5, perturbations=("static",), short_windows=0, flow_width=80)
 
 
 class Small(nn.Module):

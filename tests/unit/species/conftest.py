@@ -92,7 +92,9 @@ def write_clips(tmp_path: Path) -> Callable[..., dict[str, Path]]:
         for number, (label, status, pearson, spearman, curve) in enumerate(clips):
             key = {"video": video, "window": 0, "object": f"o{number}", "label": label, "clip": number}
             clip_rows.append(
-                key | {"status": status, "pearson": pearson, "spearman": spearman, "correct": status == "ok"}
+                key
+                | {"status": status, "pearson": pearson, "spearman": spearman, "correct": status == "ok"}
+                | {"motion": "region"}
             )
             for offset, value in enumerate(curve):
                 motion = None if offset == 0 else 2.0 * offset
@@ -101,7 +103,7 @@ def write_clips(tmp_path: Path) -> Callable[..., dict[str, Path]]:
                     key
                     | others
                     | {"offset": offset, "frame": offset, "time_s": offset / 10, "magnitude": value}
-                    | {"motion_frame": motion}
+                    | {"motion_frame": motion, "motion_region": motion}
                 )
         paths = {"clips": tmp_path / f"{video}.clips.parquet", "curves": tmp_path / f"{video}.curves.parquet"}
         write_table(paths["clips"], clip_rows, CLIPS)

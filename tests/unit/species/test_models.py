@@ -61,7 +61,13 @@ def run(tmp_path: Path) -> Run:
             clips, curves, disturbed = [], [], []
             for label in ("carp", "perch"):
                 key = {"video": video, "window": 0, "object": f"{label}-1", "label": label, "clip": 0}
-                numbers = {"pearson": kept, "spearman": kept, "predicted_name": label, "correct": True}
+                numbers = {
+                    "motion": "object",
+                    "pearson": kept,
+                    "spearman": kept,
+                    "predicted_name": label,
+                    "correct": True,
+                }
                 clips.append(
                     key | numbers | {"first_frame": first, "last_frame": first + 8, "stride": 1, "status": "ok"}
                 )
@@ -70,7 +76,9 @@ def run(tmp_path: Path) -> Run:
                     curves.append(key | zero | {"offset": t, "frame": first + t, "time_s": t / 10, "magnitude": value})
                 for kind in ("static", "shuffle"):
                     row = {"perturbation": kind, "repeat": 0, "status": "ok", "n_frames": 9, "agrees": 1.0}
-                    disturbed.append(key | row | {"kept": kept + number / 1000})
+                    share = kept + number / 1000
+                    answer = {"answer": 1.0, "answer_power": 1.0}
+                    disturbed.append(key | row | answer | {"total": share, "ratio": share})
             folder = tmp_path / name / "gradients"
             for kind, rows, schema in (
                 ("clips", clips, CLIPS), ("curves", curves, CURVES), ("perturbations", disturbed, PERTURBATIONS),

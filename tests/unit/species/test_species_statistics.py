@@ -27,6 +27,7 @@ def video_folder(root: Path, video: str, rows: list[dict[str, Any]], curve: list
         for i, v in enumerate(curve or [])
     ]
     tables.write_rows(folder / "curves.parquet", curves, tables.VIDEO_CURVES)
+    tables.write_rows(folder / "series.parquet", [], tables.SERIES)
     return folder
 
 
@@ -49,7 +50,7 @@ def folders(tmp_path: Path) -> list[Path]:
     made = []
     for i, speed in enumerate([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]):
         carp = {
-            "species": "carp", "speed_px_s": 2 * speed, "dependency": "motion-dependent" if i else "static",
+            "species": "carp", "speed_px_s": 2 * speed, "uses": "motion" if i else "mixed",
             "n_ok": 2, "clips_ok": 3, "clips_failed": i,
         }  # fmt: skip
         rows: list[dict[str, Any]] = [carp, {"species": "perch", "speed_px_s": speed, "n_ok": 2}]
@@ -67,8 +68,8 @@ def test_means_intervals_and_units(tmp_path: Path, folders: list[Path]) -> None:
     assert carp["centre"] == pytest.approx(2 * 720 ** (1 / 6))
     assert carp["low"] * carp["high"] == pytest.approx(carp["centre"] ** 2)
     assert (carp["n_ok"], carp["n_failed"]) == (12, 0)
-    assert of(found, "carp", "pearson")["n_failed"] == 15
-    share = of(found, "carp", "dependency: motion-dependent")
+    assert of(found, "carp", "pearson_crop")["n_failed"] == 15
+    share = of(found, "carp", "uses: motion")
     assert (share["mean"], share["method"], share["n_videos"]) == (pytest.approx(5 / 6), "Wilson score interval", 6)
 
 
@@ -118,7 +119,7 @@ def test_seven_species_apart_are_found() -> None:
         for video in range(12):
             row: dict[str, Any] = dict.fromkeys(m.name for m in MEASURES)
             row |= {"video": f"s{k}-{video}", "max_count": 10.0 * k + video % 3} | dict.fromkeys(COUNTED, 0)
-            values.add(row | {"dependency": None, "uses": None})
+            values.add(row | {"uses": None})
     rows = [row for row in compare_species(found, seed=1, level=0.95, draws=500) if row["measure"] == "max_count"]
     assert len(rows) == 21
     assert all(row["p_adjusted"] < 0.05 for row in rows)
@@ -142,7 +143,7 @@ def test_json_says_the_same(tmp_path: Path, folders: list[Path]) -> None:
     found = analyse(tmp_path, folders)
     carp = found["json"]["species"]["carp"]
     assert carp["measures"]["speed_px_s"]["low"] == of(found, "carp", "speed_px_s")["low"]
-    assert carp["dependency"]["static"]["mean"] == pytest.approx(1 / 6)
+    assert carp["uses"]["mixed"]["mean"] == pytest.approx(1 / 6)
     assert carp["clips"] == {"ok": 18, "approximate": 0, "failed": 15}
     assert carp["curves"]["importance"]["mean"] == [1.0, 3.5, 1.0]
     assert found["json"]["videos"]["v0"]["tench"]["speed_px_s"] == 9.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from longtake import masks
 from longtake.errors import SchemaError
 from longtake.species import tracks
 from longtake.species.moments import area_and_centroid
+from longtake.species.temporal import clip_means
 from longtake.species.video import video_statistics
 from longtake.statistics.spool import Spool
-from longtake.store.schemas import DETECTIONS
+from longtake.store.schemas import CLIPS, DETECTIONS
 from longtake.store.tables import read_table, scan_batches, write_table
 
 
@@ -202,15 +204,16 @@ def test_clips_are_averaged_within_the_video(pond: dict[str, Path], write_clips:
     ]
     found = analyse(pond, **write_clips("pond", clips))
     bream, carp, perch = found["species"]
-    assert carp["pearson"] == pytest.approx(0.8)
-    assert carp["spearman"] == pytest.approx(0.7)
+    assert carp["pearson_crop"] == pytest.approx(math.tanh((math.atanh(0.9) + math.atanh(0.7)) / 2))
+    assert carp["size_crop"] == pytest.approx(0.8)
+    assert (carp["pearson_animal"], carp["clips_crop"], carp["clips_animal"], carp["clips_wrong"]) == (None, 3, 0, 0)
     assert (carp["clips_ok"], carp["clips_approximate"], carp["clips_failed"]) == (2, 1, 1)
-    assert (bream["species"], bream["dependency"], bream["n_objects"]) == ("bream", "moderate", None)
-    assert (perch["pearson"], perch["clips_ok"]) == (None, 0)
+    assert (bream["species"], bream["n_objects"]) == ("bream", None)
+    assert (perch["pearson_crop"], perch["clips_ok"]) == (None, 0)
     curve = [row for row in found["curves"] if row["species"] == "carp"]
     # Each clip by its own mean: (0.5, 1, 1.5), (1.5, 1, 0.5) and (1, 1, 1); the failed one does not count.
     assert [row["importance"] for row in curve] == pytest.approx([1.0, 1.0, 1.0])
-    assert [row["motion"] for row in curve] == [None, 2.0, 4.0]
+    assert [row["motion_crop"] for row in curve] == [None, 2.0, 4.0]
     assert [row["n_clips"] for row in curve] == [3, 3, 3]
     flat = [row for row in found["curves"] if row["species"] == "bream"]
     assert [row["importance"] for row in flat] == [None, None, None]
@@ -221,3 +224,26 @@ def test_the_plan_must_reach_the_detections(pond: dict[str, Path]) -> None:
     spools = Spool(np.float32), Spool(tracks.VISIT)
     with pytest.raises(SchemaError, match="different runs"):
         tracks.read_tracks(scan_batches(pond["detections"], DETECTIONS), plan, *spools)
+
+
+def test_wrong_answers_and_busy_objects_do_not_weigh_more(tmp_path: Path) -> None:
+    """Object a has three clips and b one; a clip that was predicted wrong says what misled the model: counted apart."""
+    base = {"video": "v", "window": 0, "label": "carp", "status": "ok", "motion": "object", "target": 1}
+    rows = [
+        base | {"object": name, "clip": clip, "predicted": 1, "correct": right, "mean": value, "pearson": 0.5,
+                "best_lag": 2.0, "best_lag_p": p, "detrended_p": p, "mutual_information": 0.6,
+                "mutual_information_chance": 0.4}
+        for name, clip, right, value, p in (
+            ("a", 0, True, 1.0, 0.01), ("a", 1, True, 1.0, 0.5), ("a", 2, True, 1.0, 0.5), ("b", 0, True, 3.0, 0.5),
+            ("b", 1, False, 100.0, 0.01),
+        )
+    ]  # fmt: skip
+    write_table(tmp_path / "clips.parquet", rows, CLIPS)
+    carp = clip_means(tmp_path / "clips.parquet")["carp"]
+    assert carp["importance_mean"] == 2.0
+    assert (carp["clips_ok"], carp["clips_wrong"], carp["clips_animal"]) == (5, 1, 5)
+    assert carp["correct"] == (1 + 0.5) / 2
+    assert carp["related_animal"] == pytest.approx((1 / 3 + 0) / 2)
+    assert carp["best_lag_animal"] == 2.0
+    assert carp["mutual_information_animal"] == pytest.approx(0.2)
+    assert clip_means(tmp_path / "clips.parquet", wrong_too=True)["carp"]["importance_mean"] == (1 + 51.5) / 2

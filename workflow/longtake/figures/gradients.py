@@ -172,7 +172,7 @@ def correlation(
     known
         The looks of the study's species.
     species
-        Rows of ``SPECIES``; those of measure ``pearson`` give each species' mean and interval.
+        Rows of ``SPECIES``; those of ``pearson_animal``, else ``pearson_crop``, give each species' mean and interval.
     means
         Species -> the mean r of each video, where `clips` are only some of them.
     """
@@ -186,7 +186,9 @@ def correlation(
     style.title(made, heading)
     left, right = made.subplots(1, 2, width_ratios=[1.0, 1.15])
     _scatter(left, curves, known)
-    summary = {row["species"]: row for row in species if row["measure"] == "pearson"}
+    # The animal's motion where most videos have it: later rows replace earlier ones.
+    sources = [row for row in species if row["measure"] in ("pearson_animal", "pearson_crop")]
+    summary = {row["species"]: row for row in sorted(sources, key=lambda row: row["n_videos"])}
     _strips(right, names, used, known, means=means, summary=summary)
     made.legend(handles=style.species_handles(names, known), loc="outside lower left", ncols=4)
     return made

@@ -15,7 +15,7 @@ from longtake.status import Status
 Rows = Sequence[Mapping[str, Any]]
 DIVERGENCE = "importance_divergence"
 SHOWN = (
-    ("pearson", "Importance against motion (r)"),
+    ("pearson_crop", "Importance against the crop's motion (r)"),
     ("kept_static", "Kept of frozen clips"),
     ("kept_shuffle", "Kept of shuffled clips"),
 )
@@ -92,7 +92,7 @@ def _both(
         for value, fill in zip(ends, (look.color, "white"), strict=True):
             axes.plot([value], [at], marker=look.marker, markersize=7, color=fill, markeredgecolor=INK, zorder=3)
         _tell(axes, max(ends), at, row)
-    if measure == "pearson":
+    if measure.startswith("pearson"):
         axes.set_xlim(-1.05, 1.35)
         axes.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
     else:

@@ -18,7 +18,7 @@ NAMES = (
     ("reverse", "reversed"),
     ("drop_50", "half lost"),
     ("drop_75", "¾ lost"),
-    ("static", "first frame only"),
+    ("static", "one frame only"),
     ("middle", "middle frame only"),
     ("short", "short windows"),
 )
@@ -29,7 +29,7 @@ _LINE = 150
 
 def kept_panel(axes: Axes, name: str, rows: Rows, table: Table, look: Look) -> None:
     """Share of gradient and answer that a species' videos keep of each disturbed clip; dotted, the bands' borders."""
-    kinds = [kind for kind in NAMES if kind[0] != "short"]
+    kinds = [*(kind for kind in NAMES if kind[0] != "short"), ("still", "still: each other")]
     for border in BORDERS:
         axes.axvline(border, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0.5)
     _shares(axes, name, "kept", kinds, rows=rows, table=table, look=look)
@@ -51,10 +51,14 @@ def verdict_words(name: str, verdicts: Rows) -> str:
     if mine is None:
         return ""
     sentences = (
-        f"Importance goes with motion: {mine['dependency']} ({mine['dependency_reason']})",
+        f"Importance goes {mine['relation']}{_whose(mine)} ({mine['relation_reason']})",
         f"The model uses: {mine['uses']} ({mine['uses_reason']})",
     )
     return "\n".join(fill(sentence, _LINE, subsequent_indent="    ") for sentence in sentences)
+
+
+def _whose(row: Mapping[str, Any]) -> str:
+    return "" if row["motion"] is None else f", motion of the {row['motion']}"
 
 
 def _shares(

@@ -13,8 +13,8 @@ from longtake.figures import style
 from longtake.figures.perturbations import NAMES as DISTURBED
 from longtake.figures.perturbations import agreement_panel, kept_panel, verdict_words
 from longtake.figures.style import GRID, INK, MUTED, Look, shorten
+from longtake.species.measures import SOURCES
 from longtake.status import ENDS
-from longtake.verdicts import CLASSES
 
 Rows = Sequence[Mapping[str, Any]]
 Table = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -27,7 +27,8 @@ STRIPS = (
     ("speed_bl_s", "Speed", "body lengths/s"),
 )
 PAGE_COLUMNS = (
-    "video", "species", *(measure for measure, _, _ in STRIPS), "pearson", "spearman",
+    "video", "species", *(measure for measure, _, _ in STRIPS),
+    *(f"{r}_{whose}" for r in ("pearson", "size") for whose in SOURCES),
     *(f"kept_{kind}" for kind, _ in DISTURBED if kind != "short"), *(f"agrees_{kind}" for kind, _ in DISTURBED),
     *(f"{unit}_{status}" for unit in ("n", "clips") for status in ENDS),
 )  # fmt: skip
@@ -42,15 +43,17 @@ COMPARED = (
     ("speed_bl_s", "Speed (body lengths/s)"),
     ("kept_static", "Kept of frozen clips (share)"),
     ("kept_shuffle", "Kept of shuffled clips (share)"),
-    ("pearson", "Importance against motion (Pearson r)"),
+    ("pearson_animal", "Importance against the animal's motion (Pearson r)"),
+    ("pearson_crop", "Importance against the crop's motion (Pearson r)"),
 )
 
 
 @style.styled
 def species_page(
-    name: str, videos: Rows, summary: Rows, curves: Rows, known: Mapping[str, Look], *, verdicts: Rows = ()
-) -> Figure:
-    """One species: presence, count, dwell, size, speed, importance over the clip, motion, dependency, perturbations.
+    name: str, videos: Rows, summary: Rows, curves: Rows, known: Mapping[str, Look], *, verdicts: Rows = (),
+    relations: Rows = (),
+) -> Figure:  # fmt: skip
+    """One species: presence, count, dwell, size, speed, importance over the clip, motion, relation, perturbations.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ def species_page(
         The looks of the study's species.
     verdicts
         Rows of ``VERDICTS``, said under the title.
+    relations
+        Rows of ``RELATIONS``, which have the chance level of the correlations.
     """
     mine = [row for row in videos if row["species"] == name]
     heading = f"Species: {shorten(name, 80)}"
@@ -79,10 +84,11 @@ def species_page(
         axes.set_ylabel(unit)
     grid = lower.add_gridspec(2, 2, width_ratios=[1.25, 1.0])
     first = lower.add_subplot(grid[0, 0])
+    whose = _source(name, table)
     _curve(first, name, "importance", curves, look)
-    _curve(lower.add_subplot(grid[1, 0], sharex=first), name, "motion", curves, look)
+    _curve(lower.add_subplot(grid[1, 0], sharex=first), name, f"motion_{whose}", curves, look)
     _relation(lower.add_subplot(grid[0, 1]), name, mine, table, look)
-    _dependency(lower.add_subplot(grid[1, 1]), name, table, look)
+    _size(lower.add_subplot(grid[1, 1]), name, mine, table=table, look=look, relations=relations)
     left, right = last.subplots(1, 2, width_ratios=[1.25, 1.0])
     kept_panel(left, name, mine, table, look)
     agreement_panel(right, name, mine, table, look)
@@ -146,7 +152,8 @@ def _curve(axes: Axes, name: str, measure: str, curves: Rows, look: Look) -> Non
     rows = sorted(
         (row for row in curves if row["species"] == name and row["measure"] == measure), key=lambda r: r["offset"]
     )
-    axes.set_title("Temporal importance" if measure == "importance" else "Motion")
+    whose = measure.partition("_")[2]
+    axes.set_title("Temporal importance" if measure == "importance" else f"Motion of the {whose}")
     axes.set_ylabel("importance / clip mean" if measure == "importance" else "px per frame")
     axes.set_xlabel("Frame of the clip")
     if not rows:
@@ -171,44 +178,47 @@ def _curve(axes: Axes, name: str, measure: str, curves: Rows, look: Look) -> Non
     axes.grid()
 
 
+def _source(name: str, table: Table) -> str:
+    """Whose motion most of the species' videos have; the animal's where both have as many."""
+    counted = {whose: table.get((name, f"pearson_{whose}"), {}).get("n_videos", 0) for whose in SOURCES}
+    return max(SOURCES, key=lambda whose: counted[whose])
+
+
 def _relation(axes: Axes, name: str, rows: Rows, table: Table, look: Look) -> None:
-    for at, measure in enumerate(("pearson", "spearman")):
-        values = _values(rows, measure)
+    _by_source(axes, name, "pearson", rows=rows, table=table, look=look)
+    axes.axvline(0.0, color=GRID, linewidth=1.0, zorder=0.4)
+    axes.set_xlim(-1.05, 1.05)
+    axes.set_title("Importance against motion")
+    axes.set_xlabel("r (of clips: mean Fisher z)")
+
+
+def _size(axes: Axes, name: str, rows: Rows, *, table: Table, look: Look, relations: Rows) -> None:
+    """|r| of the videos, and what it is beside other videos' motion, where nothing can be related."""
+    _by_source(axes, name, "size", rows=rows, table=table, look=look)
+    for at, whose in enumerate(SOURCES):
+        for row in relations:
+            if (row["species"], row["motion"]) == (name, whose) and row["chance_size"] is not None:
+                axes.plot([row["chance_size"]] * 2, [at - 0.4, at + 0.4], color=MUTED, linewidth=1.6, linestyle=":")
+    axes.set_xlim(-0.02, 1.05)
+    axes.set_title("Size of the correlation")
+    axes.set_xlabel("|r| (dotted: beside other videos' motion)")
+
+
+def _by_source(axes: Axes, name: str, measure: str, *, rows: Rows, table: Table, look: Look) -> None:
+    for at, whose in enumerate(SOURCES):
+        values = _values(rows, f"{measure}_{whose}")
         axes.plot(
             values, [at + 0.12] * len(values), linestyle="none", marker=look.marker, markersize=6, color=look.color,
             alpha=0.8, markeredgecolor=INK, markeredgewidth=0.5,
         )  # fmt: skip
-        _mean(axes, table.get((name, measure)), at - 0.18, vertical=False)
+        _mean(axes, table.get((name, f"{measure}_{whose}")), at - 0.18, vertical=False)
         if not values:
-            axes.text(0.0, at, "not measured", ha="center", va="center", color=MUTED)
-    for level in (-0.7, -0.3, 0.3, 0.7):
-        axes.axvline(level, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0.5)
-    axes.axvline(0.0, color=GRID, linewidth=1.0, zorder=0.4)
-    axes.set_xlim(-1.05, 1.05)
-    axes.set_ylim(1.5, -0.5)
-    axes.set_yticks([0, 1], ["Pearson", "Spearman"])
+            axes.text(
+                0.5, at, "not measured", ha="center", va="center", color=MUTED, transform=axes.get_yaxis_transform()
+            )
+    axes.set_ylim(len(SOURCES) - 0.5, -0.5)
+    axes.set_yticks(range(len(SOURCES)), [f"of the {whose}" for whose in SOURCES])
     axes.tick_params(axis="y", length=0)
-    axes.set_title("Importance against motion")
-    axes.set_xlabel("r")
-
-
-def _dependency(axes: Axes, name: str, table: Table, look: Look) -> None:
-    rows = [table.get((name, f"dependency: {kind}")) for kind in CLASSES]
-    axes.set_title("Dependency on motion")
-    axes.set_xlim(0.0, 1.0)
-    axes.set_xlabel("share of videos")
-    axes.set_ylim(2.6, -0.6)
-    axes.set_yticks(range(3), CLASSES)
-    axes.tick_params(axis="y", length=0)
-    if any(row is None or row["mean"] is None for row in rows):
-        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
-        return
-    for at, row in enumerate(rows):
-        if row is not None:
-            axes.barh(at, row["mean"], height=0.55, color=look.color, edgecolor=INK, linewidth=0.5, alpha=0.85)
-            if row["low"] is not None:
-                axes.plot([row["low"], row["high"]], [at, at], color=INK, linewidth=1.6)
-    axes.grid(axis="x")
 
 
 @style.styled
@@ -236,7 +246,7 @@ def species_comparison(summary: Rows, known: Mapping[str, Look]) -> Figure:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
-        if measure == "pearson":
+        if measure.startswith("pearson"):
             axes.set_xlim(-1.05, 1.05)
         else:
             axes.set_xlim(left=0.0)

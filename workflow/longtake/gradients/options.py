@@ -96,17 +96,12 @@ class Options(Section):
         "Width in pixels at which optical flow is computed. Motion is reported in source pixels per frame step.",
         ge=64,
     )
-    permutations: int = setting(
-        1000,
-        "Block permutations and bootstrap draws for each clip's relation of importance and motion.",
-        ge=100,
-    )
     perturbations: Once[Literal["shuffle", "drop-50", "drop-75", "reverse", "static", "middle"]] = setting(
         ["shuffle", "drop-50", "drop-75", "reverse", "static", "middle"],
         "What is done to each clip to see whether the model needs its order and motion. Frames are shuffled, "
-        "lost by half or three quarters, reversed, or frozen (the first or the middle one throughout). Each "
-        "costs one more gradient. The verdict on a species needs shuffle and static. Any number of shuffle, "
-        "drop-50, drop-75, reverse, static, middle; [] for none.",
+        "lost by half or three quarters, reversed, or frozen (static: at five frames in turn; middle: at the middle "
+        "one). Each costs one more gradient, static five. The verdict on a species needs shuffle and static. Any "
+        "number of shuffle, drop-50, drop-75, reverse, static, middle; [] for none.",
     )
     shuffles: int = setting(
         5,

@@ -7,14 +7,17 @@ shuffle    all frames in random order, several times over
 drop-50    half of the frames, drawn at random, are lost: the last one that was kept is shown instead, as when a
 drop-75    recording stalls; or three quarters of them. The first frame is always kept
 reverse    the last frame first
-static     the first frame at every place
+static     one frame at every place, several times over, each time another frame from the first to the last
 middle     the middle frame at every place: one frame against the sequence
+still      two of the ``static`` clips, compared with each other: what remains where nothing moves in either
 =========  =======================================================================================================
 
-The score of the same class is differentiated again, by the whole disturbed clip. Frames that have moved are compared
-where they stand now, all others at their own place: with |g_t| the magnitude of the clip and |h_t| that of frame t in
-the disturbed one, the ratio is median_t |h_t| / |g_t|. Frames that do not count (|g_t| below a millionth of the
-largest) have no ratio.
+The score of the same class is differentiated again, by the whole disturbed clip. A place is compared with the frame
+that it shows: with |g_t| the magnitude of frame t in the clip and |h_p| that of place p in the disturbed one, which
+shows frame s(p), the ratio is median_p |h_p| / |g_s(p)|. Frames that do not count (|g_t| below a millionth of the
+largest) have no ratio. A motionless clip shows one frame, and that may not count in the clip, or count at one place
+only (the largest over time): what is kept of such clips goes by `total`, sum_p |h_p| / sum_t |g_t|, averaged over the
+frames that were shown, so that no frame stands for the others.
 
 Of the answers, the cosine of the logits says whether they point the same way, whatever their size. How much of the
 answer is left is a . b / a . a, for the logits a of the clip and b of the disturbed one, each less its mean over the
@@ -31,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from longtake.errors import BudgetError, LongtakeError
+from longtake.errors import AnswerError, BudgetError, LongtakeError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
 from longtake.gradients.relation import pearson
 from longtake.models import ClipModel
@@ -39,9 +42,13 @@ from longtake.status import Status
 from longtake.supervise.child import out_of_memory
 from longtake.verdicts import band, kept
 
-STATIC, MIDDLE, REVERSE, SHUFFLE, SHORT = "static", "middle", "reverse", "shuffle", "short"
+STATIC, MIDDLE, REVERSE, SHUFFLE, SHORT, STILL = "static", "middle", "reverse", "shuffle", "short", "still"
 DROPPED = {"drop-50": 0.5, "drop-75": 0.75}
 NEGLIGIBLE = 1e-6
+NOT_FINITE = "the model's gradient is not finite"
+FROZEN = 5
+"""At how many frames a clip is frozen: one alone would be compared with other frames, and what differs between them
+would be taken for motion."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,11 @@ class Disturbed:
     ----------
     name, repeat : which perturbation, and which draw of it
     shown : (T,) int64, the frame of the clip at each place
-    placed : (T,) int64, the place at which each frame of the clip is compared
     """
 
     name: str
     repeat: int
     shown: np.ndarray
-    placed: np.ndarray
 
 
 def disturb(
@@ -75,14 +80,21 @@ def disturb(
     for name in names:
         if name == SHUFFLE:
             for repeat in range(shuffles):
-                order = draws(f"{SHUFFLE} {repeat}").permutation(n_frames)
-                yield Disturbed(name, repeat, order, np.argsort(order))
+                yield Disturbed(name, repeat, draws(f"{SHUFFLE} {repeat}").permutation(n_frames))
         elif name == REVERSE:
-            yield Disturbed(name, 0, own[::-1], own[::-1])
+            yield Disturbed(name, 0, own[::-1])
         elif name in DROPPED:
-            yield Disturbed(name, 0, stalled(n_frames, DROPPED[name], draws(name)), own)
+            yield Disturbed(name, 0, stalled(n_frames, DROPPED[name], draws(name)))
+        elif name == STATIC:
+            for repeat, frame in enumerate(frozen_at(n_frames)):
+                yield Disturbed(name, repeat, np.full(n_frames, frame))
         else:
-            yield Disturbed(name, 0, np.full(n_frames, 0 if name == STATIC else n_frames // 2), own)
+            yield Disturbed(name, 0, np.full(n_frames, n_frames // 2))
+
+
+def frozen_at(n_frames: int) -> list[int]:
+    """The frames at which a clip is frozen: `FROZEN`, or all there are, evenly from the first to the last."""
+    return np.unique(np.linspace(0, n_frames - 1, FROZEN).round().astype(int)).tolist()
 
 
 def stalled(n_frames: int, lost: float, rng: np.random.Generator) -> np.ndarray:
@@ -117,9 +129,21 @@ def perturbation_rows(
     Memory: one more copy of the pixels, and what one clip's gradient needs.
     """
     again = partial(_again, model, found, grant)
-    rows = []
+    rows, motionless = [], []
     for clip in disturb(len(pixels), names, shuffles, draws):
-        rows.append(_row(model, clip, found, again(pixels[clip.shown])))
+        try:
+            answered = again(pixels[clip.shown])
+        except AnswerError as error:
+            rows.append(_failed(clip, str(error)))
+            continue
+        if not all(np.isfinite(each).all() for each in (answered.maps, answered.scores)):
+            rows.append(_failed(clip, NOT_FINITE))
+            continue
+        rows.append(_row(model, clip, found, answered))
+        if clip.name == STATIC:
+            motionless.append((float(magnitudes(answered).sum()), answered.scores))
+    if len(motionless) > 1:
+        rows.append({"perturbation": STILL, "repeat": 0, "n_frames": len(pixels)} | still(motionless, found.scores))
     if short:
         rows.append(_short_row(again, pixels, found, short))
     return rows
@@ -131,8 +155,9 @@ def _again(model: ClipModel, found: ClipAttribution, grant: Grant | None, pixels
 
 
 def _row(model: ClipModel, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:
-    before, after = magnitudes(found), magnitudes(again)[clip.placed]
-    ratio, answer = median_ratio(after, before), answer_left(found.scores, again.scores)
+    before, after = magnitudes(found), magnitudes(again)
+    ratio, total = median_ratio(after, before[clip.shown]), total_ratio(after, before)
+    answer, share = answer_left(found.scores, again.scores), kept_ratio(clip.name, ratio, total)
     return {
         "perturbation": clip.name,
         "repeat": clip.repeat,
@@ -144,11 +169,49 @@ def _row(model: ClipModel, clip: Disturbed, found: ClipAttribution, again: ClipA
         "agrees": float(again.predicted == found.predicted),
         "logit_cosine": cosine_similarity(found.scores, again.scores),
         "answer": answer,
+        "answer_power": answer_power(found.scores),
         "ratio": ratio,
-        "importance_r": pearson(after, before),
-        "kept": kept(ratio, answer),
-        "band": band(kept(ratio)),
+        "total": total,
+        "importance_r": pearson(after, before[clip.shown]),
+        "kept": kept(share, answer),
+        "band": band(kept(share, answer)),
     }
+
+
+def _failed(clip: Disturbed, reason: str) -> dict[str, Any]:
+    row = {"perturbation": clip.name, "repeat": clip.repeat, "n_frames": len(clip.shown)}
+    return row | {"status": "failed", "reason": reason}
+
+
+def kept_ratio(name: str, ratio: float | None, total: float | None) -> float | None:
+    """The ratio of gradients by which is judged what was kept; see the module."""
+    return total if name in (STATIC, MIDDLE) else ratio
+
+
+def still(motionless: Sequence[tuple[float, np.ndarray]], before: np.ndarray) -> dict[str, Any]:
+    """What motionless clips keep of each other: columns of PERTURBATIONS.
+
+    `ratio` is exp of the mean of -|log| over all pairs of totals, `answer` a . b / b . b over all pairs together. It is
+    the null of ``static``: frames differ, so even where nothing moves less than all is kept. Empty where the model says
+    nothing of motionless clips.
+
+    Parameters
+    ----------
+    motionless : of each the sum of magnitudes, and the answer (classes,)
+    before : the answer to the clip itself
+    """
+    totals = np.array([total for total, _ in motionless])
+    answers = np.array([scores - scores.mean() for _, scores in motionless])
+    ratio = answer = None
+    if (totals > 0).all():
+        logs = np.log(totals)
+        first, second = np.triu_indices(len(logs), 1)
+        ratio = float(np.exp(-np.abs(logs[first] - logs[second]).mean()))
+    products = answers @ answers.T
+    power = float(np.trace(products))
+    if power > NEGLIGIBLE * len(answers) * answer_power(before):
+        answer = float(products.sum() - power) / (power * (len(answers) - 1))
+    return {"status": "ok", "ratio": ratio, "answer": answer, "kept": kept(ratio, answer)}
 
 
 def short_windows(n_frames: int, length: int) -> list[tuple[int, int]]:
@@ -210,6 +273,12 @@ def median_ratio(after: np.ndarray, before: np.ndarray) -> float | None:
     return float(np.median(after[counts] / before[counts])) if counts.any() else None
 
 
+def total_ratio(after: np.ndarray, before: np.ndarray) -> float | None:
+    """sum after / sum before; None if nothing counted."""
+    whole = float(before.sum())
+    return float(after.sum()) / whole if whole > 0 else None
+
+
 def cosine_similarity(before: np.ndarray, after: np.ndarray) -> float | None:
     """Cosine of two answers (classes,); 0 if only the disturbed one is zero throughout, None if the first is."""
     length = math.sqrt(float(before @ before) * float(after @ after))
@@ -223,3 +292,8 @@ def answer_left(before: np.ndarray, after: np.ndarray) -> float | None:
     a, b = before - before.mean(), after - after.mean()
     power = float(a @ a)
     return float(a @ b) / power if power > 0 else None
+
+
+def answer_power(scores: np.ndarray) -> float:
+    """How much an answer (classes,) prefers classes, a . a: by it `answer_left` of several clips is averaged."""
+    return float(np.square(scores - scores.mean()).sum())

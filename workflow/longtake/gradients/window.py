@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -12,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from longtake.errors import ConfigError, ModelError
+from longtake.errors import AnswerError, ConfigError, ModelError
 from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip, granted
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
+from longtake.gradients.columns import curve_rows, key, packed, series_columns, span
 from longtake.gradients.gather import GatheredClip, gather_clips
-from longtake.gradients.importance import gradient_change, pattern
 from longtake.gradients.lossy import in_bfloat16
 from longtake.gradients.options import Options
-from longtake.gradients.perturbations import perturbation_rows
-from longtake.gradients.relation import relate
+from longtake.gradients.perturbations import NOT_FINITE, perturbation_rows
 from longtake.media.flow import flow_method
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
@@ -36,7 +34,6 @@ from longtake.store.tables import write_table
 from longtake.streams import stream
 from longtake.supervise.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.unit import Done
-from longtake.verdicts import dependency_class
 
 logger = logging.getLogger(__name__)
 PathLike = str | Path
@@ -175,8 +172,7 @@ def _told(row: dict[str, Any], approximate: str) -> dict[str, Any]:
 
 def _counted(rows: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
     """Clips by status and the time they took; what was done (`longtake.unit.Done`), counted in clips and not frames."""
-    told = Counter(row["status"] for row in rows)
-    counts: dict[str, int] = {status: told[status] for status in ENDS}
+    counts: dict[str, int] = {status: sum(row["status"] == status for row in rows) for status in ENDS}
     clips, wall = counts[Status.OK] + counts[Status.APPROXIMATE], round(seconds, 3)
     done = {"done": asdict(Done(clips, wall, alike=False))} if clips else {}
     return {**counts, "wall_s": wall, **done}
@@ -207,9 +203,15 @@ def _analyse_clip(
     if entry.clip.status == Status.FAILED:
         return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
-    found = attribute_clip(model, entry.pixels, entry.inside, target=target, grant=grant)
+    try:
+        found = attribute_clip(model, entry.pixels, entry.inside, target=target, grant=grant)
+    except AnswerError as error:
+        return _ClipResult(_failed_row(replace(entry.clip, status=Status.FAILED, reason=str(error)), window))
+    if not np.isfinite(found.maps).all():
+        # A NaN would go into every mean of the video, and a map of it would look like one without importance.
+        return _ClipResult(_failed_row(replace(entry.clip, status=Status.FAILED, reason=NOT_FINITE), window))
     draws = partial(stream, seed, f"{window.video}/{window.window}/{entry.clip.object}/{entry.clip.clip}")
-    row = _clip_row(entry, found, window, model, truth) | _series_columns(entry, found, draws("relation"), options)
+    row = _clip_row(entry, found, window, model, truth) | series_columns(entry, found)
     disturbed = perturbation_rows(
         model,
         entry.pixels,
@@ -220,8 +222,14 @@ def _analyse_clip(
         draws=draws,
         grant=grant,
     )
-    disturbed = [_key(entry.clip, window) | columns for columns in disturbed]
-    return _ClipResult(row, _curve_rows(entry, found, window), disturbed, _packed(entry, found, window))
+    disturbed = [key(entry.clip, window) | _of_clip(columns, entry.clip) for columns in disturbed]
+    return _ClipResult(row, curve_rows(entry, found, window), disturbed, packed(entry, found, window))
+
+
+def _of_clip(columns: dict[str, Any], clip: Clip) -> dict[str, Any]:
+    """A perturbation of an approximate clip is no better than the clip."""
+    same = clip.status == Status.OK or columns["status"] == Status.FAILED
+    return columns if same else columns | {"status": clip.status, "reason": clip.reason}
 
 
 def _chosen(
@@ -319,19 +327,9 @@ def _answerable(entry: GatheredClip, truth: int | None, options: Options) -> Gat
     return replace(entry, clip=replace(entry.clip, status=Status.FAILED, reason=reason))
 
 
-def _key(clip: Clip, window: Window) -> dict[str, Any]:
-    names = {"video": window.video, "window": window.window}
-    return names | {"object": clip.object, "label": clip.label, "clip": clip.clip}
-
-
 def _failed_row(clip: Clip, window: Window) -> dict[str, Any]:
     logger.warning("%s, clip %d: %s", clip.object, clip.clip, clip.reason)
-    return _key(clip, window) | _span(clip) | {"status": Status.FAILED, "reason": clip.reason}
-
-
-def _span(clip: Clip) -> dict[str, Any]:
-    ends = {"first_frame": clip.frames[0], "last_frame": clip.frames[-1]} if clip.frames else {}
-    return {"stride": clip.stride} | ends
+    return key(clip, window) | span(clip) | {"status": Status.FAILED, "reason": clip.reason}
 
 
 def _clip_row(
@@ -348,51 +346,4 @@ def _clip_row(
         "score": float(found.scores[found.target]),
         "correct": None if truth is None else found.predicted == truth,
     }
-    return _key(entry.clip, window) | _span(entry.clip) | answer | region
-
-
-def _series_columns(
-    entry: GatheredClip, found: ClipAttribution, rng: np.random.Generator, options: Options
-) -> dict[str, Any]:
-    """Pattern of the importance, and its relation to motion from the second frame on."""
-    magnitude = np.array([frame.magnitude for frame in found.importance])
-    change = gradient_change(found.maps)
-    source, motion = "object", entry.motion_object[1:]
-    if any(value is None for value in motion):
-        source, motion = "region", entry.motion_region[1:]
-    relation = relate(magnitude[1:], np.array(motion, dtype=np.float64), rng, options.permutations)
-    return {
-        **asdict(pattern(magnitude)),
-        "gradient_change_mean": float(change.mean()),
-        "gradient_change_max": float(change.max()),
-        "motion": source,
-        **asdict(relation),
-        "dependency": dependency_class(relation.pearson, relation.spearman),
-    }
-
-
-def _curve_rows(entry: GatheredClip, found: ClipAttribution, window: Window) -> list[dict[str, Any]]:
-    change = [None, *gradient_change(found.maps).tolist()]
-    return [
-        {
-            **_key(entry.clip, window),
-            "offset": offset,
-            "frame": frame,
-            "time_s": entry.time_s[offset],
-            **asdict(found.importance[offset]),
-            "gradient_change": change[offset],
-            "motion_frame": entry.motion_frame[offset],
-            "motion_region": entry.motion_region[offset],
-            "motion_object": entry.motion_object[offset],
-        }
-        for offset, frame in enumerate(entry.clip.frames)
-    ]
-
-
-def _packed(entry: GatheredClip, found: ClipAttribution, window: Window) -> tuple[np.ndarray, dict[str, Any]]:
-    """Maps (T, h, w) float16 in [0, 1] and their record; a map that is zero everywhere keeps scale 1."""
-    scale = float(found.maps.max()) or 1.0
-    frames = [entry.clip.frames[0], entry.clip.frames[-1], entry.clip.stride]
-    region = list(asdict(entry.region).values())
-    record = {"scale": scale, "region": region, "frames": frames, "video": window.video, "window": window.window}
-    return (found.maps / np.float32(scale)).astype(np.float16), record
+    return key(entry.clip, window) | span(entry.clip) | answer | region

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from longtake.errors import ConfigError, ModelError, nearest
+from longtake.errors import AnswerError, ConfigError, ModelError, nearest
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def check_answer(scores: Tensor, class_names: Sequence[str]) -> None:
             f"({n_classes},), or of instances (instances, {n_classes + 1}) with 'no instance' last.{batched}"
         )
     if not bool(scores.isfinite().all()):
-        raise ModelError("the model's scores are not finite: look at its weights, its normalisation and its precision.")
+        raise AnswerError("the model's scores are not finite: look at its weights, normalisation and precision.")
 
 
 def class_of(name: str | None, class_names: Sequence[str], labels: Mapping[str, str | int]) -> int | None:

@@ -88,6 +88,7 @@ def draw_study(
     known = looks(species)
     summary = _rows(statistics / "species.parquet", tables.SPECIES)
     verdicts = _rows(statistics / "verdicts.parquet", tables.VERDICTS)
+    relations = _rows(statistics / "relations.parquet", tables.RELATIONS)
     bands = _rows(statistics / "curves.parquet", tables.SPECIES_CURVES)
     some = study_clips(clips, seed)
     words = (
@@ -98,7 +99,7 @@ def draw_study(
     save(species_comparison(summary, known), comparison_out)
     for done, (name, path) in enumerate(pages.items(), start=1):
         videos = _rows(statistics / "videos.parquet", tables.VIDEO_SPECIES, PAGE_COLUMNS, species=name)
-        save(species_page(name, videos, summary, bands, known, verdicts=verdicts), path)
+        save(species_page(name, videos, summary, bands, known, verdicts=verdicts, relations=relations), path)
         if progress is not None:
             progress(done, len(pages))
     return {"clips": some.total, "clips_drawn": len(some.clips)}

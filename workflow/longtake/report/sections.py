@@ -210,11 +210,11 @@ def species_section(run: Run, species: Sequence[str], pages: Mapping[str, Path])
 def _verdicts(rows: Sequence[Row]) -> Markup:
     """What the model uses for each species; a word only where most videos are sure to bear it out."""
     body = [
-        (row["species"], row["n_videos"], _word(row["uses"]), row["uses_reason"], _word(row["dependency"]),
-         row["dependency_reason"])
+        (row["species"], row["n_videos"], _word(row["uses"]), row["uses_reason"], _word(row["relation"]),
+         row["motion"] or "–", row["relation_reason"])
         for row in rows
     ]  # fmt: skip
-    head = ("Species", "Videos", "The model uses", "Because", "Importance goes with motion", "Because")
+    head = ("Species", "Videos", "The model uses", "Because", "Importance goes", "Motion of", "Because")
     return table(head, body, numeric=(1,), empty="No species was judged yet.")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from longtake.kinds import Row
 from longtake.species import measures
 from longtake.species.gather import OfSpecies
+from longtake.species.tracks import UNLABELLED
 from longtake.statistics import inference
 from longtake.status import Status
 from longtake.streams import stream
@@ -30,6 +31,8 @@ def compare_species(found: Mapping[str, OfSpecies], *, seed: int, level: float, 
     """
     alpha = 1.0 - level
     tested = [measure for measure in measures.MEASURES if measure.role != "told"]
+    # Objects without a label are no species.
+    found = {species: of for species, of in found.items() if species != UNLABELLED}
     pairs = list(itertools.combinations(found, 2))
     rows: list[Row] = []
     for measure in tested:

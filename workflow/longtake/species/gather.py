@@ -15,12 +15,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from longtake.species import measures, tables
+from longtake.status import ENDS
 from longtake.store.tables import read_table, scan_batches
 
 Values = NDArray[np.float64]
-COUNTED = tuple(f"{prefix}_{status}" for prefix in ("n", "clips") for status in ("ok", "approximate", "failed"))
+COUNTED = (
+    *(f"{prefix}_{status}" for prefix in ("n", "clips") for status in ENDS),
+    *("clips_wrong", *(f"clips_{whose}" for whose in measures.SOURCES)),
+)
 _COLUMN = {measure.name: number for number, measure in enumerate(measures.MEASURES)}
-_CURVES = ("importance", "motion")
+CURVES = ("importance", *(f"motion_{whose}" for whose in measures.SOURCES))
 
 
 @dataclass
@@ -30,12 +34,14 @@ class OfSpecies:
     Attributes
     ----------
     videos : ids, in the order in which they came
-    said : of ``dependency`` and ``uses``, how many videos say which word
+    said : how many videos say which word of ``uses``
+    all_ok : whether the video has no approximate or failed window, and no such clip
     counted : sums over the videos of `COUNTED`
     """
 
     videos: list[str] = field(default_factory=list)
-    said: dict[str, Counter[str]] = field(default_factory=lambda: {"dependency": Counter(), "uses": Counter()})
+    said: Counter[str] = field(default_factory=Counter)
+    all_ok: dict[str, list[bool]] = field(default_factory=lambda: {"n": [], "clips": []})
     counted: Counter[str] = field(default_factory=Counter)
     _values: array[float] = field(default_factory=lambda: array("d"))
 
@@ -43,28 +49,33 @@ class OfSpecies:
         """Take in a row of ``VIDEO_SPECIES``."""
         self.videos.append(row["video"])
         self._values.extend(np.nan if row[name] is None else row[name] for name in _COLUMN)
-        for name, words in self.said.items():
-            words[row[name]] += 1
-        self.counted.update({name: row[name] for name in COUNTED})
+        self.said[row["uses"]] += 1
+        for prefix, ok in self.all_ok.items():
+            ok.append(not row[f"{prefix}_approximate"] and not row[f"{prefix}_failed"])
+        self.counted.update({name: row[name] or 0 for name in COUNTED})
 
-    def of(self, measure: str) -> dict[str, float]:
-        """Return video -> value, sorted; videos without one are left out."""
+    def of(self, measure: str, ok_only: str = "") -> dict[str, float]:
+        """Return video -> value, sorted; videos without one are left out.
+
+        `ok_only` "n" or "clips" leaves out videos with a window, or a clip, that is not ok.
+        """
         values = np.frombuffer(self._values).reshape(-1, len(_COLUMN))[:, _COLUMN[measure]]
-        pairs = zip(self.videos, values.tolist(), strict=True)
-        return dict(sorted((video, value) for video, value in pairs if not math.isnan(value)))
+        kept = self.all_ok[ok_only] if ok_only else [True] * len(self.videos)
+        triples = zip(self.videos, values.tolist(), kept, strict=True)
+        return dict(sorted((video, value) for video, value, keep in triples if keep and not math.isnan(value)))
 
 
 @dataclass
 class Curves:
-    """The curves of one species: 28 bytes per video and offset."""
+    """The curves of one species: 32 bytes per video and offset."""
 
     numbers: dict[str, int] = field(default_factory=dict)
     _video: array[int] = field(default_factory=lambda: array("i"))
     _offset: array[int] = field(default_factory=lambda: array("i"))
-    _values: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in _CURVES})
+    _values: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in CURVES})
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take in a row of ``VIDEO_CURVES``."""
+        """Take in a row of ``VIDEOCURVES``."""
         self._video.append(self.numbers.setdefault(row["video"], len(self.numbers)))
         self._offset.append(row["offset"])
         for name, values in self._values.items():
@@ -91,7 +102,7 @@ def collect(rows: Iterable[Mapping[str, Any]]) -> dict[str, OfSpecies]:
 
 
 def collect_curves(rows: Iterable[Mapping[str, Any]]) -> dict[str, Curves]:
-    """Fold rows of ``VIDEO_CURVES`` by species, sorted; no row is held."""
+    """Fold rows of ``VIDEOCURVES`` by species, sorted; no row is held."""
     found: dict[str, Curves] = {}
     for row in rows:
         found.setdefault(row["species"], Curves()).add(row)

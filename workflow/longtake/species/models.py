@@ -26,7 +26,8 @@ import polars as pl
 
 from longtake.errors import SchemaError
 from longtake.species import tables
-from longtake.species.temporal import clip_means, perturbation_means, species_of, used_clips
+from longtake.species.perturbed import perturbation_means
+from longtake.species.temporal import clip_means, species_of, used_clips
 from longtake.statistics import inference
 from longtake.status import Status
 from longtake.store.schemas import CLIPS, CURVES
@@ -38,8 +39,8 @@ ALL = "all species"
 KEY = ["object", "first_frame", "last_frame", "stride"]
 COMPARED = (
     "importance_variation",
-    "pearson",
-    "spearman",
+    "pearson_animal",
+    "pearson_crop",
     "kept_static",
     "kept_shuffle",
     "kept_reverse",
@@ -202,8 +203,11 @@ def _curves(path: Path) -> dict[tuple[int, str, int], np.ndarray]:
 
 def _means(folder: Path, video: str) -> dict[str, dict[str, Any]]:
     """Measures of a video by species, and over all species: the mean of the species."""
-    found = clip_means(folder / f"{video}.clips.parquet")
-    for name, more in perturbation_means(folder / f"{video}.perturbations.parquet").items():
+    clips = folder / f"{video}.clips.parquet"
+    # What one of the models gets wrong the other may get right: the clips that are compared are the same.
+    found = clip_means(clips, wrong_too=True)
+    disturbed = perturbation_means(folder / f"{video}.perturbations.parquet", clips, wrong_too=True)
+    for name, more in disturbed.items():
         found[name] = found.get(name, {}) | more
     together = {}
     for measure in COMPARED:

@@ -26,6 +26,7 @@ def write_results(
     rows: Iterable[Mapping[str, Any]],
     species: Sequence[Mapping[str, Any]],
     verdicts: Sequence[Mapping[str, Any]],
+    relations: Sequence[Mapping[str, Any]],
     comparisons: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
     seed: int,
@@ -40,6 +41,7 @@ def write_results(
         "draws": draws,
         "measures": {m.name: {"unit": m.unit, "description": m.words} for m in MEASURES},
         "species": {name: _species(name, mine, species, verdicts, curves) for name, mine in found.items()},
+        "relations": [dict(row) for row in relations],
         "comparisons": [dict(row) for row in comparisons],
         "multiplicity": MULTIPLICITY,
     }
@@ -65,7 +67,7 @@ def _species(
     verdicts: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"n_videos": len(mine.videos), "measures": {}, "dependency": {}, "uses": {}, "curves": {}}
+    found: dict[str, Any] = {"n_videos": len(mine.videos), "measures": {}, "uses": {}, "curves": {}}
     found["verdict"] = next((_without(row, "species") for row in verdicts if row["species"] == name), None)
     for unit, prefix in (("windows", "n"), ("clips", "clips")):
         found[unit] = {s: mine.counted[f"{prefix}_{s}"] for s in ENDS}

@@ -71,10 +71,11 @@ VIDEO_SPECIES = _schema(
         **_typed(_TEXT, "video species"),
         "n_frames": _LONG,
         **_typed(_REAL, " ".join(m.name for m in MEASURES)),
-        **_typed(_TEXT, "dependency uses"),
+        "uses": _TEXT,
         **_typed(_LONG, "n_ok n_approximate n_failed clips_ok clips_approximate clips_failed"),
+        **_typed(_LONG, "clips_wrong clips_animal clips_crop"),
     },
-    version=2,
+    version=3,
 )
 """One row per video and species: the values that the statistics over videos rest on."""
 
@@ -84,11 +85,19 @@ VIDEO_CURVES = _schema(
     {
         **_typed(_TEXT, "video species"),
         "offset": _INT,
-        **_typed(_REAL, "importance motion"),
+        **_typed(_REAL, "importance motion_animal motion_crop"),
         "n_clips": _LONG,
     },
+    version=2,
 )
-"""One row per video, species and frame offset in the clip, averaged over clips."""
+"""One row per video, species and frame offset in the clip, averaged over clips; motion by its source."""
+
+SERIES = _schema(
+    "series of clips",
+    "video species source clip offset importance motion",
+    {**_typed(_TEXT, "video species source clip"), "offset": _INT, **_typed(_REAL, "importance motion")},
+)
+"""Importance and motion of a few clips of a video, frame by frame, by which other videos' relations are calibrated."""
 
 SPECIES = _schema(
     "species statistics",
@@ -98,12 +107,15 @@ SPECIES = _schema(
         "n_videos": _LONG,
         **_typed(_REAL, "mean sd centre low high level"),
         **_typed(_TEXT, "method status reason"),
-        **_typed(_LONG, "n_ok n_approximate n_failed"),
+        "n_videos_ok": _LONG,
+        **_typed(_REAL, "mean_ok low_ok high_ok"),
+        **_typed(_LONG, "n_ok n_approximate n_failed n_wrong"),
     },
     version=2,
 )
 """One row per species and measure; ``low`` and ``high`` are about ``centre``, see `inference.Interval`.
-Units are windows (annotation) or clips (gradients)."""
+Units are windows (annotation) or clips (gradients); ``n_wrong`` of the clips were predicted wrong. ``*_ok`` is over the
+videos without an approximate or failed unit."""
 
 COMPARISONS = _schema(
     "species comparisons",
@@ -139,14 +151,30 @@ the whole curve."""
 
 VERDICTS = _schema(
     "verdicts on species",
-    "species n_videos dependency dependency_reason uses uses_reason",
+    "species n_videos relation relation_reason uses uses_reason",
     {
         "species": _TEXT,
         "n_videos": _LONG,
-        **_typed(_TEXT, "dependency dependency_reason uses uses_reason"),
+        **_typed(_TEXT, "relation motion relation_reason uses uses_reason"),
+    },
+    version=2,
+)
+"""One row per species: how importance goes with whose motion, and what the model uses, or why that is undecided."""
+
+RELATIONS = _schema(
+    "importance and motion of species",
+    "species motion n_videos n_clips word reason",
+    {
+        **_typed(_TEXT, "species motion"),
+        **_typed(_LONG, "n_videos n_clips"),
+        **_typed(_REAL, "r r_low r_high chance_r signed signed_low signed_high p_signed"),
+        **_typed(_REAL, "size chance_size excess excess_low excess_high p_excess p_least"),
+        **_typed(_TEXT, "word reason"),
     },
 )
-"""One row per species: how far importance goes with motion, and what the model uses, or why that is undecided."""
+"""One row per species and source of motion. ``r`` is the mean Fisher z taken back and ``size`` the mean |r| over
+videos; ``chance_*`` the same of importance beside other videos' motion; ``signed`` (in Fisher's z) and ``excess`` what
+is above that, with intervals, and p by sign flips, Holm over the two."""
 
 
 DIVERGENCE = "importance_divergence"

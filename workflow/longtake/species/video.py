@@ -13,13 +13,15 @@ import pyarrow as pa
 
 from longtake.media.windows import Window
 from longtake.species import tables
+from longtake.species.perturbed import perturbation_means
 from longtake.species.plan import Processed, processed
-from longtake.species.temporal import clip_means, curve_means, perturbation_means
+from longtake.species.temporal import clip_means, curve_means
 from longtake.species.tracks import MEASURED, VISIT, Scene, Track, read_tracks
 from longtake.statistics.spool import Spool, mean, median
 from longtake.status import ENDS, Status
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches
+from longtake.verdicts import USUAL, Borders
 
 logger = logging.getLogger(__name__)
 # Names of columns of DETECTIONS; the others are not read.
@@ -40,6 +42,7 @@ def video_statistics(
     perturbations: Path | None = None,
     window_status: Mapping[int, str] | None = None,
     duration_s: float | None = None,
+    borders: Borders = USUAL,
 ) -> None:
     """Reduce one video's tables to the small ones that species statistics and figures read.
 
@@ -60,15 +63,18 @@ def video_statistics(
         holes that the metadata of `detections` name are missing.
     duration_s
         How long the video lasts; no visit, dwell time or last sight passes it.
+    borders
+        Where the words of the verdicts begin.
     """
     if window_status is None:
         holes = json.loads(read_metadata(detections).get(HOLES, "[]"))
         window_status = {number: Status.MISSING for number, *_ in holes}
     plan = processed(video, windows, frame_interval, window_status, duration_s)
     means = clip_means(clips) if clips else {}
-    for name, more in (perturbation_means(perturbations) if perturbations else {}).items():
+    disturbed = perturbation_means(perturbations, clips, borders=borders) if perturbations and clips else {}
+    for name, more in disturbed.items():
         means[name] = means.get(name, {}) | more
-    shapes = curve_means(curves, clips, video) if curves and clips else []
+    shapes, series = curve_means(curves, clips, video) if curves and clips else ([], [])
     out.mkdir(parents=True, exist_ok=True)
     with Spool(np.float32, out) as values, Spool(VISIT, out) as visits:
         scene = read_tracks(scan_batches(detections, DETECTIONS, 8192, _READ), plan, values, visits)
@@ -79,6 +85,7 @@ def video_statistics(
     tables.write_rows(out / "prompts.parquet", _prompt_rows(scene), tables.PROMPTS)
     tables.write_rows(out / "species.parquet", species, tables.VIDEO_SPECIES)
     tables.write_rows(out / "curves.parquet", shapes, tables.VIDEO_CURVES)
+    tables.write_rows(out / "series.parquet", series, tables.SERIES)
     logger.info("%s: %d objects of %d species on %d frames", video, len(objects), len(species), scene.n_frames)
 
 

@@ -21,6 +21,25 @@ class Options(Section):
         gt=0,
         lt=1,
     )
+    appearance_above: float = setting(
+        0.7,
+        "Share of gradient and answer that clips must keep where nothing moves, and where order is lost, for the word "
+        "appearance. A convention: the border of the bands of the analysis that this one replaces.",
+        gt=0,
+        lt=1,
+    )
+    motion_below: float = setting(
+        0.5,
+        "Share that they may keep at most for the words motion and order. A convention, of the same bands.",
+        gt=0,
+        lt=1,
+    )
+    no_relation_below: float = setting(
+        0.1,
+        "Size of a correlation above chance that is called none: Cohen's (1988) small one.",
+        gt=0,
+        lt=1,
+    )
     compare_with: str = setting(
         "",
         "Output folder of another run over the same videos with another gradients.model; the two models are "

@@ -140,7 +140,7 @@ offset 0; the masked columns where no mask is known."""
 
 CLIPS = _schema(
     "clips",
-    1,
+    2,
     {
         "video": _TEXT,
         "window": _INT,
@@ -165,9 +165,10 @@ CLIPS = _schema(
         **_reals("mean std minimum maximum range variation skewness n_peaks autocorrelation"),
         **_reals("gradient_change_mean gradient_change_max"),
         "motion": _TEXT,
-        **_reals("pearson pearson_p pearson_low pearson_high spearman spearman_p mutual_information"),
-        **_reals("best_lag best_lag_r peak_alignment phase_coherence"),
-        "dependency": _TEXT,
+        **_reals("pearson spearman detrended detrended_p detrended_low detrended_high effective_n"),
+        **_reals("mutual_information mutual_information_chance best_lag best_lag_r best_lag_p"),
+        **_reals("peak_alignment peak_alignment_chance phase_coherence phase_coherence_chance"),
+        "relation": _TEXT,
     },
     "video window object label clip status",
 )
@@ -176,7 +177,7 @@ that of the object where its mask is known on every frame of the clip, else that
 
 PERTURBATIONS = _schema(
     "perturbations",
-    1,
+    2,
     {
         "video": _TEXT,
         "window": _INT,
@@ -191,7 +192,7 @@ PERTURBATIONS = _schema(
         "score": _REAL,
         "predicted": _INT,
         "predicted_name": _TEXT,
-        **_reals("agrees logit_cosine answer ratio importance_r kept"),
+        **_reals("agrees logit_cosine answer answer_power ratio total importance_r kept"),
         "band": _TEXT,
     },
     "video window object label clip perturbation repeat status n_frames",
