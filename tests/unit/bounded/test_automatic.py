@@ -1,12 +1,18 @@
+import itertools
 import logging
+import random
+from collections import deque
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from longtake.bounded import gradient
 from longtake.bounded.automatic import Way
-from longtake.bounded.checkpoint import Block, Cut
+from longtake.bounded.checkpoint import Block
+from longtake.bounded.pieces import Cut
 from longtake.errors import BudgetError, ExactnessError, ModelError
 
 
@@ -41,7 +47,7 @@ def test_the_cheapest_way_within_the_budget_is_taken(deep, few, second, same):
     plain = gradient(deep, few, second)
     assert plain.way.name == "plain"
     names, peaks = [], []
-    for part in (1.1, 0.8, 0.25, 0.17):
+    for part in (1.1, 0.8, 0.27, 0.2):
         budget = int(part * plain.measured_bytes)
         found = gradient(deep, few, second, budget=budget)
         assert same(found.gradient, plain.gradient)
@@ -201,34 +207,98 @@ def test_parameters_are_left_alone(clips, frames, second):
     assert "forward" not in vars(clips.layers[0])
 
 
-class Remembers(nn.Module):
-    """Adds up what it has seen, in a buffer, or in an attribute."""
+class Kept:
+    def __init__(self):
+        self.calls, self.inner = 0, {"seen": [(0,)]}
 
-    def __init__(self, how):
+
+def counter():
+    calls = 0
+
+    def count():
+        nonlocal calls
+        calls += 1
+
+    return count
+
+
+def assign(**values):
+    """A function that sets attributes of a module to what is made of their old values."""
+    return lambda module: [setattr(module, key, change(getattr(module, key))) for key, change in values.items()]
+
+
+MEMORIES = {
+    "buffer": lambda module: module.buffer.add_(1),
+    "tensor": assign(tensor=lambda tensor: tensor + 1),
+    "integer": assign(integer=lambda number: number + 1),
+    "real": assign(real=lambda number: number + 0.1),
+    "pair": assign(pair=lambda pair: (pair[0] + 1, pair[1])),
+    "words": assign(words=lambda text: text + "a"),
+    "listed": lambda module: module.listed.append(0),
+    "queue": lambda module: module.queue.append(module.queue[-1] + 1),
+    "chosen": lambda module: module.chosen.add(len(module.chosen)),
+    "named": lambda module: module.named.update(calls=module.named["calls"] + 1),
+    "kept": lambda module: module.kept.inner["seen"].__setitem__(0, (1,)),
+    "array": lambda module: np.add.at(module.array, 0, 1),
+    "steps": lambda module: next(module.steps),
+    "draws": lambda module: module.draws.normal(),
+    "dice": lambda module: module.dice.random(),
+    "noise": lambda module: torch.randn(1, generator=module.noise),
+    "count": lambda module: module.count(),
+    "spare": lambda module: module.spare[0].weight.detach().add_(1),
+    "Remembers.common": lambda module: module.common.append(0),
+}
+
+
+class Remembers(nn.Module):
+    """Keeps what it can of a call."""
+
+    common: ClassVar = [0]
+
+    def __init__(self, how=lambda module: None):
         super().__init__()
-        self.register_buffer("seen", torch.zeros(8, dtype=torch.float64))
-        self.how, self.kept, self.calls = how, [], 0
+        self.register_buffer("buffer", torch.zeros(8))
+        self.how, self.tensor, self.integer, self.real, self.pair, self.words = how, torch.zeros(1), 0, 0.0, (0, 0), ""
+        self.listed, self.queue, self.chosen, self.named = [0], deque([0], maxlen=2), {0}, {"calls": 0}
+        self.kept, self.array, self.steps, self.count = Kept(), np.zeros(2), itertools.count(), counter()
+        self.draws, self.dice, self.noise = np.random.default_rng(0), random.Random(0), torch.Generator()
+        self.spare = [nn.Linear(1, 1)]
 
     def forward(self, tokens):
-        if self.how == "buffer":
-            self.seen += tokens.detach().mean((0, 1))
-        if self.how == "list":
-            self.kept.append(tokens.detach())
-        self.calls += 1
-        return tokens.tanh() * (self.calls if self.how == "counter" else 1)
+        self.how(self)
+        return tokens.tanh()
 
 
-@pytest.mark.parametrize(("how", "key"), [("buffer", "seen"), ("list", "kept")])
-def test_a_module_with_memory_is_refused_by_name(clips, frames, second, how, key):
-    clips.layers.append(Remembers(how).eval())
+@pytest.mark.parametrize("key", MEMORIES)
+def test_a_module_with_memory_is_refused_by_name(clips, few, second, key):
+    clips.layers.append(Remembers(MEMORIES[key]).eval())
     with pytest.raises(ExactnessError, match=rf"layers\.3 \(Remembers\) changed its '{key}'.*remembers earlier"):
-        gradient(clips, frames, second)
+        gradient(clips, few, second)
 
 
-def test_a_module_that_computes_something_else_the_second_time_is_named(clips, frames, second):
-    clips.layers.append(Remembers("counter").eval())
-    with pytest.raises(ExactnessError, match=r"layers\.3 \(Remembers\) computed something else"):
-        gradient(clips, frames, second, way=Way(blocks=(Block("layers.3"),)))
+def test_what_is_kept_and_stays_as_it_was_is_no_memory(clips, few, second):
+    clips.layers.append(Remembers(assign(pair=lambda pair: (pair[0], 0), real=lambda _: float("nan"))).eval())
+    clips.layers[3].real = float("nan")
+    gradient(clips, few, second)
+
+
+def test_an_object_that_counts_its_calls_is_refused(split_clips, few, second):
+    split_clips.calls, scores = 0, split_clips.module
+    split_clips.scores = lambda frames: setattr(split_clips, "calls", split_clips.calls + 1) or scores(frames)
+    with pytest.raises(ExactnessError, match=r"SplitClips\.calls"):
+        gradient(split_clips, few, second)
+
+
+def test_a_module_that_computes_something_else_the_second_time_is_named(clips, few, second):
+    class Shuffles(nn.Module):
+        """Tokens in an order that is drawn anew: the same rows, and the same sums."""
+
+        def forward(self, tokens):
+            return tokens[:, torch.randperm(tokens.shape[1])]
+
+    clips.layers.append(Shuffles().eval())
+    with pytest.raises(ExactnessError, match=r"layers\.3 \(Shuffles\) computed something else"):
+        gradient(clips, few, second, way=Way(blocks=(Block("layers.3"),)))
 
 
 def test_dropout_that_is_always_on_is_found_out(clips, frames, second):

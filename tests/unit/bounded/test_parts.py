@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from longtake.bounded.checkpoint import Block, Cut, checkpointed, even_bounds
+from longtake.bounded.checkpoint import Block, checkpointed
 from longtake.bounded.choose import choices, relaxed
-from longtake.bounded.guard import fingerprint, frozen
+from longtake.bounded.guard import fingerprint, frozen, has_values
 from longtake.bounded.independence import independent, possible_cuts, rows_round_alike, seems_independent
 from longtake.bounded.live import LiveBytes
-from longtake.bounded.planning import proved_cuts, rehearse, usage
+from longtake.bounded.pieces import Cut, even_bounds
+from longtake.bounded.planning import proved_cuts, rehearse, splits, usage
 from longtake.bounded.profile import Usage
 from longtake.bounded.run import Way
 from longtake.bounded.spill import spilled
@@ -172,6 +173,10 @@ def test_fingerprints_tell_bits_apart():
     changed[3, 5] = torch.nextafter(changed[3, 5], torch.tensor(9.0))
     assert not torch.equal(fingerprint(changed), same)
     assert not torch.equal(fingerprint(tensor.flip(0)), same)
+    for rows in (2, 37, 5000):
+        tokens = torch.randn(rows, 32)
+        for order in (torch.randperm(rows), torch.arange(rows).flip(0), torch.arange(rows).roll(1)):
+            assert torch.equal(fingerprint(tokens[order]), fingerprint(tokens)) == bool((order.diff() == 1).all())
     for odd in (tensor.half()[:, 1:], tensor.bfloat16().view(-1)[1:], tensor > 0, torch.tensor(1.0), tensor[:0]):
         assert torch.equal(fingerprint(odd), fingerprint(odd.clone()))
 
@@ -273,8 +278,57 @@ def test_cut_and_spilled_a_segmentation_model_takes_a_few_percent(segmenter, cla
     assert peaks[1] <= 0.08 * peaks[0]
 
 
-def test_frames_alone(clips, few):
-    assert frames_alone(clips.features, few)
-    assert not frames_alone(lambda x: clips.features(x) + clips.features(x).mean(0), few)
-    assert not frames_alone(lambda x: clips.features(x) + torch.arange(len(x))[:, None], few)
+OTHERS = {
+    "the mean of the chunk": lambda x: x.mean(0, keepdim=True),
+    "two frames back": lambda x: nn.functional.pad(x, (0, 0, 2, 0))[: len(x)],
+    "five frames on": lambda x: nn.functional.pad(x, (0, 0, 0, 5))[-len(x) :],
+    "a small term by place": lambda x: 2e-4 * torch.arange(len(x))[:, None],
+    "a term by number": lambda x: torch.full_like(x, 1 / len(x)),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_an_encoder_that_sees_more_than_a_frame_is_found_out(clips, few, other, kind):
+    """Grey frames hide nothing, as others are drawn."""
+    clips.to(kind)
+    grey = torch.full_like(few, 0.5, dtype=kind)
+    assert frames_alone(clips.features, grey)
+    assert not frames_alone(lambda x: clips.features(x) + OTHERS[other](clips.features(x)), grey)
+
+
+def test_frames_alone_by_count(clips, few):
     assert frames_alone(lambda x: 1 / 0, few[:1])
+    assert not frames_alone(lambda x: clips.features(x).mean(0, keepdim=True), few)
+    sizes = []
+    assert frames_alone(lambda x: sizes.append(len(x)) or clips.features(x), few, most=5)
+    assert sizes == [5, 1, 2, 1, 1, 1]
+
+
+def test_a_backward_pass_that_mixes_frames_is_found_out(clips, few):
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, mixes):
+            ctx.mixes = mixes
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad / grad.norm() if ctx.mixes else 2 * grad, None
+
+    assert frames_alone(lambda x: Own.apply(clips.features(x), False), few)
+    assert not frames_alone(lambda x: Own.apply(clips.features(x), True), few)
+
+
+def test_a_trial_keeps_to_the_memory_that_is_granted(split_clips, few):
+    tried, encode = [], split_clips.encode
+
+    def counted(frames):
+        tried.append(len(frames) if has_values(frames) else 0)
+        return encode(frames)
+
+    split_clips.encode = counted
+    for limit, most in ((None, 8), (100_000, 4), (1, 2)):
+        tried.clear()
+        assert splits(split_clips, few, limit=limit)
+        assert max(tried) == most

@@ -31,9 +31,11 @@ from typing import Any
 
 from torch import Tensor
 
-from longtake.bounded.guard import frozen, memory_of
+from longtake.bounded.guard import frozen
 from longtake.bounded.live import LiveBytes
+from longtake.bounded.pieces import Dependent
 from longtake.bounded.planning import plan
+from longtake.bounded.remembered import memory_of
 from longtake.bounded.run import Scalar, Way, run, subject_of
 from longtake.errors import ModelError
 
@@ -93,22 +95,33 @@ def gradient(
     Raises
     ------
     BudgetError : no way is within the budget; the message names the smallest peak that can be had.
-    ExactnessError : training mode, a part that remembers earlier calls, or one that did not compute again what it
-        computed before.
+    ExactnessError : training mode, a part that remembers earlier calls, one that did not compute again what it computed
+        before, or a `way` that is not for this model.
     ModelError : the model's memory cannot be planned, or `wrt` names no submodule with one tensor as output.
     OSError : the disk is full.
     """
     subject = subject_of(model)
     if not frames.is_floating_point():
         raise ModelError(f"a gradient needs frames in floating point, not {frames.dtype}")
-    if way is None:
-        way = Way() if budget is None else plan(model, frames, scalar, wrt=wrt, budget=budget)
-    live = LiveBytes() if measure else None
-    with frozen(subject.module), live or nullcontext():
-        memory = memory_of(subject.module)
-        found = run(subject, frames, scalar, way, wrt=wrt, memory=memory, folder=folder)
+    uncut: set[str] = set()
+    while True:
+        chosen = way or Way()
+        if way is None and budget is not None:
+            chosen = plan(model, frames, scalar, wrt=wrt, budget=budget, uncut=uncut)
+        live = LiveBytes() if measure else None
+        try:
+            with frozen(subject.module), live or nullcontext():
+                memory = memory_of(subject.module, model)
+                found = run(subject, frames, scalar, chosen, wrt=wrt, memory=memory, folder=folder)
+            break
+        except Dependent as error:
+            if way is not None:
+                raise
+            # A proof with few elements was wrong about this one: it is done without that cut.
+            logger.warning("%s It is planned anew without this cut.", error)
+            uncut.add(error.block)
     peak = live.peak if live is not None else None
-    logger.debug("gradient by %s: predicted %s, measured %s bytes", way.name, way.predicted_bytes, peak)
+    logger.debug("gradient by %s: predicted %s, measured %s bytes", chosen.name, chosen.predicted_bytes, peak)
     if budget is not None and peak is not None and peak > budget:
-        logger.warning("the gradient by %s took %d bytes, more than the budget of %d", way.name, peak, budget)
-    return Gradient(float(found.value), found.gradient, found.at, found.outputs, way, peak, found.spilled.nbytes)
+        logger.warning("the gradient by %s took %d bytes, more than the budget of %d", chosen.name, peak, budget)
+    return Gradient(float(found.value), found.gradient, found.at, found.outputs, chosen, peak, found.spilled.nbytes)

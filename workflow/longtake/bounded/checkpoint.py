@@ -3,11 +3,11 @@
 Back-propagation needs what each operation saved on the way forward. A checkpointed submodule saves only its inputs; its
 insides are computed again, from these inputs, when the backward pass comes to it, and are gone when it has passed.
 One submodule's insides are alive at a time instead of all. Where a submodule treats the elements along some
-dimension independently of each other (`longtake.bounded.independence`), its call can be cut into pieces along it, each
-checkpointed by itself: then one piece's insides are alive at a time.
+dimension independently of each other (`longtake.bounded.independence`), its call can be cut into pieces along it: then
+one piece's insides are alive at a time (`longtake.bounded.pieces`).
 
 The modules are not changed: while the block runs, the chosen ones' `forward` is exchanged for one that does this. Every
-recomputed output is compared with that of the first pass, bit for bit.
+recomputed output is compared with that of the first pass: bit for bit, or piece by piece but for rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,28 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten
 from torch.utils.checkpoint import CheckpointError, checkpoint, set_checkpoint_early_stop
 
 from longtake.bounded.guard import called, fingerprint, has_values
+from longtake.bounded.pieces import Call, Cut, Pieces
 from longtake.errors import ExactnessError
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A dimension along which the elements of a call are independent.
-
-    Attributes
-    ----------
-    dimension : of the first tensor among the arguments, and of every output
-    size : number of elements along it
-    arguments : for each tensor among the arguments (`Call.tensors`), whether it is cut as well or goes whole into each
-        piece
-    """
-
-    dimension: int
-    size: int
-    arguments: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -77,55 +61,6 @@ def checkpointed(module: nn.Module, blocks: Sequence[Block]) -> Iterator[None]:
             vars(part).update(before)
 
 
-def pieces_of(tensors: Sequence[Tensor], cut: Cut, bounds: Sequence[tuple[int, int]]) -> Iterator[list[Tensor]]:
-    """The tensors of each piece [start, stop). All pieces of one tensor come from one ``split``, whose gradient is put
-    together once; single slices would each make a gradient of the whole tensor's size."""
-    sizes = [stop - start for start, stop in bounds]
-    parts = [
-        tensor.split(sizes, cut.dimension) if is_cut else [tensor] * len(sizes)
-        for tensor, is_cut in zip(tensors, cut.arguments, strict=True)
-    ]
-    return (list(piece) for piece in zip(*parts, strict=True))
-
-
-def even_bounds(size: int, pieces: int) -> list[tuple[int, int]]:
-    """[start, stop) of at most `pieces` pieces of 0..size-1, which differ in length by at most one."""
-    pieces = min(pieces, size)
-    return [(size * number // pieces, size * (number + 1) // pieces) for number in range(pieces)]
-
-
-class Call:
-    """A call's arguments taken apart, such that it can be repeated with other tensors in their places.
-
-    A tensor that is passed twice is one tensor (``query is key`` decides what attention computes), also when it is
-    repeated.
-
-    Attributes
-    ----------
-    tensors : the tensors among the arguments, each once, in order
-    others : what there is beside tensors
-    """
-
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        leaves, self._structure = tree_flatten((args, kwargs))
-        known: dict[int, int] = {}
-        self.tensors: list[Tensor] = []
-        self._places: list[int | None] = []
-        for leaf in leaves:
-            if isinstance(leaf, Tensor) and id(leaf) not in known:
-                known[id(leaf)] = len(self.tensors)
-                self.tensors.append(leaf)
-            self._places.append(known[id(leaf)] if isinstance(leaf, Tensor) else None)
-        self.others = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-
-    def repeat(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> Any:
-        """Call `function` with these in the place of `tensors`."""
-        given = zip(self._places, self.others, strict=True)
-        leaves = [other if place is None else tensors[place] for place, other in given]
-        args, kwargs = tree_unflatten(leaves, self._structure)
-        return function(*args, **kwargs)
-
-
 @dataclass(frozen=True)
 class _Checkpointed:
     """What stands in for a submodule's forward."""
@@ -147,17 +82,11 @@ class _Checkpointed:
         call.tensors = []
         del args, kwargs
         cut = self.block.cut
-        if cut is None or self.block.pieces == 1:
-            return self._checkpoint(run, tensors, "")
-        bounds = even_bounds(cut.size, self.block.pieces)
-        results = [
-            self._checkpoint(run, piece, f", elements {start} to {stop - 1} along dimension {cut.dimension}")
-            for (start, stop), piece in zip(bounds, pieces_of(tensors, cut, bounds), strict=True)
-        ]
-        return joined(results, cut.dimension)
-
-    def _checkpoint(self, run: Callable[..., Any], tensors: list[Tensor], where: str) -> Any:
-        watched = _Watched(run, self.title + where)
+        if cut is not None and self.block.pieces > 1 and cut.fits(tensors):
+            return Pieces(lambda given: run(*given), cut, self.block.pieces, self.block.name, self.title).result(
+                tensors
+            )
+        watched = _Watched(run, self.title)
         return checkpoint(watched, *tensors, use_reentrant=False, preserve_rng_state=False, determinism_check="none")
 
 
@@ -183,13 +112,3 @@ class _Watched:
                 "(torch.use_deterministic_algorithms(True) helps). No gradient was written."
             )
         return result
-
-
-def joined(results: Sequence[Any], dimension: int) -> Any:
-    """Results of pieces, put together along `dimension`; what is no tensor is taken from the first."""
-    flattened = [tree_flatten(result) for result in results]
-    leaves = [
-        torch.cat(parts, dimension) if isinstance(parts[0], Tensor) else parts[0]
-        for parts in map(list, zip(*(leaves for leaves, _ in flattened), strict=True))
-    ]
-    return tree_unflatten(leaves, flattened[0][1])

@@ -14,7 +14,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from longtake.bounded.checkpoint import Block, Cut
+from longtake.bounded.checkpoint import Block
+from longtake.bounded.pieces import Cut
 from longtake.bounded.profile import Usage
 
 FINEST = 256

@@ -4,25 +4,25 @@ A bounded gradient calls parts of the model more than once. That gives the gradi
 call computes what the first did. Three things can be in the way: training mode (dropout draws anew, batch
 normalisation depends on who else is in the batch), memory of one's own (a part keeps something from call to
 call), and random numbers or kernels that are not deterministic. The first is refused before anything runs
-(`frozen`), the second when a buffer or a kept tensor changes (`memory_of`), and all of them when a recomputed
+(`frozen`), the second when anything that a part keeps has changed (`refuse_memory`), and all of them when a recomputed
 output differs from that of the first pass by a single bit (`fingerprint`).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from longtake.bounded.remembered import Memory, changed, memory_of
 from longtake.errors import ExactnessError
 
 COLUMNS = 16
-"""Sums of columns in a fingerprint."""
-NOTHING: tuple[None, int] = (None, -1)
-TORCH_KEEPS = frozenset(vars(nn.Module()))
-"""What torch itself keeps in every module: its parts, parameters and hooks."""
+"""Words of 8 bytes in a row of a fingerprint."""
+SPREAD = 0x5851F42D4C957F2C
+"""Even, and of no pattern: what the number of a place is multiplied by."""
 
 
 @contextmanager
@@ -61,28 +61,6 @@ def called(name: str, part: nn.Module) -> str:
     return f"{name or 'the model itself'} ({type(part).__name__})"
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What the parts of a model keep: by part and name, a tensor and how often it was changed in place, or a length.
-
-    It holds on to the tensors, so that a new one cannot be taken for an old one that was freed.
-    """
-
-    kept: dict[tuple[str, str], tuple[Tensor | None, int]]
-
-
-def memory_of(module: nn.Module) -> Memory:
-    """Note buffers, other tensors, lists and dictionaries of each part, all that could hold something of a call."""
-    return Memory(
-        {
-            (name, key): (value, value._version) if isinstance(value, Tensor) else (None, len(value))
-            for name, part in module.named_modules()
-            for key, value in [*part._buffers.items(), *vars(part).items()]
-            if isinstance(value, Tensor | list | dict) and key not in TORCH_KEEPS
-        }
-    )
-
-
 def refuse_memory(module: nn.Module, before: Memory) -> None:
     """Compare with what `memory_of` said before the model was called.
 
@@ -90,15 +68,14 @@ def refuse_memory(module: nn.Module, before: Memory) -> None:
     ------
     ExactnessError : a part keeps something of the call; the message names it.
     """
-    after = memory_of(module)
-    for name, key in sorted(before.kept.keys() | after.kept.keys()):
-        (tensor, count), (now, count_now) = before.kept.get((name, key), NOTHING), after.kept.get((name, key), NOTHING)
-        if tensor is not now or count != count_now:
-            raise ExactnessError(
-                f"{called(name, module.get_submodule(name))} changed its {key!r} while it was called: it remembers "
-                "earlier calls, so its gradient would depend on what was asked before. If this is a table that it "
-                "makes once, call the model once before; else reset it, or switch its memory off."
-            )
+    place = changed(before, memory_of(module, before.owner))
+    if place is not None:
+        name, key = place
+        raise ExactnessError(
+            f"{called(name, module.get_submodule(name))} changed its {key!r} while it was called: it remembers "
+            "earlier calls, so its gradient would depend on what was asked before. If this is a table that it "
+            "makes once, call the model once before; else reset it, or switch its memory off."
+        )
 
 
 def check_scalar(value: Tensor) -> None:
@@ -123,9 +100,10 @@ def has_values(tensor: Tensor) -> bool:
 def fingerprint(tensor: Tensor) -> Tensor:
     """Sums (COLUMNS + 1,) int64 of a tensor's bits, by which two passes are compared without keeping the first.
 
-    The bytes are read as 64-bit words, laid out in rows of `COLUMNS`, and summed by column with wrap-around; the last
-    sum is of the words and bytes that fill no row. Any change of one element changes a sum. Memory: none of
-    the tensor's size, unless it is not contiguous.
+    The bytes are read as 64-bit words, laid out in rows of `COLUMNS`, and the rows in a square. Sums over the square's
+    lines and over its columns are multiplied by an odd number of their place each and summed, all with wrap-around: a
+    change of one element changes a sum, and so do rows that change places. The last sum is of the words and bytes that
+    fill no row. Memory: square roots of the tensor's size, unless it is not contiguous.
     """
     # A conjugate is a bit of the view, which views as bytes cannot have.
     flat = tensor.detach().resolve_conj().resolve_neg().contiguous()
@@ -134,5 +112,9 @@ def fingerprint(tensor: Tensor) -> Tensor:
     raw = flat.view(-1).view(torch.uint8)
     row = 8 * COLUMNS
     whole = raw.numel() // row * row
-    columns = raw[:whole].view(torch.int64).view(-1, COLUMNS).sum(0)
-    return torch.cat([columns, raw[whole:].sum(dtype=torch.int64)[None]])
+    rows = raw[:whole].view(torch.int64).view(-1, COLUMNS)
+    side = math.isqrt(len(rows))
+    square = rows[: side * side].view(side, side, COLUMNS)
+    sums = torch.cat([square.sum(0), square.sum(1), rows[side * side :]])
+    places = torch.arange(len(sums), device=sums.device)[:, None] * SPREAD | 1
+    return torch.cat([(sums * places).sum(0), raw[whole:].sum(dtype=torch.int64)[None]])

@@ -5,7 +5,8 @@ rehearsal costs is Python's time for each operation, some tenths of a millisecon
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -13,11 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from longtake.bounded.checkpoint import Cut
 from longtake.bounded.choose import Cuts, choices, relaxed
 from longtake.bounded.guard import frozen
-from longtake.bounded.independence import LARGEST, LONGEST, independent, possible_cuts, seems_independent
+from longtake.bounded.independence import (
+    LARGEST,
+    LONGEST,
+    independent,
+    make_of,
+    possible_cuts,
+    seems_independent,
+)
 from longtake.bounded.live import LiveBytes
+from longtake.bounded.pieces import Cut
 from longtake.bounded.profile import NEEDS_NUMBERS, Usage, rehearsal, saved_by_module
 from longtake.bounded.run import Scalar, Way, leaf_at, run, subject_of
 from longtake.bounded.split import FrameStack, chunk_bounds, frames_alone, gradient_chunks, head_pass
@@ -25,12 +33,17 @@ from longtake.errors import BudgetError, LongtakeError, ModelError
 
 logger = logging.getLogger(__name__)
 
+TRIAL = 512 * 2**20
+"""Bytes of activations of a trial whether frames are encoded each by itself, at most."""
 
-def plan(model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int) -> Way:
+
+def plan(
+    model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int, uncut: Collection[str] = ()
+) -> Way:
     """The cheapest way whose rehearsed peak is within `budget` bytes; see `longtake.bounded.automatic.gradient`.
 
-    Memory: one submodule in float64, while it is found out whether its call can be cut; with `encode` and `head`, two
-    frames' features.
+    Memory: one submodule in float64, while it is found out whether its call can be cut; with `encode` and `head`, what
+    `splits` tries within the budget.
 
     Raises
     ------
@@ -39,7 +52,7 @@ def plan(model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, 
     """
     least, smallest = Way(), None
     with frozen(subject_of(model).module):
-        for found in ways(model, frames, scalar, wrt=wrt, budget=budget):
+        for found in ways(model, frames, scalar, wrt=wrt, budget=budget, uncut=uncut):
             logger.debug("%s would take %d bytes of %d", found.way.name, found.peak, budget)
             if found.peak <= budget:
                 return found.way
@@ -80,7 +93,14 @@ def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str |
 
 
 def ways(
-    model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int | None = None, split: bool = True
+    model: Any,
+    frames: Tensor,
+    scalar: Scalar,
+    *,
+    wrt: str | None = None,
+    budget: int | None = None,
+    split: bool = True,
+    uncut: Collection[str] = (),
 ) -> Iterator[Rehearsed]:
     """Ways, cheapest first. Made one by one, because the next costs another rehearsal.
 
@@ -91,6 +111,7 @@ def ways(
     ----------
     budget : with one, the way that recomputes no more than it must to keep to it is among them
     split : whether to consider `encode` and `head`
+    uncut : submodules whose calls are not cut
 
     The model must be frozen.
     """
@@ -102,11 +123,11 @@ def ways(
             logger.info("%s is ruled out: %s", way.name, error)
 
     yield rehearse(model, frames, scalar, Way(), wrt=wrt)
-    if split and wrt is None and splits(model, frames):
+    if split and wrt is None and splits(model, frames, limit=budget):
         for chunk in halves(len(frames)):
             yield from rehearsed(Way(chunk_size=chunk))
     usages = usage(model, frames, wrt=wrt)
-    cuts = proved_cuts(subject_of(model).module, usages, limit=budget)
+    cuts = proved_cuts(subject_of(model).module, usages, limit=budget, uncut=uncut)
     for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
         if found:
             best = min(found, key=lambda choice: choice.stay + choice.insides)
@@ -208,27 +229,53 @@ class _Abridged:
         return features
 
 
-def splits(model: Any, frames: FrameStack) -> bool:
-    """Whether `encode`, if there is one, takes each frame by itself; if not, a warning says so."""
+def splits(model: Any, frames: FrameStack, *, limit: int | None = None) -> bool:
+    """Whether `encode`, if there is one, takes each frame by itself; if not, a warning says so.
+
+    It is tried with as many of the frames as `limit` bytes, and `TRIAL`, allow of their activations; with two at least.
+    """
     encode = subject_of(model).encode
-    if encode is None or frames_alone(encode, frames):
-        return encode is not None
+    if encode is None:
+        return False
+    limit, count = min(TRIAL, limit or TRIAL), len(frames)
+    while count > 2 and _encoding_bytes(model, frames[:1], count) > limit:
+        count = -(-count // 2)
+    if frames_alone(encode, frames, most=count, precision=getattr(model, "precision", None)):
+        return True
     logger.warning("encode lets frames influence each other, so the model is not split; checkpointing is used instead")
     return False
 
 
-def proved_cuts(module: nn.Module, usages: Mapping[str, Usage], *, limit: int | None = None) -> Cuts:
+def _encoding_bytes(model: Any, frame: Tensor, count: int) -> int:
+    """Bytes of encoding so many frames without a graph; more than there are if that cannot be rehearsed."""
+    try:
+        with rehearsal(model, frame) as (double, fake), LiveBytes() as live, torch.no_grad():
+            double.encode(fake.new_empty((count, *fake.shape[1:])))
+    except ModelError:
+        return sys.maxsize
+    return live.peak
+
+
+def proved_cuts(
+    module: nn.Module, usages: Mapping[str, Usage], *, limit: int | None = None, uncut: Collection[str] = ()
+) -> Cuts:
     """Ways to cut a submodule's call, proved when first asked for, once for all submodules of the same make.
 
     A proof needs the module and some elements in float64: where that is over `limit` bytes, there is none.
+
+    Parameters
+    ----------
+    uncut : submodules that are not cut
     """
-    makes: dict[str, str] = {}
-    looked: dict[tuple[str, Cut], bool] = {}
-    proved: dict[tuple[str, Cut, int], bool] = {}
+    makes: dict[str, Hashable] = {}
+    looked: dict[tuple[Hashable, Cut], bool] = {}
+    proved: dict[tuple[Hashable, Cut, int], bool] = {}
 
     def cuts(name: str, pieces: int) -> Cut | None:
+        if name in uncut:
+            return None
         part, seen = module.get_submodule(name), usages[name]
-        make = makes.setdefault(name, _make(part, seen.arguments))
+        make = makes.setdefault(name, make_of(part, seen.arguments))
         for cut in possible_cuts(seen.arguments):
             needed = 8 * seen.working // cut.size + 8 * sum(tensor.numel() for tensor in part.parameters())
             if cut.size < pieces or (limit is not None and needed > limit):
@@ -243,21 +290,6 @@ def proved_cuts(module: nn.Module, usages: Mapping[str, Usage], *, limit: int | 
         return None
 
     return cuts
-
-
-def _make(module: nn.Module, arguments: Any) -> str:
-    """What two submodules share whose calls are the same computation with other weights."""
-    parts = [
-        (name, type(part), sorted((key, repr(value)) for key, value in vars(part).items() if _plain(value)))
-        for name, part in module.named_modules()
-    ]
-    shapes = [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
-    given = [tuple(leaf.shape) if isinstance(leaf, Tensor) else repr(leaf) for leaf in tree_leaves(arguments)]
-    return repr((parts, shapes, given))
-
-
-def _plain(value: object) -> bool:
-    return isinstance(value, bool | int | float | str | tuple | list | None)
 
 
 def _rehearsable(scalar: Scalar) -> Scalar:

@@ -26,8 +26,8 @@ from torch._subclasses.fake_tensor import (
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves, tree_map
 
-from longtake.bounded.checkpoint import Call
 from longtake.bounded.live import storage_key
+from longtake.bounded.pieces import Call
 from longtake.errors import LongtakeError, ModelError
 
 NEEDS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from longtake.bounded.checkpoint import Block, checkpointed
-from longtake.bounded.guard import Memory, check_scalar, refuse_memory
+from longtake.bounded.guard import check_scalar, refuse_memory
+from longtake.bounded.pieces import leads_only_to
+from longtake.bounded.remembered import Memory
 from longtake.bounded.spill import Spilled, spilled
 from longtake.bounded.split import split_gradient
 from longtake.errors import ExactnessError, ModelError, nearest
@@ -128,6 +130,11 @@ def run(
         at = leaf if wrt is None else _made(made, wrt)
         value = scalar(outputs)
         check_scalar(value)
+        if any(block.cut for block in way.blocks) and not leads_only_to([value], [at]):
+            raise ExactnessError(
+                "the score depends on tensors with a gradient that a submodule handed on otherwise than by what it "
+                "returns, or that are no parameters: such a submodule cannot be cut into pieces"
+            )
         # Outputs that the scalar does not use need no graph during the backward pass.
         outputs = tree_map(lambda output: output.detach() if isinstance(output, Tensor) else output, outputs)
         gradient = gradient_of(value, at)

@@ -19,8 +19,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import saved_tensors_hooks
 
 from longtake.bounded.guard import check_scalar, frozen, has_values
+from longtake.bounded.pieces import nodes, rounding
 from longtake.errors import ExactnessError
 
 Encode = Callable[[Tensor], Tensor]
@@ -175,23 +178,62 @@ def split_gradient(
     return SplitGradient(gradient, first.features, first.scores, first.value)
 
 
-def frames_alone(encode: Encode, frames: FrameStack) -> bool:
-    """Try whether a frame's features depend on that frame alone, and not on its neighbour or its place in the chunk.
+def frames_alone(
+    encode: Encode, frames: FrameStack, *, most: int | None = None, precision: torch.dtype | None = None
+) -> bool:
+    """Try whether a frame's features depend on that frame alone: not on others, nor on its place among them.
 
-    Two frames are encoded together, then with the second one changed: the first one's features must stay the same to
-    the bit. Then in the other order: features must follow, but for rounding, as a row's place can decide how it is
-    summed up.
+    Drawn frames are encoded all together and again in chunks of one and of two; the features must be the same but for
+    rounding. Where the encoder has a backward pass of its own, the gradients of two frames must be, too.
+
+    Parameters
+    ----------
+    most : frames that are tried, at most
+    precision : in which `encode` computes, if not in that of its features
     """
-    if len(frames) < 2:
+    count = min(len(frames), most or len(frames))
+    if count < 2:
         return True
-    with torch.no_grad():
-        first, second = frames[0:1], frames[1:2]
-        together = encode(torch.cat([first, second]))
-        beside_another = encode(torch.cat([first, 1 - second.flip(-1)]))
-        swapped = encode(torch.cat([second, first]))
-    if together.shape[0] != 2 or not torch.equal(together[0], beside_another[0]):
+    like, generator = frames[0:1], torch.Generator().manual_seed(0)
+    drawn = torch.rand((count, *like.shape[1:]), generator=generator).to(like)
+    firsts = [start for start in range(count) if start % 3 < 2]
+    # Without TF32, in which kernels differ by more than what is looked for.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.no_grad():
+            together = encode(drawn)
+            if together.shape[:1] != (count,):
+                return False
+            for start, stop in zip(firsts, [*firsts[1:], count], strict=True):
+                if not _same_but_for_rounding(encode(drawn[start:stop]), together[start:stop], together, precision):
+                    return False
+        return not _own_backward(encode, drawn[:1]) or _gradients_alone(encode, drawn[:2], precision)
+
+
+def _own_backward(encode: Encode, frame: Tensor) -> bool:
+    """Whether a backward pass is among the encoder's that PyTorch did not derive; nothing is kept for it."""
+    with torch.enable_grad(), saved_tensors_hooks(lambda _: None, lambda _: frame):
+        return any(isinstance(node, BackwardCFunction) for node in nodes([encode(frame.clone().requires_grad_())]))
+
+
+def _gradients_alone(encode: Encode, two: Tensor, precision: torch.dtype | None) -> bool:
+    """Whether the gradients of two frames together are those of each by itself."""
+
+    def gradient(given: Tensor) -> Tensor:
+        leaf = given.clone().requires_grad_()
+        with torch.enable_grad():
+            features = encode(leaf)
+            weights = torch.linspace(1, 2, features[0].numel()).to(features).view_as(features[0]).expand_as(features)
+            return torch.autograd.grad(features, leaf, weights)[0]
+
+    together = gradient(two)
+    return _same_but_for_rounding(torch.cat([gradient(two[:1]), gradient(two[1:])]), together, together, precision)
+
+
+def _same_but_for_rounding(found: Tensor, expected: Tensor, all_of_it: Tensor, precision: torch.dtype | None) -> bool:
+    if found.shape != expected.shape:
         return False
-    return torch.allclose(together.flip(0), swapped, rtol=1e-3, atol=1e-3 * float(together.abs().max()))
+    differ = rounding(precision or expected.dtype) * float(all_of_it.abs().max())
+    return torch.allclose(found, expected, rtol=0, atol=differ, equal_nan=True)
 
 
 def plain_gradient(

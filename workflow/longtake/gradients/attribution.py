@@ -205,7 +205,7 @@ def planned(model: ClipModel, frames: ClipFrames, score: FixedTarget, grant: Gra
     BudgetError : the message names the smallest peak that can be had.
     """
     if grant.splits is None:
-        grant.splits = isinstance(model, SplitModel) and splits(model, frames)
+        grant.splits = isinstance(model, SplitModel) and splits(model, frames, limit=grant.nbytes)
     if grant.nbytes is None:
         size = min(grant.chunk_size or len(frames), len(frames))
         return Way(chunk_size=size) if grant.splits and size < len(frames) else Way()

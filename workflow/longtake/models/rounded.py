@@ -9,8 +9,11 @@ from longtake.models.protocols import ClipModel, SplitModel
 class Rounded:
     """A model whose network runs by autocast in bfloat16, over weights in float32; what it returns is float32.
 
-    What it keeps for the backward pass is mostly of half the size.
+    What it keeps for the backward pass is mostly of half the size. `precision` tells who compares its numbers how much
+    they are rounded.
     """
+
+    precision = torch.bfloat16
 
     def __init__(self, model: ClipModel) -> None:
         self.exact = model
