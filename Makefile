@@ -56,8 +56,8 @@ bench: .venv/dev
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run
-	$(BIN)/python -m longtake.demo.train_tracker --out workflow/models/sam2-pond
-	$(BIN)/python -m longtake.demo.train_classifier --out workflow/models/clip31-pond
+	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_tracker --out workflow/models/sam2-pond
+	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_classifier --out workflow/models/clip31-pond
 
 # Write the documents that are made from their sources.
 readme: .venv/run

@@ -227,7 +227,7 @@ def prompts() -> list:
 
 
 def random_model(folder: Path) -> Path:
-    from longtake.demo.tracker import new_tracker, save_tracker
+    from trainers.tracker import new_tracker, save_tracker
 
     save_tracker(new_tracker(1), folder)
     return folder

@@ -25,13 +25,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from trainers.evaluate_tracker import HELD_OUT_SEED
+from trainers.identity_scores import identity_scores
 
 from longtake.annotate.merge import merge_video
 from longtake.annotate.sheet import Prompt
 from longtake.annotate.stitch import WindowRows, stitch
 from longtake.annotate.window import annotate_window
-from longtake.demo.evaluate_tracker import HELD_OUT_SEED
-from longtake.demo.identity_scores import identity_scores
 from longtake.demo.prompting import first_prompts, regular_prompts
 from longtake.demo.render import truth_rows
 from longtake.demo.scenes import Scene, make_scene, render_frame

@@ -1,6 +1,5 @@
 """Settings: one schema, and files that agree with it; bad ones named with file, value and remedy."""
 
-import importlib
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from document import documents
 
 from longtake.errors import ConfigError
 from longtake.gradients.options import Options
@@ -48,20 +48,11 @@ print(sorted({HEAVY!r} & set(sys.modules)))
 """
 
 
-@pytest.fixture(scope="module")
-def documents():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        return importlib.import_module("document").documents()
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-
-
 @pytest.mark.parametrize(
     "path", ["config/config.yaml", "config/config.schema.yaml", "config/README.md", "docs/measured.md", "README.md"]
 )
-def test_documents_are_made_from_their_sources(path, documents):
-    assert (ROOT / path).read_text() == documents[ROOT / path], "run: make readme"
+def test_documents_are_made_from_their_sources(path):
+    assert (ROOT / path).read_text() == documents()[ROOT / path], "run: make readme"
 
 
 def test_a_section_is_found_by_its_folder_alone(tmp_path):

@@ -34,10 +34,9 @@ ALLOWED = {
     ("bounded", "models"),
     ("importers", "masks"),
     ("memory", "store"),
-    ("demo", "gradients"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "training", "demo", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "training", "job"}
 
 
 def modules():

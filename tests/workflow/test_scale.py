@@ -14,6 +14,7 @@ from longtake.media.cut import plan
 from longtake.planning.forecast import COLUMNS as FORECAST_COLUMNS
 from longtake.planning.request import COLUMNS as REQUEST_COLUMNS
 from longtake.store.atomic import write_tsv
+from longtake.unit import kinds
 
 ROOT = Path(__file__).parents[2]
 VIDEOS, WINDOWS, PROMPTS = 3, 8, 5
@@ -24,9 +25,10 @@ import atexit, inspect, json, sys
 from types import SimpleNamespace
 sys.path.insert(0, "workflow")
 from snakemake import common, sourcecache
-from longtake import fingerprint, sheets
-looked, digest = [], sheets.mask_digest
-sheets.mask_digest = lambda prompt: (looked.append(prompt.video), digest(prompt))[1]
+from longtake import fingerprint
+from longtake.annotate import sheet
+looked, digest = [], sheet.mask_digest
+sheet.mask_digest = lambda prompt: (looked.append(prompt.video), digest(prompt))[1]
 functions = []
 def signature(function):
     functions.append(function.__qualname__)
@@ -126,11 +128,21 @@ def test_a_job_has_one_thread_and_few_arenas_and_its_record_is_small(stubs):
     assert any(value.startswith(f"{PROMPTS} values") for value in params)
 
 
-def test_a_video_leaves_as_many_files_as_docs_scale_says(finished):
-    project = finished
-    recorded = [urlsafe_b64decode(path.name).decode() for path in (project.path / ".snakemake/metadata").iterdir()]
-    files = [*(str(path.relative_to(project.path)) for path in project.out.rglob("*") if path.is_file()), *recorded]
-    windows = {"pond-a": 3, "pond-b": 2}
-    left = {video: sum(video in path for path in files) for video in windows}
-    assert left == {video: 77 + 18 * number for video, number in windows.items()}
-    assert "77 + 18" in (ROOT / "docs/scale.md").read_text()
+# Outputs, each with an entry in .snakemake/metadata, a log, a record and a benchmark.
+LEFT = {"annotate_window": 2 * 2 + 3, "gradients_window": 2 * 4 + 3}
+
+
+def test_a_unit_leaves_as_many_files_as_docs_scale_says(finished):
+    entries = (urlsafe_b64decode(path.name).decode() for path in (finished.path / ".snakemake/metadata").iterdir())
+    files = [str(path.relative_to(finished.out)) for path in finished.out.rglob("*") if path.is_file()]
+    files += [name.removeprefix("results/") for name in entries]
+    left = {}
+    for rule, (_, kind) in kinds().items():
+        for record in (finished.out / f"logs/{rule}").glob("*.json"):
+            output = kind.target.rpartition(".")[0].format(**json.loads(record.read_text())["wildcards"])
+            own = tuple(
+                f"{start}." for start in (output, f"logs/{rule}/{record.stem}", f"benchmarks/{rule}/{record.stem}")
+            )
+            left.setdefault(rule, []).append(sum(name.startswith(own) for name in files))
+    assert left == {rule: [number] * 5 for rule, number in LEFT.items()}
+    assert f"77 + {sum(LEFT.values())} a window" in (ROOT / "docs/scale.md").read_text()

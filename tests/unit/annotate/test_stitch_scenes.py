@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import ndimage
+from trainers.identity_scores import identity_scores
 
 from longtake import masks
 from longtake.annotate.stitch import WindowRows, stitch
-from longtake.demo.identity_scores import identity_scores
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches, write_table
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainers.lessons import TRAINING_SEED
 
 from longtake.demo import render
-from longtake.demo.lessons import TRAINING_SEED
 from longtake.demo.prompting import first_prompts, regular_prompts
 from longtake.demo.render import PONDS, Pond, demo_scene, prompts_sheet, render_demo, videos_sheet
 from longtake.demo.scenes import SPECIES, render_frame

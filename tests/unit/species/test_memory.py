@@ -18,7 +18,7 @@ from longtake.statistics import spool
 from longtake.statistics.spool import Spool
 from longtake.store.schemas import DETECTIONS
 
-ROWS = 1000
+ROWS = 250
 
 
 def batches(n_rows: int) -> Iterator[pa.RecordBatch]:
@@ -53,8 +53,8 @@ def peak(n_rows: int, folder: Path) -> int:
 
 
 def test_memory_per_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "HELD_BYTES", 2**16)
-    monkeypatch.setattr(spool, "_WAITING_BYTES", 2**14)
+    monkeypatch.setattr(spool, "HELD_BYTES", 2**14)
+    monkeypatch.setattr(spool, "_WAITING_BYTES", 2**12)
     few, many = 4 * ROWS, 40 * ROWS
     peak(ROWS, tmp_path)
     assert peak(many, tmp_path) - peak(few, tmp_path) < 4 * (many - few)

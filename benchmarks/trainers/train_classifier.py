@@ -1,4 +1,4 @@
-"""Train the demo's species classifier from nothing: ``python -m longtake.demo.train_classifier --out FOLDER``.
+"""Train the demo's species classifier from nothing: ``python -m trainers.train_classifier --out FOLDER``.
 
 The clips are chosen and cut out of pond scenes by the functions with which the gradient job does it, with boxes as a
 tracker would give them: shifted, scaled, and known on some frames only. A crop with two animals has no one answer, so

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from longtake.demo.scenes import MIN_VISIBLE_PIXELS, Scene, make_scene, render_frame
-from longtake.demo.tracker import FIRST_SIZE
 from longtake.masks import box
 from longtake.streams import stream
+from trainers.tracker import FIRST_SIZE
 
 TRAINING_SEED = 1_000_000
 """Seeds of training scenes start here; every seed below is held out (demo videos, evaluation, tests)."""

@@ -1,4 +1,4 @@
-"""How well the small SAM 2 follows the animals of held-out scenes: ``python -m longtake.demo.evaluate_tracker``.
+"""How well the small SAM 2 follows the animals of held-out scenes: ``python -m trainers.evaluate_tracker``.
 
 The library's stock video session tracks whole scenes, prompted by boxes. IoU and identity are taken at source size
 over every processed frame from an animal's first prompt on. Single frames then tell boxes, points on animals and
@@ -18,13 +18,13 @@ from scipy.optimize import linear_sum_assignment
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from longtake.demo.lessons import compress, model_view
 from longtake.demo.prompting import Prompt, regular_prompts
 from longtake.demo.scenes import MIN_VISIBLE_PIXELS, Rendered, Scene, make_scene, render_frame
-from longtake.demo.tracker import input_side
-from longtake.demo.train_tracker import normalise
 from longtake.masks import box, iou
 from longtake.streams import stream
+from trainers.lessons import compress, model_view
+from trainers.tracker import input_side
+from trainers.train_tracker import normalise
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-
-from longtake.demo.evaluate_tracker import Identities, evaluate_prompts, evaluate_scene, held_out_scene, identity_f1
-from longtake.demo.tracker import new_tracker
+from trainers.evaluate_tracker import Identities, evaluate_prompts, evaluate_scene, held_out_scene, identity_f1
+from trainers.tracker import new_tracker
 
 
 def counts(matched, visible, drawn):

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
-from longtake.demo.losses import mask_loss
-from longtake.demo.tracker import input_side
-from longtake.demo.unroll import Step, boxes_around, unroll
 from longtake.streams import stream
+from trainers.losses import mask_loss
+from trainers.tracker import input_side
+from trainers.unroll import Step, boxes_around, unroll
 
 _CELL = 4  # model pixels per cell of the low-resolution masks
 _FEW = 8  # cells of an ellipse that has all but left

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 import torch
-
-from longtake.demo.exercises import follow, paint
-from longtake.demo.lessons import Aside, Lesson
-from longtake.demo.losses import aside_loss, mask_loss, tracking_loss
-from longtake.demo.tracker import new_tracker
-from longtake.demo.unroll import Step
+from trainers.exercises import follow, paint
+from trainers.lessons import Aside, Lesson
+from trainers.losses import aside_loss, mask_loss, tracking_loss
+from trainers.tracker import new_tracker
+from trainers.unroll import Step
 
 
 def test_the_mask_loss_of_a_perfect_and_of_a_shifted_mask():

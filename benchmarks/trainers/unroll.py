@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 
-from longtake.demo.tracker import input_side
 from longtake.errors import ModelError
+from trainers.tracker import input_side
 
 _NO_OBJECT = -1024.0
 _GIVEN_SCALE, _GIVEN_BIAS = 20.0, -10.0  # a given mask as logits, as the library has it

@@ -1,4 +1,4 @@
-"""Train the demo's small SAM 2 from nothing: ``python -m longtake.demo.train_tracker --out FOLDER``.
+"""Train the demo's small SAM 2 from nothing: ``python -m trainers.train_tracker --out FOLDER``.
 
 Four cycles, each from the averaged weights of the one before. The first: two exercises without pictures, then pairs of
 frames and short clips. The second: animals are recalled from a prompt far back, with nothing known since; without this
@@ -22,11 +22,12 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 from transformers import Sam2VideoModel
 
-from longtake.demo.exercises import follow, paint
-from longtake.demo.lessons import Lesson, Stage, make_lesson
-from longtake.demo.losses import aside_loss, tracking_loss
-from longtake.demo.reading import covered_cells, readings, recognition_loss
-from longtake.demo.tracker import (
+from longtake.store.atomic import atomic_path
+from trainers.exercises import follow, paint
+from trainers.lessons import Lesson, Stage, make_lesson
+from trainers.losses import aside_loss, tracking_loss
+from trainers.reading import covered_cells, readings, recognition_loss
+from trainers.tracker import (
     FIRST_SIZE,
     IMAGE_MEAN,
     IMAGE_SIZE,
@@ -37,8 +38,7 @@ from longtake.demo.tracker import (
     new_tracker,
     save_tracker,
 )
-from longtake.demo.unroll import Asked, Memory, Step, decode, encode, unroll
-from longtake.store.atomic import atomic_path
+from trainers.unroll import Asked, Memory, Step, decode, encode, unroll
 
 logger = logging.getLogger(__name__)
 

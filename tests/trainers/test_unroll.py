@@ -1,10 +1,9 @@
 import pytest
 import torch
+from trainers.tracker import IMAGE_SIZE, grown, new_tracker, save_tracker
+from trainers.unroll import Asked, boxes_around, encode, unroll
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
-
-from longtake.demo.tracker import IMAGE_SIZE, grown, new_tracker, save_tracker
-from longtake.demo.unroll import Asked, boxes_around, encode, unroll
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from trainers.train_classifier import accuracy, confusion, held_out_clips
 
 from longtake.bounded.split import plain_gradient, split_gradient
 from longtake.demo.scenes import SPECIES
-from longtake.demo.train_classifier import accuracy, confusion, held_out_clips
 from longtake.models import load_model
 
-FOLDER = Path(__file__).parents[3] / "workflow" / "models" / "clip31-pond"
+FOLDER = Path(__file__).parents[2] / "workflow" / "models" / "clip31-pond"
 
 
 @pytest.fixture(scope="module")

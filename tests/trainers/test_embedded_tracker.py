@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trainers.evaluate_tracker import HELD_OUT_SEED, evaluate_prompts, evaluate_scene, identity_f1
+from trainers.lessons import TRAINING_SEED
 from transformers import Sam2VideoModel
 
-from longtake.demo.evaluate_tracker import HELD_OUT_SEED, evaluate_prompts, evaluate_scene, identity_f1
-from longtake.demo.lessons import TRAINING_SEED
 from longtake.demo.render import PONDS
 from longtake.demo.scenes import make_scene
 
-FOLDER = Path(__file__).parents[3] / "workflow" / "models" / "sam2-pond"
+FOLDER = Path(__file__).parents[2] / "workflow" / "models" / "sam2-pond"
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
-from longtake.demo.lessons import Stage, make_lesson, turns
+from trainers.lessons import Stage, make_lesson, turns
 
 SIDE = 192
 STAGE = Stage("test", 1, 2, 3, (2, 3), (0, 1), (3, 8), (1.0, 3.0), side=SIDE)

@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from longtake.demo.lessons import Aside, Lesson
-from longtake.demo.unroll import Step
+from trainers.lessons import Aside, Lesson
+from trainers.unroll import Step
 
 
 def tracking_loss(steps: list[Step], lesson: Lesson) -> tuple[torch.Tensor, dict[str, float]]:

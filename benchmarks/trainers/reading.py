@@ -16,8 +16,8 @@ from torch import nn
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import apply_rotary_pos_emb_2d
 
-from longtake.demo.lessons import Lesson
-from longtake.demo.unroll import memory_frames
+from trainers.lessons import Lesson
+from trainers.unroll import memory_frames
 
 _HALF = 0.5  # of a coarse cell covered, and the cell is the animal's
 

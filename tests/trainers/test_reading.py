@@ -1,9 +1,8 @@
 import torch
-
-from longtake.demo.lessons import Stage, make_lesson
-from longtake.demo.reading import covered_cells, readings, recognition_loss
-from longtake.demo.tracker import IMAGE_SIZE, new_tracker
-from longtake.demo.train_tracker import forward, lesson_features
+from trainers.lessons import Stage, make_lesson
+from trainers.reading import covered_cells, readings, recognition_loss
+from trainers.tracker import IMAGE_SIZE, new_tracker
+from trainers.train_tracker import forward, lesson_features
 
 STAGE = Stage("test", 1, 1, 3, (2, 3), (0, 0), (3, 5), (1.0, 2.0), side=IMAGE_SIZE)
 

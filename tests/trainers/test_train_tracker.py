@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from trainers.lessons import Stage
+from trainers.train_tracker import Cycle, shortened, train
 from transformers import Sam2VideoModel
 
-from longtake.demo import train_tracker
-from longtake.demo.lessons import Stage
-from longtake.demo.train_tracker import Cycle, shortened, train
+from trainers import train_tracker
 
 STAGE = Stage("test", 1, 1, 2, (2, 2), (0, 0), (3, 5), (1.0, 2.0), followed=1)
 YOUNG = Cycle((STAGE,), side=192, memories=5, peak=1e-4, warm_up=1, settle=0, decay=0.5)

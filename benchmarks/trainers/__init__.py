@@ -1,0 +1,1 @@
+"""How the demo's two small models were trained and are judged, from seeds; the workflow itself never loads this."""
