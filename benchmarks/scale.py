@@ -37,6 +37,7 @@ from longtake.media.index_file import save_index
 from longtake.media.probe import probe_video
 from longtake.media.writer import write_video
 from longtake.planning.forecast import COLUMNS
+from longtake.sources import stamp
 from longtake.store.atomic import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -226,7 +227,8 @@ def make_project(path: Path, videos: int, windows: int, prompts: int) -> Path:
 
 def add_video(path: Path, video: str, prompts: int) -> None:
     """A row in each sheet, and a file."""
-    (path / f"media/{video}.mp4").hardlink_to(path / "short.mp4")
+    # A copy: one more link of a file is a change of all its links, which their stamps would tell.
+    shutil.copy(path / "short.mp4", path / f"media/{video}.mp4")
     with (path / "config/videos.tsv").open("a") as sheet:
         sheet.write(f"{video}\tmedia/{video}.mp4\tdarter\n")
     with (path / "config/prompts.tsv").open("a") as sheet:
@@ -242,7 +244,8 @@ def probed(path: Path, videos: Sequence[str], windows: int) -> None:
     (path / "results/probe").mkdir(parents=True)
     save_index(long, path / "long.index.parquet")
     for video in videos:
-        write_json(path / f"results/probe/{video}.json", {"video": video, **facts, "path": f"media/{video}.mp4"})
+        own = {"video": video, "path": f"media/{video}.mp4", "stamp": stamp(path / f"media/{video}.mp4")}
+        write_json(path / f"results/probe/{video}.json", {**facts, **own})
         (path / f"results/probe/{video}.index.parquet").hardlink_to(path / "long.index.parquet")
 
 

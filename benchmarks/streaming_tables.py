@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from streaming_sizes import FPS, FRAMES, HEIGHT, SPECIES, WIDTH, Size, windows_of
 
 from longtake import masks
-from longtake.media.index import KEY, StreamFacts, VideoIndex, content_digest
+from longtake.media.index import KEY, StreamFacts, VideoIndex
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window
+from longtake.sources import content_digest, stamp
 from longtake.species import measures as measured
 from longtake.species import tables
 from longtake.store import schemas
@@ -281,6 +282,7 @@ def index_of(folder: Path, n_frames: int) -> tuple[Path, Path]:
     pts = np.arange(n_frames)
     flags = np.where(pts % 250 == 0, KEY, 0)
     made = VideoIndex(source, content_digest(source), source.stat().st_size, Fraction(1, FPS), facts, packet_pts=pts,
+                      content=content_digest(source), stamp=stamp(source),
                       packet_dts=pts, packet_position=100 * pts, packet_size=np.full(n_frames, 100),
                       packet_flags=flags)  # fmt: skip
     save_index(made, folder / "index.parquet")

@@ -59,9 +59,10 @@ def per_analysed(pattern):
 
 rule annotations:
     input:
+        plan=wait_for_plan,
         annotations=settings.gradients.annotations or [],
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
     output:
         table=f"{OUT}/annotations/{{video}}.parquet",
     log:
@@ -74,6 +75,7 @@ rule annotations:
     resources:
         mem_mb=per_try(2000),
     params:
+        source=source_of,
         code=digest("longtake.gradients.annotations"),
     message:
         "Take the masks of {wildcards.video} from {input.annotations}"

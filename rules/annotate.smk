@@ -27,8 +27,8 @@ def state_after(wildcards):
 
 rule annotate_window:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         state=state_before,
         model=TRACKER,
     output:
@@ -44,6 +44,7 @@ rule annotate_window:
     resources:
         **asked("annotate_window", chunk=settings.annotate.object_batch),
     params:
+        source=source_of,
         window=window_of,
         prompts=prompts_of,
         model=model_folder,
@@ -61,8 +62,8 @@ rule annotate_window:
 # The same from the last frame to the first, where annotate.direction is both; the state goes the other way, too.
 use rule annotate_window as annotate_window_backward with:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         state=state_after,
         model=TRACKER,
     output:

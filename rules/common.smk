@@ -34,7 +34,8 @@ try:
     anywhere = settings.demo or not workflow.is_main_process
     # Whether it may hold no video is known when all analyses have said what there is to do (units.smk).
     VIDEOS = {each.video: each for each in read_videos(locate(settings.videos, BASE), rendered=anywhere, empty=True)}
-    PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS)
+    labelled = {each.species: f"{settings.videos}, row {each.row}" for each in reversed(VIDEOS.values())}
+    PROMPTS = read_prompts(locate(settings.prompts, BASE), VIDEOS, labelled)
     TRACKER = model_files(settings.annotate.model, BASE, "annotate.model")
     CLASSIFIER = video_model_files(settings.gradients, BASE)
 except LongtakeError as error:

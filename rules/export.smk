@@ -3,8 +3,8 @@
 
 rule overlay:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         detections=f"{OUT}/detections/{{video}}.parquet",
         plan=wait_for_plan,
     output:
@@ -19,6 +19,7 @@ rule overlay:
     resources:
         mem_mb=per_try(1500),
     params:
+        source=source_of,
         windows=all_windows_of,
         frame_interval=settings.frame_interval,
         species=species_names(),
@@ -44,8 +45,8 @@ FORMATS = {
 
 rule convert:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         detections=f"{OUT}/detections/{{video}}.parquet",
         plan=wait_for_plan,
     output:
@@ -62,6 +63,7 @@ rule convert:
     resources:
         mem_mb=per_try(1000),
     params:
+        source=source_of,
         format=lambda wildcards: next(name for name, ending in FORMATS.items() if ending == wildcards.ending),
         windows=all_windows_of,
         frame_interval=settings.frame_interval,

@@ -38,8 +38,8 @@ rule video_figures:
 rule video_stills:
     input:
         plan=wait_for_plan,
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         detections=f"{OUT}/detections/{{video}}.parquet",
         statistics=expand(
             f"{OUT}/statistics/videos/{{{{video}}}}/{{table}}.parquet",
@@ -58,6 +58,7 @@ rule video_stills:
     resources:
         mem_mb=per_try(1500),
     params:
+        source=source_of,
         windows=all_windows_of,
         species=SPECIES,
         code=digest("longtake.report.stills"),

@@ -3,8 +3,8 @@
 
 rule gradients_window:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         detections=f"{OUT}/{OBJECTS}/{{video}}.parquet",
         model=CLASSIFIER,
         plan=wait_for_plan,
@@ -27,6 +27,7 @@ rule gradients_window:
             gradient_mb=round(1024 * settings.gradients.memory_gb),
         ),
     params:
+        source=source_of,
         window=window_of,
         about=about,
         options={

@@ -3,8 +3,8 @@
 
 rule heat_video:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         clips=f"{OUT}/gradients/{{video}}.clips.parquet",
         curves=f"{OUT}/gradients/{{video}}.curves.parquet",
         maps=in_windows("gradients/{video}/window-{window}.maps.safetensors"),
@@ -20,6 +20,7 @@ rule heat_video:
     resources:
         mem_mb=per_try(1500),
     params:
+        source=source_of,
         species=species_names(),
         width=settings.export.overlay_width,
         code=digest("longtake.export.heat"),

@@ -1,6 +1,5 @@
 """The windows of a video, put together: every frame once."""
 
-
 @often
 def backward_windows_of(wildcards):
     """The backward passes of all windows of a job's video, where there are any."""
@@ -9,8 +8,8 @@ def backward_windows_of(wildcards):
 
 rule merge_detections:
     input:
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
         windows=in_windows("annotate/{video}/window-{window}.parquet"),
         backward=backward_windows_of,
     output:
@@ -27,6 +26,7 @@ rule merge_detections:
     resources:
         mem_mb=per_try(1000),
     params:
+        source=source_of,
         prompts=prompts_of,
         options={
             "frame_interval": settings.frame_interval,

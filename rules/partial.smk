@@ -5,8 +5,8 @@
 rule partial_detections:
     input:
         plan=wait_for_plan,
-        video=video_of,
-        index=f"{OUT}/probe/{{video}}.index.parquet",
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
     output:
         detections=f"{OUT}/partial/detections/{{video}}.parquet",
         holes=f"{OUT}/partial/detections/{{video}}.holes.tsv",
@@ -20,6 +20,7 @@ rule partial_detections:
     resources:
         mem_mb=per_try(1000),
     params:
+        source=source_of,
         windows=all_windows_of,
         passes=lambda wildcards: [existing(wildcards, pattern) for pattern in PASSES.values()],
         prompts=prompts_of,

@@ -3,7 +3,8 @@
 
 rule probe_video:
     input:
-        video=video_of,
+        # A demo renders its videos: they are as new as their files. Of all others the stamp counts.
+        video=video_of if settings.demo else ancient(video_of),
     output:
         summary=f"{OUT}/probe/{{video}}.json",
         index=f"{OUT}/probe/{{video}}.index.parquet",
@@ -18,6 +19,8 @@ rule probe_video:
         mem_mb=per_try(1000),
     params:
         picture_rate=settings.picture_rate,
+        stream=lambda wildcards: named(wildcards.video).stream,
+        stamp=stamp_of,
         code=digest("longtake.media.cut"),
     message:
         "Look at {wildcards.video}"

@@ -15,7 +15,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "verdicts", "cells", "status", "kinds"},
-    {"settings", "unit", "fingerprint", "model_folder", "submission"},
+    {"settings", "unit", "fingerprint", "sources", "model_folder", "submission"},
     {"memory", "store", "masks", "importers"},
     {"media", "supervise", "volumes", "statistics"},
     {"models", "bounded"},

@@ -51,22 +51,72 @@ def test_a_damaged_state_is_refused_by_name_and_remade(project, finished):
     assert project.digests() == finished.digests()
 
 
-def test_a_video_that_goes_bad_after_the_plan_fails_alone(project, finished):
+def at_start(project, lines):
+    """Let the driver run `lines` once it has looked at every video, before its first job; what the file was before."""
+    snakefile = project.path / "Snakefile"
+    text = snakefile.read_text()
+    snakefile.write_text(f"{text}\n\nonstart:\n" + "".join(f"    {line}\n" for line in lines))
+    return text
+
+
+def set_back(path, data):
+    """Write a file in place, as old as it was: what ``cp -p`` and ``rsync -t`` leave of a file of that time."""
+    looked_at = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
+
+
+def test_a_video_that_goes_bad_while_the_run_goes_on_fails_alone(project, finished):
     project.forget(*PART_OF_ALL)
     media = project.path / "media/pond-b.mp4"
-    good, looked_at = media.read_bytes(), media.stat()
-    media.write_bytes(good[:-1000])
-    os.utime(media, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
+    good = media.read_bytes()
+    text = at_start(project, [f"os.truncate({str(media)!r}, {len(good) - 1000})"])
     said = project.run("annotate", fails=True)
-    assert "media/pond-b.mp4" in said
+    assert "the index of another file than media/pond-b.mp4" in said
     assert said_how_to_redo(said, "pond-b", 1)
     assert (project.out / "detections/pond-a.parquet").exists(), "the other video goes on"
 
+    (project.path / "Snakefile").write_text(text)
+    assert project.jobs("annotate")["probe_video"] == 1, "the same command would look at it again"
     media.write_bytes(good)
-    os.utime(media, ns=(looked_at.st_atime_ns, looked_at.st_mtime_ns))
     assert project.jobs("annotate") == {"annotate_window": 1, "merge_detections": 1, "annotate": 1}
     project.run("annotate")
     assert project.digests() == finished.digests()
+
+
+def test_other_bytes_of_the_same_size_and_time_are_redone_and_nothing_else(project, finished):
+    media, other = project.path / "media/pond-b.mp4", project.path / "media/pond-a.mp4"
+    data = bytearray(media.read_bytes())
+    data[len(data) // 2] ^= 1
+    set_back(media, data)
+    other.touch()
+    said = project.run("annotate")
+    assert said.count("Look at ") == 1
+    assert {line for line in said.splitlines() if "Annotate pond-a" in line} == set(), "that was only touched"
+    assert len(re.findall(r"Annotate pond-b, window 000[01]:", said)) == 2
+    before, after = finished.digests(), project.digests()
+    assert {name for name in before if before[name] != after[name]} == {name for name in before if "pond-b" in name}
+    assert not project.jobs("annotate")
+
+
+def test_an_older_video_in_the_place_of_another_is_seen(project, finished):
+    media = project.path / "media/pond-b.mp4"
+    older = project.path / "media/pond-c.mp4"
+    older.write_bytes((project.path / "media/pond-a.mp4").read_bytes())
+    os.utime(older, (1e9, 1e9))
+    older.replace(media)
+    jobs = project.jobs("annotate")
+    assert (jobs["probe_video"], jobs["windows"]) == (1, 1)
+    # The plan of all videos is made although one of them is no video any more.
+    set_back(media, b"no video at all")
+    said = project.run("plan")
+    assert said.count("Look at ") == 1
+    rows = (project.out / "plan/videos.tsv").read_text()
+    assert re.search(r"^pond-b\tunreadable\tmedia/pond-b.mp4: not a video file", rows, re.M)
+    media.write_bytes((finished.path / "media/pond-b.mp4").read_bytes())
+    project.run("plan")
+    assert (project.out / "plan/windows.tsv").read_text() == (finished.out / "plan/windows.tsv").read_text()
+    assert not project.jobs("annotate"), "the same bytes as before, and nothing is redone"
 
 
 def test_a_video_that_vanishes_stops_the_run_by_name_until_the_sheet_is_right(project, finished):

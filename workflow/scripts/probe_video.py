@@ -9,5 +9,6 @@ with job(snakemake) as it:
         it.output.index,
         it.progress,
         picture_rate=it.params.picture_rate,
+        stream=it.params.stream,
     )
     it.record(status=facts["status"], reason=facts["reason"])

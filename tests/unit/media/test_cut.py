@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from longtake.errors import ConfigError
 from longtake.media.cut import plan, probe
+from longtake.media.index_file import load_index
 from longtake.media.windows import read_windows
 from longtake.media.writer import write_video
 
@@ -90,3 +92,57 @@ def test_independent_windows_must_share_a_processed_frame(videos, overlap, words
         cut(folder, names, independent=True, **settings)
     assert not (folder / "windows.tsv").exists()
     assert cut(folder, names, independent=True, **(settings | {"overlap": 0.4})) > 1
+
+
+def table(folder):
+    with (folder / "videos.tsv").open() as file:
+        return {row["video"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def test_one_video_that_changed_after_its_probe_is_probed_again_and_ends_nothing(videos):
+    folder, names, facts = videos
+    shutil.copy(folder / "good.mp4", folder / "other.mp4")
+    probe("other", str(folder / "other.mp4"), folder / "other.json", folder / "other.parquet", stream=0)
+    frames = ((number, np.full((32, 48, 3), number, np.uint8)) for number in range(30))
+    write_video(folder / "other.mp4", frames, time_base=Fraction(1, 10), width=48, height=32)
+    assert cut(folder, [*names, "other"]) == 3 + 2
+    rows = table(folder)
+    assert (rows["other"]["status"], rows["other"]["frames"], rows["good"]["frames"]) == ("ok", "30", "50")
+    assert rows["other"]["digest"] != rows["good"]["digest"] == facts["good"]["digest"]
+    again = json.loads((folder / "other.json").read_text())
+    assert (again["frames"], again["asked"]["stream"]) == (30, 0)
+    assert load_index(folder / "other.parquet", folder / "other.mp4").n_frames == 30
+
+
+@pytest.mark.parametrize("damage", ["other.mp4", "other.parquet", "other.json"])
+def test_one_damaged_video_index_or_summary_ends_nothing(videos, damage):
+    folder, names, _ = videos
+    shutil.copy(folder / "good.mp4", folder / "other.mp4")
+    probe("other", str(folder / "other.mp4"), folder / "other.json", folder / "other.parquet")
+    whole = (folder / damage).read_bytes()
+    (folder / damage).write_bytes(whole[: len(whole) // 2])
+    count = cut(folder, [*names, "other"])
+    rows = table(folder)
+    assert rows["good"]["status"] == "ok"
+    # What is derived is made anew; what was given is left out, and so is what nobody can say the video of.
+    assert (rows["other"]["status"], count) == (("ok", 6) if damage == "other.parquet" else ("unreadable", 3))
+    assert (damage in rows["other"]["reason"]) == (damage != "other.parquet")
+
+
+def test_a_file_that_nobody_foresaw_is_left_out_with_its_reason(videos, monkeypatch):
+    folder, _, _ = videos
+    monkeypatch.setattr("longtake.media.cut.index_video", lambda *_, **__: 1 / 0)
+    found = probe("good", str(folder / "good.mp4"), folder / "good.json", folder / "good.parquet")
+    assert found["status"] == "unreadable"
+    assert "ZeroDivisionError" in found["reason"]
+
+
+def test_what_a_reader_should_know_of_a_video_stands_in_the_table(videos):
+    folder, names, facts = videos
+    cut(folder, names)
+    good = table(folder)["good"]
+    told = {name: good[name] for name in ("pixel_aspect", "rotation", "stream", "video_streams", "repeated_timestamps")}
+    assert told == {
+        "pixel_aspect": "1", "rotation": "0", "stream": "0", "video_streams": "1", "repeated_timestamps": "0"
+    }  # fmt: skip
+    assert good["digest"] == facts["good"]["digest"]

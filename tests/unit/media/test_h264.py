@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longtake.media.h264 import FrameNumbers, Sequence, _Bits, _sequence, _units
+from longtake.media.h264 import FrameNumbers, Sequence, _Bits, _sequence, units
 
 
 def test_bits_and_exp_golomb_numbers():
@@ -21,15 +21,15 @@ def test_emulation_prevention_is_removed():
 
 
 @pytest.mark.parametrize("length_bytes", [2, 4])
-def test_units_by_length(length_bytes):
+def testunits_by_length(length_bytes):
     parts = [b"\x67abc", b"\x65" + bytes(700)]
     packet = b"".join(len(part).to_bytes(length_bytes, "big") + part for part in parts)
-    assert [(unit[0], len(unit)) for unit in _units(packet, length_bytes)] == [(0x67, 4), (0x65, 512)]
+    assert [(unit[0], len(unit)) for unit in units(packet, length_bytes)] == [(0x67, 4), (0x65, 512)]
 
 
-def test_units_by_start_code():
+def testunits_by_start_code():
     packet = b"\0\0\0\1\x09\xf0\0\0\1\x65payload"
-    assert [unit[0] for unit in _units(packet, 0)] == [0x09, 0x65]
+    assert [unit[0] for unit in units(packet, 0)] == [0x09, 0x65]
 
 
 @pytest.mark.parametrize("packet", [b"", b"\0\0", b"\0\0\1", b"\xff" * 40, bytes(40), b"\0\0\1\x67", b"\0\0\1\x41"])

@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from longtake.cells import MOST_MASK_TEXT
 from longtake.errors import SheetError, nearest
+from longtake.settings.labels import Labels
 from longtake.settings.paths import exists, shortened, written_out
 from longtake.settings.sheet import column, id_column, label_column, plain_number, read_sheet
 
@@ -118,19 +119,27 @@ class Prompt:
 ROW = Prompt
 
 
-def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prompt]]:
+def read_prompts(
+    path: str | Path, videos: Iterable[str], species: Mapping[str, str] | None = None
+) -> dict[str, list[Prompt]]:
     """Read prompts.tsv and return the prompts of each video in `videos`, in the order of the sheet.
+
+    `species` are the labels of the sheet of videos, and where each stands.
 
     Raises
     ------
     SheetError
         For an unknown video, a row with both or neither of `frame` and `time_s`, a box that is empty or lacks an edge,
         points or run lengths that are none, a mask's file that does not exist, a row that shows nothing or gives a
-        mask and something else, an object with two labels, or an object that ends before its prompt. Whether a box,
-        a point or a mask fits the picture is known only to the job, which reads the video's size.
+        mask and something else, an object with two labels, a label that is written in two ways, or an object that ends
+        before its prompt. Whether a box, a point or a mask fits the picture is known only to the job, which reads the
+        video's size.
     """
     found: dict[str, list[Prompt]] = {video: [] for video in videos}
     labels: dict[tuple[str, str], str] = {}
+    known = Labels()
+    for label, place in (species or {}).items():
+        known.add(label, place)
     for prompt in read_sheet(path, Prompt):
         where = f"{path}, row {prompt.row}"
         if prompt.video not in found:
@@ -147,6 +156,7 @@ def read_prompts(path: str | Path, videos: Iterable[str]) -> dict[str, list[Prom
             )
         _check_shape(prompt, where)
         _check_end(prompt, where)
+        known.add(prompt.label, where)
         label = labels.setdefault((prompt.video, prompt.object), prompt.label)
         if label != prompt.label:
             raise SheetError(

@@ -36,13 +36,18 @@ _SNIFFED_BYTES = 4096
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the video stream of a local file; the container is closed on leaving.
+def open_video(path: Path, stream: int | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video stream of a local file; the container is closed on leaving.
+
+    Parameters
+    ----------
+    stream
+        Which of the file's video streams, counted from 0; default the one that libavformat takes for the main one.
 
     Raises
     ------
     UnreadableVideo
-        The file is missing, empty, a playlist, an AVI, no video container, or holds no video stream.
+        The file is missing, empty, a playlist, an AVI, no video container, or holds no video stream, or not that one.
     """
     path = Path(path)
     refuse_by_content(path)
@@ -56,7 +61,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             "MPEG-TS/PS, FLV, OGG, MXF, ASF; re-encode anything else with `ffmpeg -i IN -c:v libx264 OUT.mp4`."
         ) from error
     try:
-        yield container, _video_stream(container, path)
+        yield container, _video_stream(container, path, stream)
     finally:
         container.close()
 
@@ -93,12 +98,23 @@ def _is_playlist(head: bytes) -> bool:
     return any(mark in head for mark in _PLAYLIST_MARKS[:4]) or b"://" in head
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    stream = container.streams.best("video")
-    if stream is None or stream.disposition & Disposition.attached_pic:
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """The video streams of a container; covers, which are pictures attached to sound, are none."""
+    return [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+
+
+def _video_stream(container: InputContainer, path: Path, number: int | None) -> VideoStream:
+    streams = video_streams(container)
+    if not streams:
         kinds = sorted({str(other.type) for other in container.streams}) or ["none"]
         raise UnreadableVideo(f"{path}: no video stream (streams: {', '.join(kinds)}). Name a file that has one.")
-    stream = container.streams.video[[s.index for s in container.streams.video].index(stream.index)]
+    if number is not None and number >= len(streams):
+        raise UnreadableVideo(
+            f"{path}: it has {len(streams)} video streams, and the sheet asks for number {number}, counted from 0."
+        )
+    best = container.streams.best("video")
+    main = next((each for each in streams if best is not None and each.index == best.index), streams[0])
+    stream = main if number is None else streams[number]
     if stream.codec_context is None:
         raise UnreadableVideo(f"{path}: no decoder for its video codec. Re-encode it to H.264 with ffmpeg.")
     # Left at 0 the decoder starts a thread a core, and closing the container may then wait for ever.

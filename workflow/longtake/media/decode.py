@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 
 from longtake.media import complaints
 from longtake.media.container import open_video
-from longtake.media.index import CORRUPT, NO_PTS, VideoIndex
+from longtake.media.index import VideoIndex
 from longtake.media.intervals import Interval
+from longtake.media.packets import CORRUPT, NO_PTS
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Decoder:
     def __init__(self, index: VideoIndex):
         self.index = index
         self.packets_decoded = 0
+        self.packets_refused = 0
         self.pictures_decoded = 0
         self._stack = ExitStack()
         self._packets: Iterator[tuple[int, av.Packet]] = iter(())
@@ -86,7 +88,10 @@ class Decoder:
             try:
                 return self._context.decode(packet)
             except (av.error.FFmpegError, EOFError) as error:
-                log.warning("%s: packet %d does not decode: %s", self.index.path, number, error)
+                # A broken file has thousands; the terminal gets the first.
+                level = logging.INFO if self.packets_refused else logging.WARNING
+                log.log(level, "%s: packet %d does not decode: %s", self.index.path, number, error)
+                self.packets_refused += 1
                 taint.mark_error(number)
                 return []
             finally:
@@ -138,7 +143,7 @@ class Decoder:
 
     def _open(self) -> None:
         self.close()
-        self._container, self._stream = self._stack.enter_context(open_video(self.index.path))
+        self._container, self._stream = self._stack.enter_context(open_video(self.index.path, self.index.facts.stream))
         self._context = self._stream.codec_context
         self._skip = "DEFAULT"
 

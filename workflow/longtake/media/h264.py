@@ -38,7 +38,7 @@ class FrameNumbers:
 
     def follows_gap(self, packet: bytes) -> bool:
         """Whether reference pictures are missing between the packet before and this one."""
-        for unit in _units(packet, self._length_bytes):
+        for unit in units(packet, self._length_bytes):
             kind = unit[0] & 31
             if kind == _SEQUENCE:
                 self._sequence = _sequence(unit)
@@ -85,7 +85,7 @@ class _Bits:
         return (1 << zeros) - 1 + self.take(zeros)
 
 
-def _units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
+def units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
     """The units of a packet, by length prefixes or (0) by start codes; only the beginnings of long ones."""
     if length_bytes:
         position = 0

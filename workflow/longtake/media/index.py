@@ -15,29 +15,39 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-import av
 import numpy as np
+from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import FrameUnavailable, UnreadableVideo
-from longtake.media import complaints
-from longtake.media.container import open_video
-from longtake.media.geometry import orientation
-from longtake.media.h264 import FrameNumbers
-from longtake.media.pictures import pictures_digest, scan_pictures
+from longtake.media.container import open_video, video_streams
+from longtake.media.geometry import Geometry, orientation, pixel_aspect
+from longtake.media.packets import (
+    CORRUPT,
+    DISCARD,
+    HIDDEN,
+    KEY,
+    NO_PTS,
+    demux,
+    presentation_order,
+    repeated_packets,
+    unreachable,
+)
+from longtake.media.pictures import scan_pictures
+from longtake.media.sizes import Sizes
+from longtake.sources import content_digest, stamp
 
 log = logging.getLogger(__name__)
 
 PICTURE_RATE = 6.0  # of YouTube-VIS: every fifth frame of 30 a second
-NO_PTS = np.iinfo(np.int64).min
-KEY, DISCARD, CORRUPT, HIDDEN = 1, 2, 4, 8
-# More packets than this share without a timestamp, and the numbering of frames would be a guess.
-_UNTIMED_SHARE = 0.01
-# Codecs keep at most 16 pictures waiting for their turn; more disorder is no reordering.
-_REORDERED_PACKETS = 64
-_DIGEST_BLOCKS, _DIGEST_BLOCK_BYTES = 16, 65536
+# A recorder's slip repeats a few; more, and the container's clock is too coarse for the frames.
+_REPEATED_SHARE = 0.01
+# Less than this is what encoders put before the sound to get started.
+_SOUND_OFFSET_S = 0.05
+
+__all__ = ["CORRUPT", "DISCARD", "HIDDEN", "KEY", "NO_PTS", "PICTURE_RATE", "StreamFacts", "VideoIndex", "index_video"]
 
 
 @dataclass(frozen=True)
@@ -56,16 +66,18 @@ class StreamFacts:
     colour_primaries: int
     colour_transfer: int
     header_frames: int  # 0 where the header says nothing
-    reason: str = ""  # what keeps frames out: an undecodable start, demuxing that ended early
+    reason: str = ""  # what keeps frames out, and what else a reader of the tables should know
+    pixel_aspect: str = "1"  # width of a stored pixel over its height, "4/3"
+    stream: int = 0  # which of the file's video streams, counted from 0
+    video_streams: int = 1
+    repeated_timestamps: int = 0  # pictures that have the timestamp of another and are left out
+    sound_offset_s: float | None = None  # of the first sound after the first picture; None without sound
 
-
-def presentation_order(pts: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Return the packet (decode order) of each frame that is shown: (N,) int64, by presentation time.
-
-    `pts` and `flags` are those of all packets, (P,), in decode order.
-    """
-    shown = np.flatnonzero((flags & (DISCARD | HIDDEN) == 0) & (pts != NO_PTS))
-    return shown[np.argsort(pts[shown], kind="stable")]
+    @property
+    def geometry(self) -> Geometry:
+        """How stored pixels become displayed ones."""
+        aspect = Fraction(self.pixel_aspect)
+        return Geometry(self.coded_width, self.coded_height, aspect, self.rotation, self.mirrored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +86,8 @@ class VideoIndex:
 
     Arrays ``packet_*`` have shape (P,), decode order; ``pts``, ``dts``, ``position``, ``size``, ``key``
     have shape (N,), presentation order. Times are int64 ticks of ``time_base`` seconds. About 80 bytes
-    of memory a packet.
+    of memory a packet. ``digest`` stands for the frames: for the bytes of the source, its stream and its clock.
+    ``content`` is the digest of the bytes alone, ``stamp`` what the disk said of them (`longtake.sources`).
     """
 
     path: Path
@@ -87,6 +100,8 @@ class VideoIndex:
     packet_position: np.ndarray = field(repr=False)
     packet_size: np.ndarray = field(repr=False)
     packet_flags: np.ndarray = field(repr=False)
+    content: str = ""
+    stamp: str = ""
 
     @cached_property
     def order(self) -> np.ndarray:
@@ -137,13 +152,13 @@ class VideoIndex:
 
     @property
     def width(self) -> int:
-        """Display width in pixels, after rotation."""
-        return self.facts.coded_height if self.rotation in (90, 270) else self.facts.coded_width
+        """Display width in square pixels, after rotation."""
+        return self.facts.geometry.size[0]
 
     @property
     def height(self) -> int:
-        """Display height in pixels, after rotation."""
-        return self.facts.coded_width if self.rotation in (90, 270) else self.facts.coded_height
+        """Display height in square pixels, after rotation."""
+        return self.facts.geometry.size[1]
 
     @property
     def median_step(self) -> float:
@@ -208,11 +223,15 @@ class VideoIndex:
 
 
 def index_video(
-    path: str | Path, progress: Callable[[int, int], None] | None = None, *, picture_rate: float = PICTURE_RATE
+    path: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    picture_rate: float = PICTURE_RATE,
+    stream: int | None = None,
 ) -> VideoIndex:
     """Index a local video by demuxing it whole; only the first frame is decoded. A folder is taken for pictures.
 
-    Memory: about 80 bytes a packet. Reads the whole file once.
+    Memory: about 80 bytes a packet. Reads the whole file twice, to find its packets and to digest it.
 
     Parameters
     ----------
@@ -222,115 +241,122 @@ def index_video(
         Called with (bytes read, bytes in all) now and then.
     picture_rate
         Frames a second of a folder of pictures, which carry no times.
+    stream
+        Which video stream of a file that has several, counted from 0; default its main one.
 
     Raises
     ------
     UnreadableVideo
-        The file is no video, has no usable timestamps, or not one frame of it can be decoded.
+        The file is no video, has no usable timestamps, or not one frame of it can be decoded; its pictures change their
+        size; or many of them share a timestamp.
     """
     path = Path(path)
-    if path.is_dir():
-        return _index_pictures(path, picture_rate)
-    with open_video(path) as (container, stream):
+    seen = stamp(path)
+    index = _index_pictures(path, picture_rate) if path.is_dir() else _index_file(path, progress, stream)
+    if index.n_frames == 0:
+        raise UnreadableVideo(f"{path}: no frame of it is presented (all are cut by its edit list).")
+    content = content_digest(path)
+    frames = hashlib.sha256(f"{content} {index.facts.stream} {index.time_base}".encode()).hexdigest()
+    return replace(index, digest=frames, content=content, stamp=seen)
+
+
+def _index_file(path: Path, progress: Callable[[int, int], None] | None, number: int | None) -> VideoIndex:
+    with open_video(path, number) as (container, stream):
         total = path.stat().st_size
         columns = tuple(array("q") for _ in range(5))
-        first, reason = _demux(container, stream, columns, total, progress)
+        sizes = Sizes(stream)
+        first, reason = demux(container, stream, columns, sizes, total=total, progress=progress)
         if first is None or first.pts is None:
             raise UnreadableVideo(
                 f"{path}: not one frame could be decoded ({reason or 'codec ' + stream.codec_context.name}). "
                 "Check that the file plays, or re-encode it with ffmpeg."
             )
-        facts = _stream_facts(path, container.format.name, stream, first, reason)
-        first_pts = first.pts
+        first_pts, interlaced = first.pts, first.interlaced_frame
         time_base = Fraction(stream.time_base or 1)
+        _refuse_sizes(path, sizes, first, time_base)
+        facts = _stream_facts(path, container, stream, first)
     pts, dts, position, size, flags = (np.frombuffer(column, dtype=np.int64).copy() for column in columns)
     flags = flags.astype(np.uint8)
-    lost = _unreachable(path, pts, flags, first_pts)
+    lost = unreachable(path, pts, flags, first_pts)
+    repeated = repeated_packets(pts, flags, lost)
+    flags |= np.uint8(HIDDEN) * (lost | repeated)
+    notes = []
     if lost.any():
-        note = f"{np.count_nonzero(lost)} packets at the start cannot be decoded and are not counted"
-        log.warning("%s: %s", path, note)
-        facts = replace(facts, reason="; ".join(filter(None, (note, facts.reason))))
-    flags |= np.uint8(HIDDEN) * (lost | _repeated(pts, flags, lost))
-    index = VideoIndex(path, content_digest(path), total, time_base, facts, pts, dts, position, size, flags)
-    if index.n_frames == 0:
-        raise UnreadableVideo(f"{path}: no frame of it is presented (all are cut by its edit list).")
-    return index
+        notes.append(f"{np.count_nonzero(lost)} packets at the start cannot be decoded and are not counted")
+    notes += [_told_repeated(path, repeated, flags, time_base, interlaced), _told_sound(facts), _told_streams(facts)]
+    if facts.geometry.pixel_aspect != 1:
+        wide, tall = facts.geometry.size
+        notes.append(
+            f"its pixels are {facts.pixel_aspect} times as wide as high: {facts.coded_width} x {facts.coded_height} "
+            f"stored, shown and counted as {wide} x {tall}"
+        )
+    told = "; ".join(filter(None, [*notes, reason]))
+    if told:
+        log.warning("%s: %s", path, told)
+    facts = replace(facts, reason=told, repeated_timestamps=int(np.count_nonzero(repeated)))
+    return VideoIndex(path, "", total, time_base, facts, pts, dts, position, size, flags)
 
 
 def _index_pictures(folder: Path, rate: float) -> VideoIndex:
     found = scan_pictures(folder, rate)
     facts = StreamFacts(**found.pop("facts"))
-    return VideoIndex(folder, facts=facts, packet_flags=np.full(facts.header_frames, KEY, dtype=np.uint8), **found)
+    flags = np.full(facts.header_frames, KEY, dtype=np.uint8)
+    return VideoIndex(folder, "", facts=facts, packet_flags=flags, **found)
 
 
-def _demux(
-    container: av.container.InputContainer,
-    stream: VideoStream,
-    columns: tuple[array, ...],
-    total: int,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[VideoFrame | None, str]:
-    """Fill the columns pts, dts, position, size, flags; give the first frame and why it ended early."""
-    first: VideoFrame | None = None
-    reason = ""
-    codec = stream.codec_context.name
-    numbers = FrameNumbers(stream.codec_context.extradata) if codec == "h264" else None
-    packets = container.demux(stream)
-    while True:
-        with complaints.capture() as logs:
-            try:
-                packet = next(packets, None)
-            except (av.error.FFmpegError, OSError) as error:
-                reason = f"demuxing stopped after {len(columns[0])} packets: {error}"
-                log.warning("%s: %s", container.name, reason)
-                break
-        if packet is None:
-            break
-        # The demuxer lost its place: the packet before can be cut short, the next one follows a gap.
-        damaged = complaints.is_error(logs)
-        if damaged and columns[4]:
-            columns[4][-1] |= CORRUPT
-        if first is None:
-            first = _first_frame(stream, packet)
-        if packet.size == 0:
-            continue
-        # A keyframe starts afresh, whatever was lost before it.
-        if numbers is not None and numbers.follows_gap(bytes(packet)) and not packet.is_keyframe:
-            damaged = True
-        flags = KEY * packet.is_keyframe | DISCARD * packet.is_discard | CORRUPT * (packet.is_corrupt or damaged)
-        if codec == "vp8" and not bytes(packet)[0] & 0x10:
-            flags |= HIDDEN  # RFC 6386, 9.1: show_frame = 0, decoded but never shown
-        pts, dts, position = packet.pts, packet.dts, packet.pos
-        columns[0].append(NO_PTS if pts is None else pts)
-        columns[1].append(NO_PTS if dts is None else dts)
-        columns[2].append(-1 if position is None else position)
-        columns[3].append(packet.size)
-        columns[4].append(flags)
-        if progress is not None and len(columns[0]) % 5000 == 0:
-            progress(max(0, min(columns[2][-1], total)), total)
-    if progress is not None:
-        progress(total, total)
-    return first, reason
+def _refuse_sizes(path: Path, sizes: Sizes, first: VideoFrame, time_base: Fraction) -> None:
+    if sizes.other is None:
+        return
+    began = first.pts or 0
+    when = f" (from {float((sizes.other_pts - began) * time_base):.3f} s on)" if sizes.other_pts is not None else ""
+    raise UnreadableVideo(
+        f"{path}: the size of its pictures changes from {first.width} x {first.height} to {sizes.other[0]} x "
+        f"{sizes.other[1]}{when}; {sizes.others} keyframes are of another size. Split it there, or re-encode it to one "
+        "size with ffmpeg."
+    )
 
 
-def _first_frame(stream: VideoStream, packet: av.Packet) -> VideoFrame | None:
-    try:
-        frames = stream.codec_context.decode(packet if packet.size else None)
-    except (av.error.FFmpegError, EOFError):
-        return None
-    return next((frame for frame in frames if frame.pts is not None), None)
+def _told_repeated(path: Path, repeated: np.ndarray, flags: np.ndarray, tick: Fraction, interlaced: bool) -> str:
+    count, shown = int(np.count_nonzero(repeated)), int(np.count_nonzero(flags & (DISCARD | HIDDEN) == 0))
+    if not count:
+        return ""
+    told = f"{count} of {count + shown} pictures have the timestamp of another"
+    # The second field of an interlaced picture may come as a packet of its own, and is no picture.
+    if count > _REPEATED_SHARE * (count + shown) and not interlaced:
+        raise UnreadableVideo(
+            f"{path}: {told}, since the file counts time in steps of {tick} s; they cannot be told apart and would be "
+            "lost. Take the recording from before it was put into this container, and put it into MP4, which counts "
+            "finer: `ffmpeg -i ORIGINAL -c copy OUT.mp4`."
+        )
+    return f"{told} and are left out"
 
 
-def _stream_facts(path: Path, container: str, stream: VideoStream, first: VideoFrame, reason: str) -> StreamFacts:
+def _told_sound(facts: StreamFacts) -> str:
+    offset = facts.sound_offset_s
+    if offset is None or abs(offset) < _SOUND_OFFSET_S:
+        return ""
+    when = "before" if offset < 0 else "after"
+    return f"its sound starts {abs(offset):.3f} s {when} the first picture, from which times are counted"
+
+
+def _told_streams(facts: StreamFacts) -> str:
+    if facts.video_streams == 1:
+        return ""
+    return f"{facts.video_streams} video streams, of which number {facts.stream} is taken (column stream of the sheet)"
+
+
+def _stream_facts(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> StreamFacts:
     matrix = first.side_data.get("DISPLAYMATRIX")
     rotation, mirrored = 0, False
-    if isinstance(matrix, SideData):
-        try:
+    try:
+        aspect = pixel_aspect(stream.sample_aspect_ratio)
+        if isinstance(matrix, SideData):
             rotation, mirrored = orientation(np.frombuffer(bytes(matrix), dtype="<i4").tolist())
-        except ValueError as error:
-            raise UnreadableVideo(f"{path}: {error}. Re-encode it with ffmpeg, which applies it.") from error
+    except ValueError as error:
+        raise UnreadableVideo(f"{path}: {error}. Re-encode it with ffmpeg, which applies it.") from error
+    streams = video_streams(container)
     return StreamFacts(
-        container=container,
+        container=container.format.name,
         codec=stream.codec_context.name,
         pixel_format=first.format.name,
         coded_width=first.width,
@@ -342,55 +368,20 @@ def _stream_facts(path: Path, container: str, stream: VideoStream, first: VideoF
         colour_primaries=int(first.color_primaries),
         colour_transfer=int(first.color_trc),
         header_frames=int(stream.frames),
-        reason=reason,
+        pixel_aspect=str(aspect),
+        stream=[each.index for each in streams].index(stream.index),
+        video_streams=len(streams),
+        sound_offset_s=_sound_offset(container, stream, first),
     )
 
 
-def _unreachable(path: Path, pts: np.ndarray, flags: np.ndarray, first_pts: int) -> np.ndarray:
-    """Which packets at the start no decoder can present: (P,) bool.
-
-    Those before the first keyframe, or leading pictures of it whose references were cut away, are
-    known by coming before the first frame that the decoder gave.
-    """
-    timed = pts != NO_PTS
-    untimed = int(np.count_nonzero(~timed))
-    if untimed > _UNTIMED_SHARE * len(pts):
-        raise UnreadableVideo(
-            f"{path}: {untimed} of {len(pts)} packets carry no timestamp, so frames cannot be found exactly. "
-            "Re-encode it with ffmpeg."
-        )
-    keys = np.flatnonzero((flags & KEY != 0) & timed)
-    if not len(keys):
-        raise UnreadableVideo(f"{path}: no keyframe to start decoding from. Re-encode it with ffmpeg.")
-    moved = int(np.abs(np.argsort(pts[timed], kind="stable") - np.arange(np.count_nonzero(timed))).max())
-    if moved > _REORDERED_PACKETS:
-        raise UnreadableVideo(
-            f"{path}: its timestamps start over in the middle (recordings joined without rewriting them), so frames "
-            "have no order. Rewrite them with `ffmpeg -i IN -c copy OUT.mkv`."
-        )
-    lost = np.arange(len(pts)) < keys[0]
-    lost |= pts < pts[keys[0]]
-    return lost & timed & (pts < first_pts)
-
-
-def _repeated(pts: np.ndarray, flags: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Which packets repeat a timestamp: (P,) bool. The first of them, in decode order, counts."""
-    shown = np.flatnonzero((pts != NO_PTS) & ~lost & (flags & (DISCARD | HIDDEN) == 0))
-    by_time = shown[np.argsort(pts[shown], kind="stable")]
-    repeated = np.zeros(len(pts), dtype=bool)
-    repeated[by_time[1:][np.diff(pts[by_time]) == 0]] = True
-    return repeated
-
-
-def content_digest(path: Path) -> str:
-    """Digest of a file's size and of 16 blocks of 64 KiB spread over it; cheap whatever the size."""
-    if path.is_dir():
-        return pictures_digest(path)
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    step = max(0, size - _DIGEST_BLOCK_BYTES) / (_DIGEST_BLOCKS - 1)
-    with path.open("rb") as file:
-        for block in range(_DIGEST_BLOCKS):
-            file.seek(round(block * step))
-            digest.update(file.read(_DIGEST_BLOCK_BYTES))
-    return digest.hexdigest()
+def _sound_offset(container: InputContainer, stream: VideoStream, first: VideoFrame) -> float | None:
+    """Seconds from the first picture to the first sound, negative where the sound comes first; None without sound."""
+    starts = [
+        (each.start_time or 0) * (each.time_base or 1)
+        for each in container.streams.audio
+        if each.start_time is not None
+    ]
+    if not starts or first.pts is None or stream.time_base is None:
+        return None
+    return float(min(starts) - first.pts * stream.time_base)

@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from longtake.errors import MediaError
-from longtake.media.index import StreamFacts, VideoIndex, content_digest, presentation_order
-from longtake.media.pictures import picture_files
+from longtake.errors import MediaError, SchemaError
+from longtake.media.index import StreamFacts, VideoIndex
+from longtake.media.packets import presentation_order
+from longtake.sources import content_digest, stamp
 from longtake.store.atomic import atomic_path
+from longtake.store.checksum import CHECKSUM, UNSEALED, refuse_changed, seal
 
-VERSION = 1
+VERSION = 2
 _METADATA_KEY = b"longtake_video_index"
 _COLUMNS = ("pts", "dts", "position", "size", "flags")
 
@@ -29,13 +31,16 @@ def save_index(index: VideoIndex, path: str | Path) -> None:
         "version": VERSION,
         "source_bytes": index.source_bytes,
         "digest": index.digest,
+        "content": index.content,
+        "stamp": index.stamp,
         "time_base": [index.time_base.numerator, index.time_base.denominator],
         "facts": asdict(index.facts),
     }
     table = pa.table({name: getattr(index, f"packet_{name}") for name in _COLUMNS})
-    table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
+    table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode(), CHECKSUM: UNSEALED})
     with atomic_path(Path(path)) as temporary:
         pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
+        seal(temporary)
 
 
 def load_index(path: str | Path, source: str | Path) -> VideoIndex:
@@ -51,6 +56,8 @@ def load_index(path: str | Path, source: str | Path) -> VideoIndex:
     return VideoIndex(
         path=Path(source),
         digest=about["digest"],
+        content=about["content"],
+        stamp=about["stamp"],
         source_bytes=about["source_bytes"],
         time_base=Fraction(*about["time_base"]),
         facts=StreamFacts(**about["facts"]),
@@ -80,23 +87,32 @@ def _read(path: Path, source: Path, columns: Sequence[str]) -> tuple[pa.Table, d
         with pq.ParquetFile(path) as file:
             metadata = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
             about = json.loads(metadata) if metadata else {}
+            if about.get("version") == VERSION:
+                refuse_changed(path)
             table = file.read(columns=list(columns)) if about.get("version") == VERSION else None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, SchemaError) as error:
         raise MediaError(f"{path}: cannot be read as a video index ({error}). Delete it and probe again.") from error
     if table is None:
         raise MediaError(f"{path}: no video index of version {VERSION}. Delete it and probe the video again.")
     if not source.exists():
         raise MediaError(f"{source}: the video of index {path} is missing. Restore it or correct the sheet.")
-    size = source_size(source)
-    if size != about["source_bytes"] or content_digest(source) != about["digest"]:
+    if not is_source(source, about["stamp"], about["content"]):
         raise MediaError(
-            f"{path}: the index of another file than {source} ({about['source_bytes']} bytes then, {size} now, or "
-            "other content). Delete the index and probe the video again."
+            f"{path}: the index of another file than {source}, or of other content than it holds now "
+            f"({about['source_bytes']} bytes then). Run the same command again, which probes it anew."
         )
     return table, about
 
 
-def source_size(source: Path) -> int:
-    """Bytes of a video file, or of all pictures of a folder."""
-    files = picture_files(source) if source.is_dir() else [source]
-    return sum(path.stat().st_size for path in files)
+def is_source(source: Path, stamped: str, content: str) -> bool:
+    """Whether a video holds the bytes that it had when it was probed; they are read only if its stamp is another.
+
+    Raises
+    ------
+    MediaError
+        It cannot be read.
+    """
+    try:
+        return stamp(source) == stamped or content_digest(source) == content
+    except OSError as error:
+        raise MediaError(f"{source}: cannot be read ({error.strerror or error}). Correct who may read it.") from error

@@ -6,10 +6,10 @@ is that of a video in which every packet is a keyframe; only its reading differs
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Generator, Iterable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from longtake.errors import UnreadableVideo
+from longtake.sources import ENDINGS, pictures_in
 
 if TYPE_CHECKING:
     from longtake.media.index import VideoIndex
 
 CONTAINER = "pictures"
-ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 MODES = ("RGB", "L", "P", "RGBA", "LA", "1")
-_DIGESTED_FILES, _DIGESTED_BYTES = 16, 65536
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -34,15 +33,28 @@ def picture_files(folder: Path) -> list[Path]:
     Raises
     ------
     UnreadableVideo
-        It holds no picture.
+        It holds no picture, a picture that is no regular file (to open a pipe would wait for ever), or two whose names
+        differ in their endings alone.
     """
-    found = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name[0] != "."]
+    found = []
+    for entry in pictures_in(folder):
+        if not entry.is_file():
+            raise UnreadableVideo(f"{entry.path}: named as a picture, but no regular file. Remove it from the folder.")
+        found.append(folder / entry.name)
     if not found:
         raise UnreadableVideo(
             f"{folder}: a folder without pictures ({', '.join(ENDINGS)}). Name the folder that holds the frames of one "
             "video, or a video file."
         )
-    return sorted(found, key=_natural)
+    found.sort(key=_natural)
+    twice = [(one, two) for one, two in pairwise(found) if one.stem == two.stem]
+    if twice:
+        one, two = twice[0]
+        raise UnreadableVideo(
+            f"{folder}: {len(twice)} of {len(found)} pictures have the name of another but for the ending ({one.name} "
+            f"and {two.name}), so frames would count twice. Move the pictures of one kind elsewhere."
+        )
+    return found
 
 
 def picture_places(source: Path) -> dict[str, int]:
@@ -88,7 +100,6 @@ def scan_pictures(folder: Path, rate: float) -> dict[str, Any]:
     width, height = known or (0, 0)
     count = np.arange(len(files), dtype=np.int64)
     return {
-        "digest": pictures_digest(folder),
         "source_bytes": sum(sizes),
         "time_base": 1 / Fraction(str(rate)),
         "facts": {
@@ -99,16 +110,6 @@ def scan_pictures(folder: Path, rate: float) -> dict[str, Any]:
         "packet_pts": count, "packet_dts": count, "packet_position": np.full(len(files), -1, dtype=np.int64),
         "packet_size": np.array(sizes, dtype=np.int64),
     }  # fmt: skip
-
-
-def pictures_digest(folder: Path) -> str:
-    """Digest of all names and sizes, and of the beginnings of 16 pictures spread over them."""
-    files = picture_files(folder)
-    digest = hashlib.sha256("\n".join(f"{path.name} {path.stat().st_size}" for path in files).encode())
-    for number in np.linspace(0, len(files) - 1, min(len(files), _DIGESTED_FILES)).astype(int):
-        with files[number].open("rb") as file:
-            digest.update(file.read(_DIGESTED_BYTES))
-    return digest.hexdigest()
 
 
 def decode_pictures(

@@ -15,7 +15,6 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from longtake.errors import FrameUnavailable
 from longtake.media.decode import Decoded, Decoder, decode_one
-from longtake.media.geometry import to_display
 from longtake.media.index import VideoIndex
 from longtake.media.intervals import Interval, plan_reads, start_packet
 from longtake.media.pictures import CONTAINER, decode_pictures
@@ -184,7 +183,8 @@ def _convert(index: VideoIndex, decoded: Decoded, size: tuple[int, int]) -> Fram
             f"with {facts.coded_width} x {facts.coded_height}. Split or re-encode it to one size."
         )
         return Missing(decoded.frame, reason)
-    width, height = size if facts.rotation in (0, 180) else size[::-1]
+    geometry = facts.geometry
+    width, height = geometry.before_turning(size)
     rgb = picture.reformat(
         width=width,
         height=height,
@@ -195,7 +195,7 @@ def _convert(index: VideoIndex, decoded: Decoded, size: tuple[int, int]) -> Fram
         interpolation=Interpolation.BILINEAR,
         threads=1,
     )
-    pixels = to_display(rgb.to_ndarray(), facts.rotation, facts.mirrored)
+    pixels = geometry.to_display(rgb.to_ndarray())
     return Frame(decoded.frame, index.time_s(decoded.frame), pixels, decoded.tainted)
 
 

@@ -76,7 +76,7 @@ def _cut(index: VideoIndex, first: int, last: int, out: Path, seek: bool) -> Non
     where = {"seek_timestamp": 1, "ss": start_s - 0.5, "noaccurate_seek": None} if seek else {}
     stream = ffmpeg.input(
         f"file:{index.path.resolve()}", protocol_whitelist="file", format_whitelist=DEMUXERS, copyts=None, **where
-    ).video
+    )[f"V:{index.facts.stream}"]
     # Bounds in ticks: frames are chosen by timestamp, so variable rates and edit lists come out right.
     stream = stream.filter("select", f"between(pts,{int(index.pts[first])},{int(index.pts[last])})")
     stream = stream.filter("setpts", "PTS-STARTPTS").filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")

@@ -195,6 +195,11 @@ class Windows(dict[str, list[Window]]):
         """How long each readable video lasts, in seconds, as the table of videos says."""
         return {row["video"]: float(row["duration_s"]) for row in self._rows() if row["status"] == "ok"}
 
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """What each readable video is known by: a digest of its bytes, its stream and its clock."""
+        return {row["video"]: row["digest"][:16] for row in self._rows() if row["status"] == "ok"}
+
     def none_readable(self) -> str:
         """Say that no video is left, and why the first one is not."""
         reasons = [f"{row['video']}: {row['reason']}" for row in self._left_out()]

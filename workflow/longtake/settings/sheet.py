@@ -30,6 +30,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from longtake.cells import original
 from longtake.errors import SheetError, nearest
+from longtake.settings.labels import tidy
 from longtake.settings.paths import exists, shortened, written_out
 from longtake.settings.section import LARGEST
 
@@ -50,6 +51,7 @@ def column(
     minimum: float = -math.inf,
     choices: Sequence[str] = (),
     parse: Callable[[str], Any] | None = None,
+    tidied: Callable[[str], str] = str,
 ) -> Any:
     """Declare a column; its type is the field's: str, int, float, or one of these and None.
 
@@ -67,9 +69,11 @@ def column(
         The words that it may hold.
     parse
         Makes the value of a cell that is more than one of them; its ValueError says what is wrong, and what to write.
+    tidied
+        Makes one text of several that mean the same, before it is checked.
     """
     told = {"description": description, "pattern": pattern, "longest": longest, "minimum": minimum}
-    told |= {"choices": tuple(choices), "parse": parse}
+    told |= {"choices": tuple(choices), "parse": parse, "tidied": tidied}
     return field(metadata=told) if needed else field(default=default, metadata=told)
 
 
@@ -79,9 +83,12 @@ def id_column(description: str) -> Any:
 
 
 def label_column(description: str) -> Any:
-    """Declare a column of species, classes or groups, by which files are named; a cell may be empty."""
+    """Declare a column of species, classes or groups, by which files are named; a cell may be empty.
+
+    Accents that are composed or not, and blanks of any kind and number, make no other label.
+    """
     # What names files is measured in bytes, too: most disks take 255, endings and all.
-    return column(description, default="", pattern=_LABEL, longest=100)
+    return column(description, default="", pattern=_LABEL, longest=100, tidied=tidy)
 
 
 def path_column(description: str) -> Any:
@@ -244,13 +251,17 @@ def _converter(told: Mapping[str, Any], kind: Any) -> Callable[[str], Any]:
         return told["parse"]
     plain: type = next((each for each in get_args(kind) if each is not type(None)), kind)
     pattern, longest, choices, minimum = re.compile(told["pattern"]), told["longest"], told["choices"], told["minimum"]
+    tidied = told["tidied"]
 
     def text(cell: str) -> str:
-        if not pattern.search(cell) or len(cell) > longest or len(cell.encode()) > 2 * longest:
+        if not pattern.search(cell):
+            raise ValueError(cell)
+        cell = tidied(original(cell))
+        if len(cell) > longest or len(cell.encode()) > 2 * longest:
             raise ValueError(cell)
         if choices and cell not in choices:
             raise ValueError(cell)
-        return original(cell)
+        return cell
 
     def number(cell: str) -> Any:
         value = plain_number(cell, plain)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longtake.errors import SheetError
+from longtake.settings.labels import Labels
 from longtake.settings.paths import shortened
-from longtake.settings.sheet import check_path, id_column, label_column, path_column, read_sheet, refuse_twice
+from longtake.settings.sheet import check_path, column, id_column, label_column, path_column, read_sheet, refuse_twice
 
 SHEET = "videos.tsv"
 # What stands between a video's id and the ending of a file's name (results/README.md).
@@ -34,6 +35,10 @@ class Video:
     species: str = label_column(
         "Species or class of the video, used where an object has no label of its own. May be empty. Up to 100 "
         "characters (200 bytes), without braces or control characters, as files are named by it."
+    )
+    stream: int | None = column(
+        "Which video stream of a file that holds several, as of two cameras, counted from 0. Empty for its main one.",
+        minimum=0,
     )
 
 
@@ -62,12 +67,15 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
     SheetError
         For an id that is no safe file name, an id given twice (also in other letter case, which is one file on
         some disks), ids whose files would share names, an address instead of a path, a file that does not exist or
-        cannot be looked at, or one file under two ids.
+        cannot be looked at, one file under two ids, or a species that is written in two ways.
     """
     videos = list(read_sheet(path, Video))
     if not videos and not empty:
         raise SheetError(nothing_to_do(path))
     refuse_twice(path, "video", ((video.row, video.video.lower()) for video in videos))
+    labels = Labels()
+    for video in videos:
+        labels.add(video.species, f"{path}, row {video.row}")
     _refuse_shared_names(path, videos)
     for video in videos:
         check_path(video.path, f"of video {video.video!r}", f"{path}, row {video.row}", later=rendered)
@@ -76,15 +84,15 @@ def read_videos(path: str | Path, rendered: bool = False, *, empty: bool = False
 
 
 def _refuse_one_file(path: str | Path, videos: Iterable[Video], rendered: bool) -> None:
-    """Refuse a file under two ids, which statistics would count as two videos.
+    """Refuse a file under two ids, which statistics would count as two videos; two of its streams are two.
 
     Paths are compared and not what lies on the disk: who makes hard links means several files.
     """
-    seen: dict[str, Video] = {}
+    seen: dict[tuple[str, int | None], Video] = {}
     for video in videos:
         # Where the files may be missing nothing is looked up, and what .. leads to is not known.
         name = str(Path(video.path).absolute()) if rendered else os.path.realpath(video.path)
-        first = seen.setdefault(name, video)
+        first = seen.setdefault((name, video.stream), video)
         if first is not video:
             raise SheetError(
                 f"{path}, row {video.row}: the path {shortened(video.path)!r} of video {video.video!r} is the file of "

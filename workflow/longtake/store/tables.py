@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from longtake.errors import SchemaError
 from longtake.store.atomic import atomic_path
+from longtake.store.checksum import CHECKSUM, UNSEALED, refuse_changed, seal
 
 GROUP_BYTES, MOST_GROUP_BYTES, SHARE_OF_ALL = 2**18, 2**24, 64
 """How large a row group is at least: a small part of what is written already, within these bounds."""
@@ -40,14 +41,14 @@ def write_table(
     """
     full = schema.with_metadata({**(schema.metadata or {}), **(metadata or {})})
     count = 0
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, full, compression="zstd") as writer,
-    ):
-        for table in gathered(_conform(item, schema, path) for item in _items(rows)):
-            if table.num_rows:
-                writer.write_table(table.replace_schema_metadata(full.metadata))
-                count += table.num_rows
+    with atomic_path(path) as temporary:
+        with pq.ParquetWriter(temporary, full, compression="zstd") as writer:
+            for table in gathered(_conform(item, schema, path) for item in _items(rows)):
+                if table.num_rows:
+                    writer.write_table(table.replace_schema_metadata(full.metadata))
+                    count += table.num_rows
+            writer.add_key_value_metadata({CHECKSUM: UNSEALED})
+        seal(temporary)
     return count
 
 
@@ -180,10 +181,12 @@ def _checked(path: str | os.PathLike[str], schema: pa.Schema) -> Path:
         found = pq.read_schema(file)
     except FileNotFoundError:
         raise SchemaError(f"{file} does not exist; run the step that writes it.") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise SchemaError(f"{file} is not a Parquet file ({error}); delete it and run again.") from None
     metadata = found.metadata or {}
     wanted = schema.metadata or {}
+    if b"longtake.schema" in metadata:
+        refuse_changed(file)
     for key in (b"longtake.schema", b"longtake.version"):
         if metadata.get(key) != wanted.get(key):
             raise SchemaError(

@@ -1,0 +1,86 @@
+"""Source pixels are those that people see: square, and upright."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from longtake.errors import UnreadableVideo
+from longtake.media.geometry import Geometry, pixel_aspect
+from longtake.media.index import index_video
+from longtake.media.index_file import load_index, save_index
+from longtake.media.probe import probe_video
+from longtake.media.reader import read_frames
+
+
+@pytest.fixture
+def squeezed(tmp_path, encode_clip, run_ffmpeg):
+    """A function: a clip of 128 x 96 stored pixels of a given aspect, turned by some degrees."""
+
+    def make(aspect, rotation=0):
+        plain = encode_clip(tmp_path / "plain.mp4", frames=24, rotation=rotation)
+        path = tmp_path / "squeezed.mp4"
+        tag = f"h264_metadata=sample_aspect_ratio={aspect}"
+        run_ffmpeg(["-i", str(plain.path), "-c", "copy", "-bsf:v", tag, "-aspect", _display(aspect), str(path)])
+        return path
+
+    return make
+
+
+def _display(aspect):
+    shown = Fraction(128, 96) * Fraction(aspect)
+    return f"{shown.numerator}:{shown.denominator}"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        ("4/3", 0, (171, 96)),
+        ("3/4", 0, (128, 128)),
+        ("1/1", 0, (128, 96)),
+        ("4/3", 90, (96, 171)),
+        ("2/1", 180, (256, 96)),
+    ],
+)
+def test_the_size_is_the_displayed_one(squeezed, tmp_path, barcode, aspect, rotation, size):
+    path = squeezed(aspect, -rotation)
+    index = index_video(path)
+    assert (index.width, index.height) == size
+    save_index(index, tmp_path / "i.parquet")
+    index = load_index(tmp_path / "i.parquet", path)
+    (frame,) = read_frames(index, [13])
+    assert frame.pixels.shape == (size[1], size[0], 3)
+    assert index.rotation == rotation
+    # Turned back and at the stored shape, the number can be read: nothing was cut.
+    upright = np.rot90(frame.pixels, k=rotation // 90)
+    columns = (np.arange(128) + 0.5) * upright.shape[1] / 128
+    rows = (np.arange(96) + 0.5) * upright.shape[0] / 96
+    assert barcode(np.ascontiguousarray(upright[rows.astype(int)][:, columns.astype(int)])) == 13
+    told = probe_video(path)
+    assert Fraction(told["pixel_aspect"]) == Fraction(aspect)
+    assert ("128 x 96 stored, shown and counted as" in told["reason"]) == (aspect != "1/1")
+
+
+def test_a_box_drawn_on_the_display_is_where_it_was_drawn(squeezed):
+    """The white bar of bit 0 spans a ninth of the picture, stored or shown."""
+    index = index_video(squeezed("2/1"))
+    (frame,) = read_frames(index, [1])
+    white = frame.pixels[12].mean(axis=1) > 128
+    first, last = np.flatnonzero(white)[[0, -1]]
+    assert (first, last) == (pytest.approx(0, abs=2), pytest.approx(27, abs=2))
+    (half,) = read_frames(index, [1], size=(128, 48))
+    assert half.pixels.shape == (48, 128, 3)
+
+
+def test_geometry_by_hand():
+    stored = Geometry(720, 576, Fraction(16, 15), 90, mirrored=False)
+    assert stored.size == (576, 768)
+    assert stored.before_turning((288, 384)) == (384, 288)
+    assert Geometry(720, 480, Fraction(8, 9), 0, mirrored=False).size == (720, 540)
+
+
+def test_an_aspect_that_no_pixel_has_is_refused():
+    assert pixel_aspect(None) == pixel_aspect(Fraction(0)) == 1
+    with pytest.raises(ValueError, match="100 times as wide as high"):
+        pixel_aspect(Fraction(100))
+    assert issubclass(UnreadableVideo, Exception)
