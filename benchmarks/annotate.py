@@ -235,7 +235,7 @@ def random_model(folder: Path) -> Path:
 
 def draw(found: dict) -> None:
     """Draw the memory of the longest run of each kind against its frames."""
-    from longtake.figures import memory_curves
+    from longtake.figures.memory import memory_curves
 
     longest = max(run["frames"] for run in found["runs"])
     runs = {run["run"]: run for run in found["runs"] if run["frames"] == longest}

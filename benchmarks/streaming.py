@@ -105,7 +105,7 @@ def video_statistics(folder: Path, n: int, size: Size) -> Work:
 
 
 def video_figures(folder: Path, n: int, size: Size) -> Work:
-    from longtake.report.draw import draw_video
+    from longtake.species.draw import draw_video
 
     video = of_a_video(folder, n, size)
     if not (folder / "out" / "species.parquet").is_file():
@@ -194,7 +194,7 @@ def model_comparison(folder: Path, n: int, size: Size) -> Work:
 
 
 def study_figures(folder: Path, n: int, size: Size) -> Work:
-    from longtake.report.draw import draw_study
+    from longtake.species.draw import draw_study
 
     def make() -> dict[str, list[Path]]:
         paths: dict[str, list[Path]] = {"curves": [], "clips": []}

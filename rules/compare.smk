@@ -38,7 +38,7 @@ rule model_comparison:
         seed=settings.seed,
         level=settings.statistics.confidence,
         draws=settings.statistics.permutations,
-        code=digest("longtake.report.models"),
+        code=digest("longtake.species.model_comparison"),
     message:
         "Compare two models"
     script:

@@ -28,7 +28,7 @@ rule video_figures:
     params:
         windows=all_windows_of,
         species=SPECIES,
-        code=digest("longtake.report.draw"),
+        code=digest("longtake.species.draw"),
     message:
         "Draw {wildcards.video}"
     script:
@@ -61,7 +61,7 @@ rule video_stills:
         source=source_of,
         windows=all_windows_of,
         species=SPECIES,
-        code=digest("longtake.report.stills"),
+        code=digest("longtake.species.stills"),
     message:
         "Draw annotated frames of {wildcards.video}"
     script:
@@ -89,7 +89,7 @@ rule study_figures:
     params:
         species=SPECIES,
         seed=settings.seed,
-        code=digest("longtake.report.draw"),
+        code=digest("longtake.species.draw"),
     message:
         "Draw the species and the correlation of importance and motion"
     script:

@@ -1,5 +1,9 @@
 """The whole run on one page, and what every job used."""
 
+from contextlib import suppress
+
+from snakemake.exceptions import IncompleteCheckpointException
+
 
 rule report:
     input:
@@ -20,11 +24,10 @@ rule report:
         mem_mb=per_try(1500),
     params:
         results=lambda wildcards, output: str(Path(output.page).parent),
-        species=SPECIES,
-        pages=PAGES,
+        studies=studies,
         settings=settings.model_dump(),
         command=COMMAND,
-        code=digest("longtake.report.page", "longtake.report.memory"),
+        code=digest("longtake.report.page", "longtake.report.memory", *MODULES),
     message:
         "Write the report"
     script:
@@ -32,6 +35,15 @@ rule report:
 
 
 INCOMPLETE = Path(f"{OUT}/report-incomplete.html")
+
+
+def known_studies():
+    """What the rules say of each analysis, as far as it is known: what waits for a plan that failed is left out."""
+    known = {}
+    for name, part in taking_part().items():
+        with suppress(IncompleteCheckpointException):
+            known[name] = part.facts()
+    return known
 
 
 # A run that fails never reaches the report, and is the one that needs it: what failed, why, and how to redo just that.
@@ -45,9 +57,8 @@ onerror:
         write_report(
             results=Path(OUT),
             out=INCOMPLETE,
-            species=SPECIES,
+            studies=known_studies(),
             settings=settings.model_dump(),
-            pages={name: Path(page) for name, page in PAGES.items()},
             command=command,
             title="longtake report of an incomplete run",
         )

@@ -84,6 +84,6 @@ rule species:
 takes_part(
     "species",
     active=bool(VIDEOS),
-    facts=lambda: {},
+    facts=lambda: {"species": SPECIES, "pages": PAGES},
     targets=[rules.species.input],
 )

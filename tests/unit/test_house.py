@@ -14,17 +14,17 @@ LIBRARY = ROOT / "workflow" / "longtake"
 
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
-    {"errors", "streams", "verdicts", "cells", "status", "kinds"},
-    {"settings", "unit", "fingerprint", "sources", "model_folder", "submission"},
-    {"memory", "store", "masks", "importers"},
-    {"media", "supervise", "volumes", "statistics"},
+    {"errors", "streams", "fingerprint", "status", "verdicts", "cells", "kinds"},
+    {"settings", "unit", "sources", "model_folder", "submission"},
+    {"memory", "store", "masks"},
+    {"supervise", "media", "volumes", "statistics", "figures", "importers"},
     {"models", "bounded"},
     {"planning"},
-    {"annotate", "gradients", "latents", "training", "demo"},
-    {"species"},
-    {"figures"},
+    # Never each other: what they have of each other are tables on disk, and what the registry of units says.
+    {"annotate", "gradients", "latents", "training"},
     {"export"},
-    {"report"},
+    {"species"},
+    {"report", "demo"},
     {"job"},
 ]
 # Beside each other on a floor, and yet one uses the other.
@@ -32,7 +32,6 @@ ALLOWED = {
     ("model_folder", "settings"),
     ("submission", "settings"),
     ("bounded", "models"),
-    ("importers", "masks"),
     ("memory", "store"),
 }
 HEAVY = {"torch", "transformers"}

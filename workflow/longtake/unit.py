@@ -109,26 +109,41 @@ def unit_name(wildcards: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: a Jinja2 template beside the analysis' modules, and what it shows.
+    """A part of the report: what it shows, and a Jinja2 template for that beside the analysis' modules.
 
-    `data` is called with the study and returns the template's variables; None where there is nothing to show. Iterators
-    are drawn piece by piece, so that a section need not hold all videos. `place` orders the sections of all analyses.
+    `data` is called with the study and returns the template's variables; None where there is nothing to show. Without a
+    `template` its one variable ``parts`` is shown: pieces of HTML (`longtake.figures.markup`), which may be made one by
+    one, so that a section need not hold all videos. `place` orders the sections of all analyses.
     """
 
     anchor: str
     heading: str
-    template: str
     data: Callable[[Study], Mapping[str, Any] | None]
+    template: str = ""
     place: int = 50
 
 
 @dataclass(frozen=True)
 class Study:
-    """A run as the functions of an analysis see it: its folder, the settings, and what the rules say of the study."""
+    """A run as the functions of an analysis see it: its folder, and what the rules say of the study.
+
+    `ranks`: of each subject that the report has to say something of, how bad the worst of it is, 0 first.
+    """
 
     results: Path
     facts: Facts = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    ranks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that did not end as it was asked, of which subject, and the command that redoes just that."""
+
+    what: str
+    status: str
+    reason: str
+    subject: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +165,9 @@ class Analysis:
     kinds : its jobs of models; none of an analysis that uses none
     units : yields the units of a study; what it reads lies in the study's folder (``needs`` of its rule file)
     outdated : why the output of a unit is not what the settings ask for now; empty where it is
-    left_out : yields subjects that have no units, since they cannot be read, and why
+    left_out : yields what cannot be read and has no units: the job that said so, as a unit, and why
+    why : more of why parts of a unit are not ok
+    troubles : yields what else of a study is not as it was asked
     steady : whether a job's time goes with its work alone, so that earlier jobs tell it better than a forecast does
     targets : of its other rules, the file that stands for one unit of each, as `Kind.target` has it
     sections : what it adds to the report
@@ -161,7 +178,9 @@ class Analysis:
     kinds: tuple[Kind, ...] = ()
     units: Callable[[Study], Iterable[Unit]] | None = None
     outdated: Callable[[Study, Unit], str] | None = None
-    left_out: Callable[[Study], Iterable[tuple[str, str]]] | None = None
+    left_out: Callable[[Study], Iterable[tuple[Unit, str]]] | None = None
+    why: Callable[[Study, Unit], str] | None = None
+    troubles: Callable[[Study], Iterable[Trouble]] | None = None
     steady: bool = True
     targets: Mapping[str, str] = field(default_factory=dict)
     sections: tuple[Section, ...] = ()

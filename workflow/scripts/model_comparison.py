@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.report.models import compare_and_draw
+from longtake.species.model_comparison import compare_and_draw
 
 with job(snakemake) as it:
     facts = compare_and_draw(

@@ -9,9 +9,8 @@ with job(snakemake) as it:
     facts = write_report(
         results=results,
         out=Path(it.output.page),
-        species=it.params.species,
+        studies=it.params.studies,
         settings=it.params.settings,
-        pages={species: Path(page) for species, page in it.params.pages.items()},
         command=it.params.command,
     )
     out = {f"{name}_out": Path(it.output[name]) for name in ("jobs", "stages", "figure")}

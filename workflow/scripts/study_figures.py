@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.report.draw import draw_study
+from longtake.species.draw import draw_study
 
 with job(snakemake) as it:
     it.run(

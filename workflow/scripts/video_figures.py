@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.report.draw import draw_video
+from longtake.species.draw import draw_video
 
 with job(snakemake) as it:
     facts = draw_video(

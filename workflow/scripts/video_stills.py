@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from longtake.job import job
-from longtake.report.stills import draw_stills
+from longtake.species.stills import draw_stills
 
 with job(snakemake) as it:
     facts = draw_stills(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longtake.figures.timelines import WindowState
+from longtake.annotate.timelines import WindowState
 
 SPECIES = ("perch", "carp", "tench", "roach")
 

@@ -13,13 +13,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from longtake import figures
+from longtake.annotate.overviews import filmstrip, overview
+from longtake.annotate.timelines import timeline
 from longtake.figures import style
-from longtake.figures.models import model_comparison
+from longtake.gradients.figures import correlation, heatmap
 from longtake.species import measures
 from longtake.species import study as statistics
+from longtake.species.figures import species_comparison, species_page
 from longtake.species.gather import collect, collect_curves
 from longtake.species.judgement import judge
+from longtake.species.model_figure import model_comparison
 
 LONG = ("Oncorhynchus tshawytscha (Chinook salmon, juvenile)", "Salvelinus × hybrid", "C$a$rp & <b>")
 
@@ -70,7 +73,7 @@ def test_shorten_keeps_the_end() -> None:
 def test_timeline(tables: Any, n_windows: int, n_objects: int) -> None:
     windows = tables.windows(n_windows)
     visits, prompts = tables.visits(n_objects, windows[-1].stop_s)
-    figure = figures.timeline("pond", windows, visits, prompts, style.looks(("carp", "perch")))
+    figure = timeline("pond", windows, visits, prompts, style.looks(("carp", "perch")))
     assert_on_page(figure)
     said = words(figure)
     assert "Time (h:min:s)" in said or "Time (min:s)" in said
@@ -84,7 +87,7 @@ def test_timeline(tables: Any, n_windows: int, n_objects: int) -> None:
 
 def test_timeline_with_names_from_strangers(tables: Any) -> None:
     visits, prompts = tables.visits(3, 50, LONG)
-    figure = figures.timeline("x" * 300, tables.windows(1), visits, prompts, style.looks(LONG))
+    figure = timeline("x" * 300, tables.windows(1), visits, prompts, style.looks(LONG))
     assert_on_page(figure)
     assert "C$a$rp & <b>" in words(figure)
 
@@ -92,7 +95,7 @@ def test_timeline_with_names_from_strangers(tables: Any) -> None:
 @pytest.mark.parametrize("n_clips", [1, 12, 300])
 def test_heatmap(tables: Any, n_clips: int) -> None:
     curves, _ = tables.curves(n_clips)
-    figure = figures.heatmap("pond", curves)
+    figure = heatmap("pond", curves)
     assert_on_page(figure)
     upper, lower = (axes for axes in figure.axes if axes.images)
     assert upper.images[0].get_array().shape == (min(n_clips, 200), 31)
@@ -106,8 +109,7 @@ def test_heatmap_divides_by_the_clip_mean_only(tables: Any) -> None:
     curves, _ = tables.curves(2)
     louder = [{**row, "magnitude": row["magnitude"] * (1000 if row["clip"] else 1)} for row in curves]
     first, second = (
-        next(axes for axes in figures.heatmap("x", rows).axes if axes.images).images[0].get_array()
-        for rows in (curves, louder)
+        next(axes for axes in heatmap("x", rows).axes if axes.images).images[0].get_array() for rows in (curves, louder)
     )
     assert np.allclose(first, second)
     assert np.allclose(first.mean(axis=1), 1.0)
@@ -119,7 +121,7 @@ def test_correlation(tables: Any) -> None:
         {"species": "carp", "measure": "pearson_crop", "mean": 0.8, "low": 0.7, "high": 0.9, "n_videos": 5},
         {"species": "perch", "measure": "pearson_crop", "mean": 0.0, "low": None, "high": None, "n_videos": 2},
     ]
-    figure = figures.correlation("all videos", curves, clips, style.looks(["carp"]), species=rows)
+    figure = correlation("all videos", curves, clips, style.looks(["carp"]), species=rows)
     assert_on_page(figure)
     assert "n = 2: no interval" in words(figure)
 
@@ -151,14 +153,14 @@ def study(names: tuple[str, ...], n_videos: int, gradients: bool) -> tuple[list[
 def test_species_pages(names: tuple[str, ...], n_videos: int, gradients: bool) -> None:
     videos, summary, curves = study(names, n_videos, gradients)
     known = style.looks(names)
-    page = figures.species_page(names[0], videos, summary, curves, known, verdicts=judge(summary, []))
+    page = species_page(names[0], videos, summary, curves, known, verdicts=judge(summary, []))
     assert_on_page(page)
     said = words(page)
     assert any("The model uses: " in text and ("The model uses: undecided" in text) == (n_videos < 5) for text in said)
     assert any("windows: " in text and "approximate" in text for text in said)
     assert ("no clip was analysed" in said) == (not gradients)
     assert (f"n = {n_videos} videos" in said) == gradients
-    assert_on_page(figures.species_comparison(summary, known))
+    assert_on_page(species_comparison(summary, known))
 
 
 def test_overview_and_filmstrip(tables: Any) -> None:
@@ -166,8 +168,8 @@ def test_overview_and_filmstrip(tables: Any) -> None:
     visits, prompts = tables.visits(3, 50)
     known = style.looks(("carp",))
     windows = tables.windows(1)
-    assert_on_page(figures.overview("pond", stills, windows, visits=visits, prompts=prompts, known=known))
-    strip = figures.filmstrip("pond", stills)
+    assert_on_page(overview("pond", stills, windows, visits=visits, prompts=prompts, known=known))
+    strip = filmstrip("pond", stills)
     assert_on_page(strip)
     assert {"0:00", "0:03"} <= set(words(strip))
 
@@ -175,13 +177,13 @@ def test_overview_and_filmstrip(tables: Any) -> None:
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: figures.timeline("v", [], [], [], {}, why_empty="because"),
-        lambda: figures.heatmap("v", [], why_empty="because"),
-        lambda: figures.correlation("v", [], [], {}, why_empty="because"),
-        lambda: figures.filmstrip("v", [], why_empty="because"),
-        lambda: figures.species_page("because", [], [], [], {}),
-        lambda: figures.species_comparison([], {}),
-        lambda: figures.overview("because", [], [], visits=[], prompts=[], known={}),
+        lambda: timeline("v", [], [], [], {}, why_empty="because"),
+        lambda: heatmap("v", [], why_empty="because"),
+        lambda: correlation("v", [], [], {}, why_empty="because"),
+        lambda: filmstrip("v", [], why_empty="because"),
+        lambda: species_page("because", [], [], [], {}),
+        lambda: species_comparison([], {}),
+        lambda: overview("because", [], [], visits=[], prompts=[], known={}),
     ],
 )
 def test_nothing_to_show_is_said_in_words(build: Callable[[], Figure]) -> None:
@@ -193,7 +195,7 @@ def test_nothing_to_show_is_said_in_words(build: Callable[[], Figure]) -> None:
 
 def test_the_callers_settings_neither_matter_nor_change(tables: Any) -> None:
     with matplotlib.rc_context({"font.size": 30.0, "axes.spines.top": True}):
-        figure = figures.timeline("pond", tables.windows(1), [], [], {})
+        figure = timeline("pond", tables.windows(1), [], [], {})
         assert matplotlib.rcParams["font.size"] == 30.0
     assert not figure.axes[0].spines["top"].get_visible()
 

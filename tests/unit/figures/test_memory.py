@@ -3,7 +3,8 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from longtake.figures import memory, memory_curves, memory_figure
+from longtake.figures import memory
+from longtake.figures.memory import memory_curves, memory_figure
 from longtake.memory.ledger import UNATTRIBUTED
 from longtake.memory.owners import OWNERS
 

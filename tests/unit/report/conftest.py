@@ -24,6 +24,7 @@ class Run:
         self.results = root / "results"
         self.windows: list[Window] = []
         self.videos: list[dict[str, Any]] = []
+        self.gradients = False
 
     def video(self, name: str, n_windows: int = 2, status: str = "ok", reason: str = "") -> None:
         self.videos.append(
@@ -64,6 +65,16 @@ class Run:
             output = self.results / "annotate" / video / f"window-{number:04d}.parquet"
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_bytes(b"")
+
+    def studies(self, **pages: str) -> dict[str, dict[str, Any]]:
+        """What the rules say of each analysis."""
+        videos = [video["video"] for video in self.videos if video["status"] == "ok"]
+        common = {"frame_interval": 10, "continuity": "chain"}
+        return {
+            "annotate": {"rules": ["annotate_window"], "objects": dict.fromkeys(videos, 1), **common},
+            "gradients": {"videos": videos if self.gradients else [], **common},
+            "species": {"species": ["carp", "perch"], "pages": pages},
+        }
 
     def prompts(self, video: str, rows: list[dict[str, Any]]) -> None:
         """How a video's prompts fared: each well, unless a row says otherwise."""

@@ -6,18 +6,23 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from jinja2.exceptions import UndefinedError
 from matplotlib.figure import Figure
 from PIL import Image
 
-from longtake.report.markup import Markup, element, number, picture, table, text
+from longtake.figures.markup import Markup, element, number, picture, table, text
 from longtake.report.page import write_report
+from longtake.report.sections import section_of
 from longtake.species import tables
+from longtake.unit import Section, Study
 
 VOID = {"meta", "img", "br"}
 
@@ -46,8 +51,8 @@ class Outline(HTMLParser):
 
 
 def report(run: Any, **other: Any) -> tuple[Outline, str, dict[str, Any]]:
-    out = run.results / "report.html"
-    facts = write_report(results=run.results, out=out, species=("carp", "perch"), **other)
+    out, pages = run.results / "report.html", other.pop("pages", {})
+    facts = write_report(results=run.results, out=out, studies=run.studies(**pages), **other)
     page = out.read_text(encoding="utf-8")
     outline = Outline()
     outline.feed(page)
@@ -59,11 +64,10 @@ def test_what_the_page_says(run: Any) -> None:
     outline, _, facts = report(run, settings={"seed": 7}, command="snakemake --cores 2", title="My pond")
     said = " ".join(outline.words)
     redo = "snakemake --cores 2 --profile profiles/laptop --force -- results/annotate/late/window-0001.parquet"
-    for words in ("My pond", "no video stream", "3 frames lie behind a decoding error", "bad one, window 0",
+    for words in ("My pond", "no video stream", "3 frames lie behind a decoding error", "annotate, bad one.0000",
                   redo, '"seed": 7', "node-1", "25 %"):  # fmt: skip
         assert words in said, words
-    assert facts["videos"] == 4
-    assert facts["windows"] == 6
+    assert facts["units"] == 6
     assert facts["to_look_at"] == 4
     assert outline.tags.count("img") == 3  # a timeline for each readable video
 
@@ -100,7 +104,7 @@ def test_pictures_and_tables_that_exist_are_shown(run: Any) -> None:
          "reason": ""},
     ]  # fmt: skip
     tables.write_rows(run.results / "statistics/species.parquet", rows, tables.SPECIES)
-    pages = {"carp": run.results / "figures/species/carp.png", "perch": Path("nowhere.png")}
+    pages = {"carp": str(run.results / "figures/species/carp.png"), "perch": "nowhere.png"}
     outline, _, _ = report(run, pages=pages)
     assert outline.tags.count("img") == 3 + 4
     said = " ".join(outline.words)
@@ -115,7 +119,7 @@ def test_a_report_of_almost_nothing(empty_run: Callable[[], Any], planned: bool)
     if planned:
         run.video("v")
     outline, _, facts = report(run)
-    assert facts["windows"] == (2 if planned else 0)
+    assert facts["units"] == (2 if planned else 0)
     assert "No job has left a record." in outline.words
     assert ("No video was planned yet." in outline.words) == (not planned)
 
@@ -146,3 +150,15 @@ def test_markup_escapes_once() -> None:
 )
 def test_numbers(value: Any, expected: str) -> None:
     assert number(value) == expected
+
+
+def test_an_analysis_adds_a_section_by_a_template_that_escapes(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "own.html.j2").write_text("<p>{{ words }}</p>{{ table(('A',), rows, numeric=(0,)) }}{{ status('ok') }}")
+    section = Section("own", "Own & more", lambda study: {"words": "<b>", "rows": [(1,)]}, "own.html.j2")
+    analysis = SimpleNamespace(folder=tmp_path)
+    made = "".join(section_of(section, analysis, Study(run.results)))
+    assert made.startswith('<section id="own"><h2>Own &amp; more</h2><p>&lt;b&gt;</p><div class="wide"><table>')
+    assert '<span class="status ok">ok</span>' in made
+    assert "".join(section_of(replace(section, data=lambda study: None), analysis, Study(run.results))) == ""
+    with pytest.raises(UndefinedError):
+        "".join(section_of(replace(section, data=lambda study: {}), analysis, Study(run.results)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longtake.figures.gradients import motion_of
+from longtake.gradients.figures import motion_of
 from longtake.species.temporal import SERIES as KEPT
 from longtake.species.temporal import curve_means
 from longtake.store.schemas import CLIPS, CURVES

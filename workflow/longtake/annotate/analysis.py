@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from longtake.media.windows import scan_left_out, scan_units
-from longtake.unit import Analysis, Kind, Study, Unit
+from longtake.unit import Analysis, Kind, Section, Study, Tile, Trouble, Unit
 
 FORWARD = Kind("annotate_window", "annotate/{video}/window-{window}.parquet", "annotate")
 BACKWARD = Kind("annotate_window_backward", "annotate/{video}/window-{window}.backward.parquet", "backward")
@@ -34,9 +35,30 @@ def outdated(study: Study, unit: Unit) -> str:
     return differing(kind.path(study.results, unit), unit.detail, **settings)
 
 
-def left_out(study: Study) -> Iterator[tuple[str, str]]:
+def left_out(study: Study) -> Iterator[tuple[Unit, str]]:
     """Yield the videos that cannot be read, and why."""
     yield from scan_left_out(study.results / "plan" / "videos.tsv")
+
+
+def prompts(study: Study) -> Mapping[str, Any]:
+    """Show how prompts fared."""
+    from longtake.annotate.report import section
+
+    return section(study)
+
+
+def tiles(study: Study) -> Iterator[Tile]:
+    """Count prompts."""
+    from longtake.annotate.report import tiles as of_prompts
+
+    yield from of_prompts(study)
+
+
+def troubles(study: Study) -> Iterator[Trouble]:
+    """Tell of prompts that were not used."""
+    from longtake.annotate.report import troubles as of_prompts
+
+    yield from of_prompts(study)
 
 
 ANALYSIS = Analysis(
@@ -45,6 +67,9 @@ ANALYSIS = Analysis(
     units=units,
     outdated=outdated,
     left_out=left_out,
+    troubles=troubles,
+    tiles=tiles,
+    sections=(Section("prompts", "Prompts", prompts, place=20),),
     targets={
         "probe_video": "probe/{video}.json",
         "merge_detections": "detections/{video}.parquet",

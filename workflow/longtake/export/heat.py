@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from longtake.errors import SchemaError
 from longtake.export.drawing import Pixels, color_of, text_tag
-from longtake.figures.gradients import motion_of, relative
 from longtake.figures.style import Look, clock, look_of, looks, shorten
+from longtake.gradients.figures import motion_of, relative
 from longtake.kinds import Row
 from longtake.media.index_file import load_index
 from longtake.media.reader import Frame, read_frames

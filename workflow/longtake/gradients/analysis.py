@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 from longtake.media.windows import scan_units
+from longtake.status import Status
 from longtake.unit import Analysis, Kind, Study, Unit, kinds
 
 WINDOW = Kind(
@@ -27,11 +29,26 @@ def outdated(study: Study, unit: Unit) -> str:
     return annotate.outdated(study, made)
 
 
+def why(study: Study, unit: Unit) -> str:
+    """Say of how many of a window's clips what was not ok."""
+    from longtake.errors import SchemaError
+    from longtake.store.schemas import CLIPS
+    from longtake.store.tables import read_table
+
+    try:
+        rows = read_table(WINDOW.path(study.results, unit), CLIPS).select(["status", "reason"]).to_pylist()
+    except SchemaError:
+        return "the table of clips is missing"
+    counted = Counter(row["reason"] or "no reason" for row in rows if row["status"] != Status.OK)
+    return "; ".join(f"{reason} ({number})" for reason, number in sorted(counted.items()))
+
+
 ANALYSIS = Analysis(
     name="gradients",
     kinds=(WINDOW,),
     units=units,
     outdated=outdated,
+    why=why,
     # A window's time goes with its clips, of which earlier ones may have had fewer.
     steady=False,
     targets={"merge_gradients": "gradients/{video}.clips.parquet", "heat_video": "figures/{video}/heat.mp4"},

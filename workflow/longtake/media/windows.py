@@ -18,6 +18,7 @@ from pathlib import Path
 
 from longtake.cells import read_cells
 from longtake.errors import ConfigError, SheetError, nearest
+from longtake.status import Status
 from longtake.unit import Unit
 
 
@@ -159,12 +160,19 @@ def scan_units(
                 )
 
 
-def scan_left_out(videos: str | Path) -> Iterator[tuple[str, str]]:
-    """Yield the videos of the plan's table that cannot be read, and why; none where there is no table."""
+def scan_videos(videos: str | Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of the plan's table of videos; none where there is no table."""
     path = Path(videos)
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
-            yield from ((row["video"], row["reason"]) for row in read_cells(file) if row["status"] != "ok")
+            yield from read_cells(file)
+
+
+def scan_left_out(videos: str | Path) -> Iterator[tuple[Unit, str]]:
+    """Yield the jobs that looked at the videos of the plan's table that cannot be read, and why these cannot."""
+    for row in scan_videos(videos):
+        if row["status"] != Status.OK:
+            yield Unit("probe_video", {"video": row["video"]}, row["video"], 0), row["reason"]
 
 
 class Windows(dict[str, list[Window]]):

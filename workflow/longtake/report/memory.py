@@ -14,11 +14,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from longtake.figures import memory_figure
+from longtake.figures.markup import Markup, details, element, number, picture, status, table
+from longtake.figures.memory import memory_figure
+from longtake.figures.save import save
 from longtake.memory.ledger import UNATTRIBUTED
 from longtake.memory.owners import OWNERS
-from longtake.report.draw import save
-from longtake.report.markup import Markup, details, element, number, picture, status, table
 from longtake.status import Status
 from longtake.store.atomic import write_tsv
 from longtake.store.records import number_of, scan_all_records

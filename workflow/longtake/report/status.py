@@ -10,15 +10,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from longtake.figures.save import save
 from longtake.figures.status import StatusRow, status_grid
-from longtake.report.draw import save
 from longtake.report.failures import as_here
-from longtake.report.records import Record, Records, Run, read_record
+from longtake.report.records import Records, Run
+from longtake.report.units import log_of, redo, state_of
+from longtake.status import Status
 from longtake.store.atomic import write_text, write_tsv
-from longtake.unit import Analysis, Facts, Kind, Study, Unit, analyses, kinds
+from longtake.unit import Analysis, Facts, Study, Unit, analyses
 
-BEGUN = "killed or running"
-SIGNS = {"ok": ".", "approximate": "~", "outdated": "o", "failed": "x", BEGUN: "!", "missing": "-", "unreadable": "?"}
+SIGNS: dict[str, str] = {
+    Status.OK: ".",
+    Status.APPROXIMATE: "~",
+    Status.OUTDATED: "o",
+    Status.FAILED: "x",
+    Status.BEGUN: "!",
+    Status.MISSING: "-",
+    Status.UNREADABLE: "?",
+}
 LEFT_OUT = "probe"
 """The row of subjects that could not be read."""
 _OK = (
@@ -26,8 +35,6 @@ _OK = (
     "snakemake -n tells what would be made anew."
 )
 _MOST_TOLD = 40
-# How long a job may take for the end of its log.
-_LAST_LINES_S = 10
 # Records to look at for where jobs run.
 _MOST_ASKED = 200
 
@@ -105,7 +112,7 @@ def write_status(
     """
     tally = _Tally()
     names = [each.name for each in fields(UnitStatus)]
-    run = Run(results, f"{as_here(command)} --profile profiles/{{}}", (), {}, ())
+    run = Run(results, f"{as_here(command)} --profile profiles/{{}}", ())
     units = _units(run, {name: Study(results, facts) for name, facts in studies.items()}, _profile(results / "logs"))
     write_tsv(table_out, names, (asdict(tally.add(unit)) for unit in units))
     text = _text(tally)
@@ -121,32 +128,26 @@ def _units(run: Run, studies: Mapping[str, Study], profile: str) -> Iterator[Uni
         analysis = analyses()[name]
         for unit in analysis.units(study) if analysis.units else ():
             yield _unit(run, analysis, study, unit, profile)
-        left_out |= dict.fromkeys(analysis.left_out(study) if analysis.left_out else ())
+        found = analysis.left_out(study) if analysis.left_out else ()
+        left_out |= {(unit.subject, reason): None for unit, reason in found}
     for subject, reason in left_out:
-        yield UnitStatus(subject, "", LEFT_OUT, "unreadable", reason)
+        yield UnitStatus(subject, "", LEFT_OUT, Status.UNREADABLE, reason)
 
 
 def _unit(run: Run, analysis: Analysis, study: Study, unit: Unit, profile: str) -> UnitStatus:
-    kind = kinds()[unit.rule][1]
-    log = run.results / "logs" / unit.rule / f"{unit.name or unit.rule}.log"
-    record = read_record(log.with_suffix(".json"))
-    if kind.path(run.results, unit).is_file():
-        reason = analysis.outdated(study, unit) if analysis.outdated else ""
-        status, reason = ("outdated", reason) if reason else judged(kind, record)
-    else:
-        status, reason = _missing(record, log)
-    odd = status != "ok"
-    if record is not None:
-        profile = "slurm" if record.slurm_job else "laptop"
+    state = state_of(run, analysis, study, unit, outdated=True)
+    odd, log = state.status != Status.OK, log_of(run, unit)
+    if state.record is not None:
+        profile = "slurm" if state.record.slurm_job else "laptop"
     return UnitStatus(
         unit.subject,
         unit.name,
-        kind.row,
-        status,
-        reason,
+        state.kind.row,
+        state.status,
+        state.reason,
         unit.where,
         str(log) if odd and log.is_file() else "",
-        run.redo(unit.rule, unit.wildcards, force=status == "approximate").replace("{}", profile, 1) if odd else "",
+        redo(run, unit, state.status).replace("{}", profile, 1) if odd else "",
     )
 
 
@@ -154,31 +155,6 @@ def _profile(logs: Path) -> str:
     """Where a job without a record runs, or would: on a cluster, where this one does or the first others did."""
     found = "SLURM_JOB_ID" in os.environ or any(record.slurm_job for record in islice(Records(logs), _MOST_ASKED))
     return "slurm" if found else "laptop"
-
-
-def _missing(record: Record | None, log: Path) -> tuple[str, str]:
-    failed = record is not None and record.status == "failed"
-    before = f"; before, it failed: {record.reason}" if record is not None and failed else ""
-    if log.is_file() and (record is None or _goes_on(log)):
-        return BEGUN, f"begun and not ended: it runs now, or was killed{before}"
-    return ("failed", record.reason) if record is not None and failed else ("missing", "it has not run")
-
-
-def _goes_on(log: Path) -> bool:
-    """Whether a log was begun after the record beside it, which a job writes just before the last line of its log."""
-    return log.stat().st_mtime > log.with_suffix(".json").stat().st_mtime + _LAST_LINES_S
-
-
-def judged(kind: Kind, record: Record | None) -> tuple[str, str]:
-    """Return how a unit ended whose output is there, and why: by what its job said of itself, or of its parts."""
-    facts = record.facts if record is not None else {}
-    if "status" in facts:
-        return str(facts["status"]), str(facts.get("reason", ""))
-    odd = {name: int(facts.get(name) or 0) for name in ("approximate", "failed")}
-    if kind.parts and any(odd.values()):
-        counted = " and ".join(f"{number} {name}" for name, number in odd.items() if number)
-        return "approximate", f"{counted} of {sum(odd.values()) + int(facts.get('ok') or 0)} {kind.parts}"
-    return "ok", ""
 
 
 def _text(tally: _Tally) -> str:

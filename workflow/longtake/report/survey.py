@@ -1,73 +1,29 @@
-"""Everything that the report says of a run as a whole, found in one pass: one record and one video at a time.
+"""Everything that the report says of a run as a whole, found in one pass: one record and one unit at a time.
 
-What is kept does not grow with the number of jobs; with that of videos it grows by the names of those in trouble, and
-8 bytes a prompt.
+What is kept does not grow with the number of jobs; with that of subjects it grows by the names of those in trouble.
 """
 
 from __future__ import annotations
 
 import heapq
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from longtake.kinds import Row
-from longtake.report.records import (
-    Run,
-    Trouble,
-    job_troubles,
-    prompt_troubles,
-    prompts_of,
-    video_trouble,
-    window_states,
-    window_troubles,
-)
+from longtake.report.records import Record, Run
+from longtake.report.units import redo, state_of
 from longtake.status import ENDS, Status
+from longtake.unit import Analysis, Study, Trouble, analyses, kinds
 
 MOST_TROUBLES = 400
-MOST_LISTED = 1000
-WORST_PROMPTS = 20
-_RANK: dict[str, int] = {Status.UNREADABLE: 0, Status.FAILED: 1, Status.MISSING: 2, Status.APPROXIMATE: 3}
-_FINE = len(_RANK) + 1
-
-
-@dataclass(frozen=True)
-class Glance:
-    """A video at a glance: its row of the plan, its windows by status, how many prompts it has and how many are lost.
-
-    `rank` is that of the worst that is wrong with it, `place` its place in the sheet.
-    """
-
-    row: Mapping[str, str]
-    windows: Mapping[str, int]
-    prompts: int
-    lost: int
-    rank: int
-    place: int
-
-
-@dataclass
-class Prompts:
-    """How the prompts of all videos fared: counts, the IoU of each that has one, and the worst rows."""
-
-    count: int = 0
-    lost: int = 0
-    unused: int = 0
-    poor: int = 0
-    ious: array[float] = field(default_factory=lambda: array("d"))
-    worst: list[Row] = field(default_factory=list)
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Take in the prompts of a video."""
-        self.count += len(rows)
-        self.lost += sum(bool(row["lost"]) for row in rows)
-        self.unused += sum(row["status"] == Status.FAILED for row in rows)
-        self.ious.extend(row["iou"] for row in rows if row["iou"] is not None)
-        poor = [row for row in rows if row["lost"] or row["status"] == Status.FAILED]
-        self.poor += len(poor)
-        self.worst = sorted([*self.worst, *poor], key=rank_of_prompt)[:WORST_PROMPTS]
+RANK: dict[str, int] = {
+    Status.UNREADABLE: 0,
+    Status.FAILED: 1,
+    Status.BEGUN: 1,
+    Status.MISSING: 2,
+    Status.APPROXIMATE: 3,
+}
+"""How bad each status is, the worst first."""
 
 
 @dataclass
@@ -76,74 +32,81 @@ class Survey:
 
     Attributes
     ----------
-    n_videos, readable, seconds : videos, those that could be read, and how long they are together
-    windows, clips : how many of each status
+    units : of each kind of job, how many units there are of each status
+    parts : of what jobs do in parts (clips), the same
     troubles, n_troubles : the worst `MOST_TROUBLES` of what needs a look, and how many there are
-    videos : `MOST_LISTED` videos, those in trouble first, worst first, then in the order of the sheet
+    ranks : of each subject in trouble, that of the worst that is wrong with it (`RANK`)
     hosts : machines
     """
 
-    n_videos: int = 0
-    readable: int = 0
-    seconds: float = 0.0
-    windows: Counter[str] = field(default_factory=Counter)
-    clips: Counter[str] = field(default_factory=Counter)
-    prompts: Prompts = field(default_factory=Prompts)
+    units: dict[str, Counter[str]] = field(default_factory=dict)
+    parts: dict[str, Counter[str]] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
     n_troubles: int = 0
-    videos: list[Glance] = field(default_factory=list)
+    ranks: dict[str, int] = field(default_factory=dict)
     hosts: set[str] = field(default_factory=set)
 
 
 def survey(run: Run) -> Survey:
     """Read all of a run once."""
     found = Survey()
-    ranks: dict[str, int] = {}
     kept: list[tuple[int, int, Trouble]] = []
 
     def tell(order: int, troubles: Iterable[Trouble]) -> None:
         for trouble in troubles:
             found.n_troubles += 1
-            rank = _RANK.get(trouble.status, len(_RANK))
-            if trouble.video:
-                ranks[trouble.video] = min(rank, ranks.get(trouble.video, rank))
+            rank = RANK.get(trouble.status, len(RANK))
+            if trouble.subject:
+                found.ranks[trouble.subject] = min(rank, found.ranks.get(trouble.subject, rank))
             kept.append((rank, order, trouble))
         if len(kept) > 2 * MOST_TROUBLES:
             kept[:] = heapq.nsmallest(MOST_TROUBLES, kept, key=_by_rank)
 
-    def glances() -> Iterator[Glance]:
-        for place, row in enumerate(run.videos):
-            video = row.get("video", "")
-            states, prompts = window_states(run, video), prompts_of(run, video)
-            tell(0, video_trouble(run, row))
-            tell(2, window_troubles(run, video, states))
-            tell(4, prompt_troubles(run, video, prompts))
-            found.n_videos += 1
-            found.readable += row.get("status") == Status.OK
-            found.seconds += float(row.get("duration_s") or 0)
-            found.prompts.add(prompts)
-            windows = Counter(state.status for state in states)
-            found.windows.update(windows)
-            lost = sum(bool(prompt["lost"]) for prompt in prompts)
-            yield Glance(row, windows, len(prompts), lost, ranks.get(video, _FINE), place)
-
+    # Failures of other jobs come before units, and units before what else was told, where they rank alike.
     for record in run.records:
-        # Failures come before windows, windows before clips, clips before prompts, where they rank alike.
-        for trouble in job_troubles(run, record):
-            tell(1 if record.status != Status.OK else 3, [trouble])
         found.hosts |= {record.host} - {""}
-        if record.rule == "gradients_window":
-            found.clips.update({name: int(record.facts.get(name) or 0) for name in ENDS})
-    found.videos = heapq.nsmallest(MOST_LISTED, glances(), key=lambda glance: (glance.rank, glance.place))
+        tell(1, _of_record(run, record))
+    told: set[str] = set()
+    for name, study in run.studies.items():
+        analysis = analyses()[name]
+        for trouble in _left_out(run, analysis, study):
+            # Several analyses may have one sheet.
+            tell(0, [trouble] if trouble.what not in told else [])
+            told.add(trouble.what)
+        tell(2, _of_units(run, analysis, study, found))
+        tell(3, analysis.troubles(study) if analysis.troubles else ())
     found.troubles = [trouble for *_, trouble in heapq.nsmallest(MOST_TROUBLES, kept, key=_by_rank)]
     return found
 
 
+def _of_record(run: Run, record: Record) -> Iterator[Trouble]:
+    """Yield that a job failed; those that use a model are judged as units."""
+    if record.status != Status.OK and record.rule not in kinds():
+        command = run.redo(record.rule, record.wildcards, force=False)
+        subject = next(iter(record.wildcards.values()), "")
+        yield Trouble(f"{record.rule}, {record.unit}", Status.FAILED, record.reason, subject, command)
+
+
+def _left_out(run: Run, analysis: Analysis, study: Study) -> Iterator[Trouble]:
+    for unit, reason in analysis.left_out(study) if analysis.left_out else ():
+        words = " ".join(f"{name} {value}" for name, value in unit.wildcards.items())
+        yield Trouble(words, Status.UNREADABLE, reason, unit.subject, run.redo(unit.rule, unit.wildcards, force=True))
+
+
+def _of_units(run: Run, analysis: Analysis, study: Study, found: Survey) -> Iterator[Trouble]:
+    """Yield the units that did not end as ok, and count all of them."""
+    for unit in analysis.units(study) if analysis.units else ():
+        state = state_of(run, analysis, study, unit, outdated=False)
+        found.units.setdefault(state.kind.row, Counter())[state.status] += 1
+        if state.kind.parts and state.record is not None:
+            counted = {name: int(state.record.facts.get(name) or 0) for name in ENDS}
+            found.parts.setdefault(state.kind.parts, Counter()).update(counted)
+        if state.status != Status.OK:
+            more = analysis.why(study, unit) if analysis.why and state.status == Status.APPROXIMATE else ""
+            reason = f"{state.reason}: {more}" if more else state.reason
+            what = f"{state.kind.row}, {unit.name or unit.subject}"
+            yield Trouble(what, state.status, reason, unit.subject, redo(run, unit, state.status))
+
+
 def _by_rank(entry: tuple[int, int, Trouble]) -> tuple[int, int]:
     return entry[:2]
-
-
-def rank_of_prompt(row: Row) -> tuple[Any, ...]:
-    """Lost ones first, and of those the ones with the least of what was asked."""
-    kept = min(1.0 if row[name] is None else row[name] for name in ("iou", "points_honoured"))
-    return not row["lost"], row["status"] != Status.FAILED, kept, row["video"], row["row"]

@@ -21,9 +21,13 @@ _COLOURED = {*ENDS, Status.MISSING, Status.UNREADABLE, Status.UNDECIDED}
 
 
 class Markup(str):
-    """Text that is HTML already and goes in as it is."""
+    """Text that is HTML already and goes in as it is, also into a template."""
 
     __slots__ = ()
+
+    def __html__(self) -> str:
+        """Return the text itself: templates escape what has no such method."""
+        return self
 
 
 def text(value: Any) -> Markup:

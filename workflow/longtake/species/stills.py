@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from longtake.annotate.overviews import filmstrip, overview
+from longtake.annotate.states import told_by_rows
+from longtake.annotate.timelines import band
 from longtake.export.overlay import overlay_stills
-from longtake.figures import band, filmstrip, looks, overview
+from longtake.figures.save import save
+from longtake.figures.style import looks
 from longtake.media.windows import Window
-from longtake.report.draw import save, seen
-from longtake.report.records import told_by_rows
+from longtake.species.draw import seen
 
 
 def draw_stills(

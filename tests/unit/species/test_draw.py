@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from longtake import masks
-from longtake.figures import heatmap
+from longtake.gradients import shown as clips
+from longtake.gradients.figures import heatmap
+from longtake.gradients.shown import study_clips, video_curves
 from longtake.media.index import index_video
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window
 from longtake.media.writer import write_video
-from longtake.report import clips
-from longtake.report.clips import study_clips, video_curves
-from longtake.report.draw import draw_study, draw_video
-from longtake.report.stills import draw_stills
+from longtake.species.draw import draw_study, draw_video
+from longtake.species.stills import draw_stills
 from longtake.species.study import species_statistics
 from longtake.species.video import video_statistics
 from longtake.store.schemas import CLIPS, CURVES, DETECTIONS

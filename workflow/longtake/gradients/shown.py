@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from longtake.figures.gradients import CURVE_COLUMNS, ClipKey, clip_key, order_of_clips
+from longtake.gradients.figures import CURVE_COLUMNS, ClipKey, clip_key, order_of_clips
 from longtake.status import Status
 from longtake.store.schemas import CLIPS, CURVES
 from longtake.store.tables import scan_batches

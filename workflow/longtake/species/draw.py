@@ -1,4 +1,4 @@
-"""Read the tables, draw the figures, save them: the files behind `longtake.figures`, which touches none."""
+"""Read the tables, draw the figures of videos and of the study, save them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib.figure import Figure
 
-from longtake.figures import band, correlation, heatmap, looks, species_comparison, species_page, timeline
-from longtake.figures.gradients import MOST_ROWS
-from longtake.figures.species import PAGE_COLUMNS
+from longtake.annotate.states import told_by_rows
+from longtake.annotate.timelines import band, timeline
+from longtake.figures.save import save
+from longtake.figures.style import looks
+from longtake.gradients.figures import MOST_ROWS, correlation, heatmap
+from longtake.gradients.shown import Rows, study_clips, video_curves
 from longtake.media.windows import Window
-from longtake.report.clips import Rows, study_clips, video_curves
-from longtake.report.records import told_by_rows
 from longtake.species import tables
-from longtake.store.atomic import atomic_path
+from longtake.species.figures import PAGE_COLUMNS, species_comparison, species_page
 from longtake.store.tables import scan_batches
-
-DPI = 144
 
 
 def draw_video(
@@ -110,12 +108,6 @@ def seen(statistics: Path) -> tuple[Rows, Rows]:
     visits = _rows(statistics / "visits.parquet", tables.VISITS, ("object", "species", "start_s", "stop_s"))
     prompts = _rows(statistics / "prompts.parquet", tables.PROMPTS, ("object", "species", "time_s"))
     return visits, prompts
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG, atomically; the same figure gives the same bytes."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
 
 
 def _rows(path: Path, schema: pa.Schema, columns: Sequence[str] = (), species: str | None = None) -> Rows:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longtake.figures import looks
-from longtake.figures.models import model_comparison
-from longtake.report.draw import save
+from longtake.figures.save import save
+from longtake.figures.style import looks
 from longtake.species import tables
+from longtake.species.model_figure import model_comparison
 from longtake.species.models import compare_models
 from longtake.store.tables import read_table
 

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from longtake.annotate.timelines import Rows, WindowState, draw_timeline, timeline_inches
 from longtake.figures import style
 from longtake.figures.style import INK, Look, shorten
-from longtake.figures.timelines import Rows, WindowState, draw_timeline, timeline_inches
 
 Still = tuple[float, NDArray[np.uint8]]
 

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from longtake.figures import style
-from longtake.figures.perturbations import NAMES as DISTURBED
-from longtake.figures.perturbations import agreement_panel, kept_panel, verdict_words
 from longtake.figures.style import GRID, INK, MUTED, Look, shorten
 from longtake.species.measures import SOURCES
+from longtake.species.panels import NAMES as DISTURBED
+from longtake.species.panels import agreement_panel, kept_panel, verdict_words
 from longtake.status import ENDS
 
 Rows = Sequence[Mapping[str, Any]]
