@@ -18,7 +18,7 @@ TERMS = {
 # What an analysis says of its jobs' memory, in its module `workload`; the files by which it does are its `shapes`.
 rule forecast:
     input:
-        shapes=lambda wildcards: [each(wildcards) for each in PARTS[wildcards.analysis].shapes],
+        shapes=lambda wildcards: [path for each in PARTS[wildcards.analysis].shapes for path in each(wildcards)],
         model=lambda wildcards: PARTS[wildcards.analysis].model,
     output:
         forecast=f"{OUT}/plan/{{analysis}}.forecast.tsv",
