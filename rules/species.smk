@@ -35,6 +35,9 @@ rule video_statistics:
         windows=all_windows_of,
         duration_s=duration_of,
         frame_interval=settings.frame_interval,
+        surveyed=lambda wildcards: VIDEOS[wildcards.video].looked_for,
+        visit_gap=settings.statistics.visit_gap,
+        speed_step_s=settings.statistics.speed_step,
         borders=BORDERS,
         code=digest("longtake.species.video"),
     message:

@@ -11,7 +11,7 @@ with job(snakemake) as it:
         **{name: Path(path) for name in ("clips", "curves", "perturbations") for path in it.input[name]},
         windows=it.windows,
         frame_interval=it.params.frame_interval,
-        duration_s=it.params.duration_s,
+        **{name: it.params[name] for name in ("duration_s", "surveyed", "visit_gap", "speed_step_s")},
         borders=Borders(**it.params.borders),
         out=Path(it.output[0]).parent,
     )

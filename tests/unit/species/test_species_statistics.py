@@ -118,9 +118,9 @@ def test_seven_species_apart_are_found() -> None:
         values = found.setdefault(f"s{k}", OfSpecies())
         for video in range(12):
             row: dict[str, Any] = dict.fromkeys(m.name for m in MEASURES)
-            row |= {"video": f"s{k}-{video}", "max_count": 10.0 * k + video % 3} | dict.fromkeys(COUNTED, 0)
+            row |= {"video": f"s{k}-{video}", "max_per_10s": 10.0 * k + video % 3} | dict.fromkeys(COUNTED, 0)
             values.add(row | {"uses": None})
-    rows = [row for row in compare_species(found, seed=1, level=0.95, draws=500) if row["measure"] == "max_count"]
+    rows = [row for row in compare_species(found, seed=1, level=0.95, draws=500) if row["measure"] == "max_per_10s"]
     assert len(rows) == 21
     assert all(row["p_adjusted"] < 0.05 for row in rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.unit.species.conftest import detection, plan_file
 
 from longtake import masks
 from longtake.errors import SchemaError
+from longtake.media.windows import read_windows
 from longtake.species import tracks
 from longtake.species.moments import area_and_centroid
 from longtake.species.temporal import clip_means
@@ -20,10 +23,11 @@ from longtake.species.video import video_statistics
 from longtake.statistics.spool import Spool
 from longtake.store.schemas import CLIPS, DETECTIONS
 from longtake.store.tables import read_table, scan_batches, write_table
+from longtake.streams import stream
 
 
 def analyse(pond: dict[str, Path], **other: Any) -> dict[str, list[dict[str, Any]]]:
-    video_statistics(video="pond", frame_interval=10, **(pond | other))  # type: ignore[arg-type]
+    video_statistics(video="pond", **({"frame_interval": 10} | pond | other))  # type: ignore[arg-type]
     return {
         name: pl.read_parquet(pond["out"] / f"{name}.parquet").to_dicts()
         for name in ("objects", "visits", "prompts", "species", "curves")
@@ -57,7 +61,9 @@ def test_objects(pond: dict[str, Path]) -> None:
     assert (a["area_px"], a["box_diagonal_px"]) == (48.0, 10.0)
     # 3 px right and 4 px down each second; the two hidden steps are no step.
     assert (a["n_steps"], a["speed_px_s"], a["speed_bl_s"]) == pytest.approx((6, 5.0, 0.5))
-    assert (b["presence"], b["dwell_s"], b["entries"], b["exits"]) == pytest.approx((0.3, 3.0, 0, 1))
+    # Prompted at 20, so it was looked for on eight frames: before that it was not absent, but unknown.
+    assert (b["n_looked"], b["looked_s"]) == (8, pytest.approx(8.0))
+    assert (b["presence"], b["dwell_s"], b["entries"], b["exits"]) == pytest.approx((3 / 8, 3.0, 0, 1))
     assert (b["area_px"], b["box_diagonal_px"], b["speed_px_s"]) == (300.0, 25.0, 0.0)
     assert (p["n_visible"], p["n_steps"], p["speed_px_s"]) == (1, 0, None)
 
@@ -70,7 +76,10 @@ def test_species_of_the_video(pond: dict[str, Path]) -> None:
     assert carp["speed_px_s"] == pytest.approx(2.5)
     assert (carp["entries"], carp["exits"], carp["area_px"]) == (1, 2, 174.0)
     assert (carp["n_ok"], carp["n_approximate"], carp["n_failed"]) == (2, 0, 0)
-    assert (perch["max_count"], perch["presence"], perch["speed_px_s"]) == (1, 0.1, None)
+    # Looked for from 40 on, for six frames of a second.
+    assert (perch["max_count"], perch["presence"], perch["speed_px_s"]) == (1, pytest.approx(1 / 6), None)
+    assert (carp["dwell_share"], carp["exits_per_min"]) == pytest.approx((1.1, 2 * 6))
+    assert (perch["dwell_share"], perch["surveyed"]) == (pytest.approx(1 / 6), False)
 
 
 def test_visits_and_prompts(pond: dict[str, Path]) -> None:
@@ -247,3 +256,64 @@ def test_wrong_answers_and_busy_objects_do_not_weigh_more(tmp_path: Path) -> Non
     assert carp["best_lag_animal"] == 2.0
     assert carp["mutual_information_animal"] == pytest.approx(0.2)
     assert clip_means(tmp_path / "clips.parquet", wrong_too=True)["carp"]["importance_mean"] == (1 + 51.5) / 2
+
+
+def track(folder: Path, places: Sequence[float | None], fps: float, **options: Any) -> dict[str, Any]:
+    """The row of an object that is seen at these x on consecutive frames, None where it is missed."""
+    rows = [
+        detection(n, "a", "carp", None, fps=fps)
+        if x is None
+        else detection(n, "a", "carp", (20, 20, 40, 35), fps=fps) | {"x_min": 20 + x, "x_max": 40 + x, "mask": None}
+        for n, x in enumerate(places)
+    ]
+    write_table(folder / "d.parquet", rows, DETECTIONS)
+    plan = plan_file(folder / "w.tsv", [("pond", 0, 0, len(places), 0, len(places))], fps)
+    windows = read_windows(plan)["pond"]
+    given = {"detections": folder / "d.parquet", "windows": windows, "out": folder / "o", "frame_interval": 1}
+    found = analyse(given | options)
+    return found["objects"][0] | {"of_species": found["species"][0]}
+
+
+def test_one_missed_frame_splits_no_visit(tmp_path: Path) -> None:
+    places: list[float | None] = [0.0] * 30
+    places[10] = places[20] = places[21] = None
+    row = track(tmp_path, places, 10.0)
+    # The miss at 10 is bridged and lasted; two frames are a departure.
+    assert (row["n_visits"], row["exits"], row["entries"], row["n_visible"]) == (2, 1, 1, 27)
+    assert row["dwell_s"] == pytest.approx(2.8)
+    assert track(tmp_path, places, 10.0, visit_gap=0)["n_visits"] == 3
+    assert track(tmp_path, places, 10.0, visit_gap=2)["n_visits"] == 1
+
+
+def test_speed_is_over_the_same_seconds_and_says_its_noise(tmp_path: Path) -> None:
+    """A still animal whose place is known to a third of a pixel: over each frame it would swim some 17 px/s."""
+    draw = stream(1, "still", "places")
+    still = draw.normal(0, 1 / 3, 900).tolist()
+    row = track(tmp_path, still, 30.0)
+    assert row["speed_step_s"] == pytest.approx(1.0)
+    # One axis moves: the noise of two would be a factor of sqrt(2) more than what it is here.
+    assert row["speed_px_s"] < 0.5
+    assert row["speed_px_s"] < row["speed_noise_px_s"] * 1.3
+    hasty = track(tmp_path, still, 30.0, speed_step_s=1 / 30)
+    assert hasty["speed_px_s"] > 10
+    assert hasty["speed_px_s"] < hasty["speed_noise_px_s"] * 1.3
+    swims = track(tmp_path, (2.0 * np.arange(900) / 30).tolist(), 30.0)
+    assert (swims["speed_px_s"], swims["n_steps"]) == (pytest.approx(2.0, abs=1e-3), 870)
+    assert swims["speed_noise_px_s"] < 0.01
+
+
+def test_equal_presence_is_equal_per_effort(tmp_path: Path) -> None:
+    """The same animals in videos of 120 and 40 s: totals follow the length, what is per effort does not."""
+    cycle: list[float | None] = [0.0] * 6 + [None] * 4
+    long, short = (track(tmp_path, cycle * n, 1.0)["of_species"] for n in (12, 4))
+    assert long["dwell_s"] == 3 * short["dwell_s"]
+    for name in ("dwell_share", "max_per_10s", "presence"):
+        assert long[name] == pytest.approx(short[name]), name
+    assert long["exits_per_min"] == pytest.approx(short["exits_per_min"]) == 6
+
+
+def test_what_was_looked_for_and_not_seen_is_zero(pond: dict[str, Path]) -> None:
+    carp, perch, tench = analyse(pond, surveyed=["tench", "carp"])["species"]
+    assert (carp["surveyed"], perch["surveyed"], tench["surveyed"]) == (True, False, True)
+    assert (tench["species"], tench["presence"], tench["max_per_10s"], tench["exits_per_min"]) == ("tench", 0, 0, 0)
+    assert (tench["speed_px_s"], tench["kept_static"]) == (None, None)

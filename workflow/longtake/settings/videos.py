@@ -40,6 +40,17 @@ class Video:
         "Which video stream of a file that holds several, as of two cameras, counted from 0. Empty for its main one.",
         minimum=0,
     )
+    surveyed: str = column(
+        "Species that were looked for throughout the video, separated by semicolons. One of them that is not seen has "
+        "a presence and counts of zero there; of others, absence is not known. May be empty.",
+        default="",
+        longest=2000,
+    )
+
+    @property
+    def looked_for(self) -> list[str]:
+        """The species of `surveyed`, sorted."""
+        return sorted({name.strip() for name in self.surveyed.split(";") if name.strip()})
 
 
 ROW = Video

@@ -87,9 +87,10 @@ def _related(whose: str) -> tuple[Measure, ...]:
 
 MEASURES: tuple[Measure, ...] = (
     Measure("n_objects", "objects", "Objects per video", "annotation", "log"),
-    Measure("max_count", "objects", "Most at once (MaxN)", "annotation", "log", role="primary"),
+    Measure("max_count", "objects", "Most at once (MaxN)", "annotation", "log", role="told"),
+    Measure("max_per_10s", "objects", "Most at once in each ten seconds, mean", "annotation", "log", role="primary"),
     Measure("mean_count", "objects", "Mean count per processed frame", "annotation", "log"),
-    Measure("presence", "share", "Share of processed frames with the species", "annotation", "logit", role="primary"),
+    Measure("presence", "share", "Share of frames looked at with the species", "annotation", "logit", role="primary"),
     Measure("dwell_s", "s", "Dwell time, all objects", "annotation", "log", "told"),
     Measure("dwell_share", "s/s", "Dwell time per second looked at, all objects", "annotation", "log"),
     Measure("visit_s", "s", "Length of a visit", "annotation", "log"),
@@ -100,6 +101,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("area_px", "px²", "Mask area", "annotation", "log"),
     Measure("box_diagonal_px", "px", "Box diagonal", "annotation", "log"),
     Measure("speed_px_s", "px/s", "Speed", "annotation", "log"),
+    Measure("speed_noise_px_s", "px/s", "Speed that noise alone would show", "annotation", "log", "told"),
     Measure("speed_bl_s", "body lengths/s", "Speed in body lengths", "annotation", "log", role="primary"),
     Measure("importance_mean", "score per full range of grey", "Mean temporal importance", FROM_MODEL, "log"),
     Measure("importance_variation", "ratio", "Variation of importance over a clip", FROM_MODEL, "log"),

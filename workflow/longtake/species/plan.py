@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from longtake.media.windows import Window
 from longtake.status import Status
@@ -16,7 +17,8 @@ class Processed:
     """The processed grid of one video: its windows, their statuses, and the time that one step stands for.
 
     ``statuses`` maps the number of a window to ok, approximate, failed or missing; a window that is not
-    named is ok. ``duration_s`` is how long the video lasts, None where only its windows are known.
+    named is ok. ``duration_s`` is how long the video lasts, None where only its windows are known. An object that is
+    missed on up to ``visit_gap`` processed frames has not left.
     """
 
     video: str
@@ -24,6 +26,13 @@ class Processed:
     frame_interval: int
     statuses: Mapping[int, str]
     duration_s: float | None = None
+    visit_gap: int = 1
+    speed_step_s: float = 1.0
+
+    @property
+    def lag(self) -> int:
+        """Processed steps over which speed is measured: `speed_step_s`, or one step where that is longer."""
+        return max(1, round(self.speed_step_s / self.step_s)) if self.step_s else 1
 
     @property
     def n_source_frames(self) -> int:
@@ -63,7 +72,8 @@ def processed(
     frame_interval: int,
     statuses: Mapping[int, str] | None = None,
     duration_s: float | None = None,
+    **definitions: Any,
 ) -> Processed:
     """Bind the windows of `video` to their statuses."""
     mine = tuple(window for window in windows if window.video == video)
-    return Processed(video, mine, frame_interval, dict(statuses or {}), duration_s)
+    return Processed(video, mine, frame_interval, dict(statuses or {}), duration_s, **definitions)

@@ -30,16 +30,18 @@ _TEXT, _INT, _LONG, _REAL, _FLAG = pa.string(), pa.int32(), pa.int64(), pa.float
 
 OBJECTS = _schema(
     "object statistics",
-    "video object species n_frames n_visible presence dwell_s n_visits entries exits n_steps",
+    "video object species n_frames n_looked n_visible presence dwell_s n_visits entries exits n_steps",
     {
         **_typed(_TEXT, "video object species"),
-        **_typed(_LONG, "n_frames n_visible"),
-        **_typed(_REAL, "presence first_s last_s dwell_s visit_s visit_max_s"),
+        **_typed(_LONG, "n_frames n_looked n_visible"),
+        **_typed(_REAL, "looked_s presence first_s last_s dwell_s visit_s visit_max_s"),
         **_typed(_INT, "n_visits entries exits"),
         **_typed(_REAL, "area_px area_median_px box_diagonal_px"),
         **_typed(_LONG, "n_steps"),
         **_typed(_REAL, "speed_px_s speed_median_px_s speed_bl_s speed_median_bl_s"),
+        **_typed(_REAL, "speed_step_s speed_noise_px_s"),
     },
+    version=2,
 )
 """One row per video and object."""
 
@@ -72,6 +74,7 @@ VIDEO_SPECIES = _schema(
         "n_frames": _LONG,
         **_typed(_REAL, " ".join(m.name for m in MEASURES)),
         "uses": _TEXT,
+        "surveyed": _FLAG,
         **_typed(_LONG, "n_ok n_approximate n_failed clips_ok clips_approximate clips_failed"),
         **_typed(_LONG, "clips_wrong clips_animal clips_crop"),
     },

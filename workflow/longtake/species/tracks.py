@@ -1,6 +1,6 @@
 """What a table of detections says about each object, read once and in order, a batch of rows at a time.
 
-Holds one batch, an open visit of each object, and 3 bytes per source frame and species; numbers per detection (for
+Holds one batch, an open visit of each object, and 4 bytes per source frame and species; numbers per detection (for
 the medians) and per visit go to a `Spool`.
 """
 
@@ -55,12 +55,12 @@ VISIT = np.dtype(
         ("n_frames", "i8"), ("entry_seen", "?"), ("exit_seen", "?"),
     ]
 )  # fmt: skip
-MEASURED = ("area", "diagonal", "speed", "body_speed")
+MEASURED = ("area", "diagonal", "speed", "body_speed", "jerk")
 
 
 @dataclass
 class Visit:
-    """An unbroken run of processed frames on which the object is visible."""
+    """A run of processed frames on which the object is visible, but for misses of `Processed.visit_gap` frames."""
 
     first_frame: int
     start_s: float
@@ -79,6 +79,9 @@ class Track:
     object: str
     species: str
     last: Rows | None = None
+    tail: Rows | None = None
+    missed: int = 0
+    n_looked: int = 0
     visit: Visit | None = None
     prompts: list[tuple[int, float]] = field(default_factory=list)
     n_visible: int = 0
@@ -95,12 +98,15 @@ class Track:
 class Scene:
     """What has been read of one video: its tracks, and visible objects per source frame and species.
 
+    `looked` says on which source frames an object of the species was looked for: from its first prompt on.
+
     `values` has the finite numbers of (object, one of `MEASURED`) as float32, `visits` those of each object as `VISIT`.
     """
 
     processed: Processed
     tracks: dict[str, Track]
     counts: dict[str, NDArray[np.int16]]
+    looked: dict[str, NDArray[np.bool_]]
     frames: NDArray[np.bool_]
     window_status: dict[str, dict[int, str]]
     values: Spool
@@ -134,7 +140,7 @@ def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed, values: Spoo
     frames = np.zeros(plan.n_source_frames, dtype=bool)
     for grid in plan.frames():
         frames[grid.start : grid.stop : grid.step] = True
-    scene = Scene(plan, {}, {}, frames, {}, values, visits)
+    scene = Scene(plan, {}, {}, {}, frames, {}, values, visits)
     for batch in batches:
         if batch.num_rows:
             _add_batch(scene, batch)
@@ -216,6 +222,8 @@ def _add_rows(scene: Scene, track: Track, new: Rows) -> None:
     plan = scene.processed
     counts = scene.counts.setdefault(track.species, np.zeros(scene.frames.size, dtype=np.int16))
     np.add.at(counts, new.frame[new.visible], 1)
+    scene.looked.setdefault(track.species, np.zeros(scene.frames.size, dtype=bool))[new.frame] = True
+    track.n_looked += new.frame.size
     rows, carried = new.after(track.last), track.last is not None
     track.last = new.take(slice(-1, None))
     gap = np.diff(rows.frame)
@@ -229,7 +237,7 @@ def _add_rows(scene: Scene, track: Track, new: Rows) -> None:
     seen = new.visible
     _keep(scene, track, area=new.area[seen], diagonal=new.diagonal[seen])
     track.n_visible += int(np.count_nonzero(seen))
-    _add_speeds(scene, track, rows, near)
+    _add_speeds(scene, track, new)
     _add_visits(scene, track, rows, near, carried)
 
 
@@ -239,28 +247,47 @@ def _keep(scene: Scene, track: Track, **values: Reals) -> None:
         scene.values.add((track.object, name), rounded[np.isfinite(rounded)])
 
 
-def _add_speeds(scene: Scene, track: Track, rows: Rows, near: NDArray[np.bool_]) -> None:
-    """Centroid displacement per second between consecutive processed frames on which the object is
-    visible."""
-    step = np.flatnonzero(near & rows.visible[1:] & rows.visible[:-1])
-    seconds = rows.time_s[step + 1] - rows.time_s[step]
-    distance = np.hypot(rows.x[step + 1] - rows.x[step], rows.y[step + 1] - rows.y[step])
-    length = (rows.diagonal[step + 1] + rows.diagonal[step]) / 2
+def _add_speeds(scene: Scene, track: Track, new: Rows) -> None:
+    """Centroid displacement per second over `Processed.lag` steps, on all of which the object is visible.
+
+    And the length of the second difference of consecutive centroids, by which the noise of their places is known.
+    """
+    lag = scene.processed.lag
+    rows, known = new.after(track.tail), 0 if track.tail is None else track.tail.frame.size
+    track.tail = rows.take(slice(-max(lag, 2), None))
+    seen = rows.visible[1:] & rows.visible[:-1] & (np.diff(rows.frame) <= scene.processed.frame_interval)
+    gaps = np.concatenate([[0], np.cumsum(~seen)])
+    starts = np.arange(max(0, known - lag), rows.frame.size - lag)
+    starts = starts[gaps[starts + lag] == gaps[starts]]
+    ends = starts + lag
+    length = (rows.diagonal[ends] + rows.diagonal[starts]) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        speed = distance / seconds
+        speed = np.hypot(rows.x[ends] - rows.x[starts], rows.y[ends] - rows.y[starts])
+        speed = speed / (rows.time_s[ends] - rows.time_s[starts])
         _keep(scene, track, speed=speed, body_speed=speed / length)
+    middle = np.arange(max(1, known - 1), rows.frame.size - 1)
+    middle = middle[seen[middle - 1] & seen[middle]]
+    bend = [places[middle + 1] - 2 * places[middle] + places[middle - 1] for places in (rows.x, rows.y)]
+    _keep(scene, track, jerk=np.hypot(*bend))
 
 
 def _add_visits(scene: Scene, track: Track, rows: Rows, near: NDArray[np.bool_], carried: bool) -> None:
     step_s = scene.processed.step_s
     for i in range(1 if carried else 0, rows.frame.size):
         joined = i > 0 and bool(near[i - 1])
-        before = i > 0 and bool(rows.visible[i - 1])
+        before, gone = i > 0 and bool(rows.visible[i - 1]), track.missed
         if before and track.visit is not None:
             seconds = float(rows.time_s[i] - rows.time_s[i - 1])
             _extend(track.visit, rows, i - 1, seconds if joined else min(step_s, seconds))
             track.visit.exit_seen = joined and not bool(rows.visible[i])
-        if rows.visible[i] and not (before and joined):
+        track.missed = track.missed + 1 if joined and not rows.visible[i] else 0
+        if not rows.visible[i] or (before and joined):
+            continue
+        if joined and track.visit is not None and gone <= scene.processed.visit_gap:
+            # Missed, not gone: the visit goes on, and lasted meanwhile.
+            track.visit.duration_s += max(0.0, float(rows.time_s[i]) - track.visit.stop_s)
+            track.visit.exit_seen = False
+        else:
             _end(scene, track)
             track.visit = Visit(int(rows.frame[i]), float(rows.time_s[i]), joined and not before)
 

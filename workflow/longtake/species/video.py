@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from longtake.media.windows import Window
 from longtake.species import tables
@@ -24,6 +26,11 @@ from longtake.store.tables import read_metadata, scan_batches
 from longtake.verdicts import USUAL, Borders
 
 logger = logging.getLogger(__name__)
+MAXN_S = 10.0
+"""Seconds of the stretches in each of which the most visible at once are counted."""
+NOISE = math.sqrt(math.pi) / math.sqrt(12.0 * math.log(2.0))
+"""Of places with a noise of s per axis, second differences have a median length of s sqrt(12 ln 2), and displacements
+where nothing moves a mean of s sqrt(pi)."""
 # Names of columns of DETECTIONS; the others are not read.
 _READ = tuple(
     "video frame time_s object label x_min y_min x_max y_max mask height visible prompted window status".split()
@@ -43,6 +50,9 @@ def video_statistics(
     window_status: Mapping[int, str] | None = None,
     duration_s: float | None = None,
     borders: Borders = USUAL,
+    surveyed: Collection[str] = (),
+    visit_gap: int = 1,
+    speed_step_s: float = 1.0,
 ) -> None:
     """Reduce one video's tables to the small ones that species statistics and figures read.
 
@@ -65,11 +75,19 @@ def video_statistics(
         How long the video lasts; no visit, dwell time or last sight passes it.
     borders
         Where the words of the verdicts begin.
+    surveyed
+        Species that were looked for throughout the video: those that are not in it have a zero there.
+    visit_gap
+        Processed frames on which an object may be missed within a visit.
+    speed_step_s
+        Seconds over which speed is measured, the same for all videos.
     """
     if window_status is None:
         holes = json.loads(read_metadata(detections).get(HOLES, "[]"))
         window_status = {number: Status.MISSING for number, *_ in holes}
-    plan = processed(video, windows, frame_interval, window_status, duration_s)
+    plan = processed(
+        video, windows, frame_interval, window_status, duration_s, visit_gap=visit_gap, speed_step_s=speed_step_s
+    )
     means = clip_means(clips) if clips else {}
     disturbed = perturbation_means(perturbations, clips, borders=borders) if perturbations and clips else {}
     for name, more in disturbed.items():
@@ -80,7 +98,9 @@ def video_statistics(
         scene = read_tracks(scan_batches(detections, DETECTIONS, 8192, _READ), plan, values, visits)
         objects = [_object_row(scene, track) for track in _ordered(scene)]
         tables.write_tables(out / "visits.parquet", _visit_tables(scene), tables.VISITS)
-    species = [_species_row(scene, name, objects, means.get(name, {})) for name in _names(scene, means)]
+    species = [
+        _species_row(scene, name, objects, means.get(name, {}), surveyed) for name in _names(scene, {*means, *surveyed})
+    ]
     tables.write_rows(out / "objects.parquet", objects, tables.OBJECTS)
     tables.write_rows(out / "prompts.parquet", _prompt_rows(scene), tables.PROMPTS)
     tables.write_rows(out / "species.parquet", species, tables.VIDEO_SPECIES)
@@ -93,22 +113,27 @@ def _ordered(scene: Scene) -> list[Track]:
     return sorted(scene.tracks.values(), key=lambda track: (track.species, track.object))
 
 
-def _names(scene: Scene, means: Mapping[str, Any]) -> list[str]:
-    return sorted({track.species for track in scene.tracks.values()} | set(means))
+def _names(scene: Scene, others: Collection[str]) -> list[str]:
+    return sorted({track.species for track in scene.tracks.values()} | set(others))
 
 
 def _object_row(scene: Scene, track: Track) -> dict[str, Any]:
     def of(name: str) -> tuple[float | None, float | None]:
         return mean(scene.values, (track.object, name)), median(scene.values, (track.object, name))
 
-    (area, area_median), (_, diagonal), (speed, speed_median), (body, body_median) = (of(name) for name in MEASURED)
+    (area, area_median), (_, diagonal), (speed, speed_median), (body, body_median), (_, jerk) = (
+        of(name) for name in MEASURED
+    )
+    plan = scene.processed
     return {
         "video": scene.processed.video,
         "object": track.object,
         "species": track.species,
         "n_frames": scene.n_frames,
         "n_visible": track.n_visible,
-        "presence": track.n_visible / scene.n_frames if scene.n_frames else 0.0,
+        "n_looked": track.n_looked,
+        "looked_s": track.n_looked * plan.step_s,
+        "presence": track.n_visible / track.n_looked if track.n_looked else 0.0,
         "first_s": track.first_s,
         "last_s": track.last_s,
         "dwell_s": track.dwell_s,
@@ -125,6 +150,8 @@ def _object_row(scene: Scene, track: Track) -> dict[str, Any]:
         "speed_median_px_s": speed_median,
         "speed_bl_s": body,
         "speed_median_bl_s": body_median,
+        "speed_step_s": plan.lag * plan.step_s,
+        "speed_noise_px_s": None if jerk is None else jerk * NOISE / (plan.lag * plan.step_s),
     }
 
 
@@ -158,35 +185,74 @@ def _prompt_rows(scene: Scene) -> list[dict[str, Any]]:
     ]
 
 
-def _species_row(scene: Scene, species: str, objects: list[dict[str, Any]], means: Mapping[str, Any]) -> dict[str, Any]:
+def _species_row(
+    scene: Scene,
+    species: str,
+    objects: list[dict[str, Any]],
+    means: Mapping[str, Any],
+    surveyed: Collection[str],
+) -> dict[str, Any]:
     mine = [row for row in objects if row["species"] == species]
     row: dict[str, Any] = {"video": scene.processed.video, "species": species, "n_frames": scene.n_frames}
     if mine:
         row |= _annotation(scene, species, mine)
+    elif species in surveyed:
+        row |= dict.fromkeys(ABSENT, 0.0)
+    row["surveyed"] = species in surveyed
     row |= _window_counts(scene.processed, scene.window_status.get(species, {}))
     row |= {f"clips_{status}": 0 for status in ENDS}
     return row | dict(means)
 
 
 def _annotation(scene: Scene, species: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sums over the objects for counts and dwell, means over the objects for what each of them has."""
-    counts = scene.counts.get(species)
-    seen = counts[scene.frames] if counts is not None else np.zeros(0, dtype=np.int16)
+    """Sums over the objects for counts and dwell, means over the objects for what each of them has.
+
+    Effort is the time in which the species was looked for: from the first prompt of its first object on.
+    """
+    looked = scene.looked.get(species)
+    seen = scene.counts[species][looked & scene.frames] if looked is not None else np.zeros(0, dtype=np.int16)
+    seconds = seen.size * scene.processed.step_s
 
     def over_objects(name: str) -> float | None:
         values = [row[name] for row in objects if row[name] is not None]
         return sum(values) / len(values) if values else None
 
+    dwell = sum(row["dwell_s"] for row in objects)
+    entries, exits = (float(sum(row[name] for row in objects)) for name in ("entries", "exits"))
+    averaged = ("visit_s", "area_px", "box_diagonal_px", "speed_px_s", "speed_bl_s", "speed_noise_px_s")
     return {
         "n_objects": float(sum(row["n_visible"] > 0 for row in objects)),
-        "max_count": float(seen.max()) if seen.size else 0.0,
-        "mean_count": float(seen.mean()) if seen.size else 0.0,
-        "presence": float(np.count_nonzero(seen) / seen.size) if seen.size else 0.0,
-        "dwell_s": sum(row["dwell_s"] for row in objects),
-        "entries": float(sum(row["entries"] for row in objects)),
-        "exits": float(sum(row["exits"] for row in objects)),
-        **{name: over_objects(name) for name in ("visit_s", "area_px", "box_diagonal_px", "speed_px_s", "speed_bl_s")},
+        **_counted(seen, scene.processed.step_s),
+        "dwell_s": dwell,
+        "dwell_share": dwell / seconds if seconds else None,
+        "entries": entries,
+        "exits": exits,
+        "entries_per_min": 60.0 * entries / seconds if seconds else None,
+        "exits_per_min": 60.0 * exits / seconds if seconds else None,
+        **{name: over_objects(name) for name in averaged},
     }
+
+
+def _counted(seen: NDArray[np.int16], step_s: float) -> dict[str, float]:
+    """The most at once in all and in each ten seconds, the mean, and the share of frames with any: of (frames,)."""
+    if not seen.size:
+        return dict.fromkeys(("max_count", "max_per_10s", "mean_count", "presence"), 0.0)
+    size = max(1, round(MAXN_S / step_s)) if step_s else seen.size
+    # A last stretch that is not whole would have a smaller maximum, so it counts only where there is no other.
+    whole = seen[: seen.size // size * size].reshape(-1, size) if seen.size >= size else seen[None]
+    return {
+        "max_count": float(seen.max()),
+        "max_per_10s": float(whole.max(axis=1).mean()),
+        "mean_count": float(seen.mean()),
+        "presence": float(np.count_nonzero(seen) / seen.size),
+    }
+
+
+ABSENT = (
+    "n_objects", "max_count", "max_per_10s", "mean_count", "presence", "dwell_s", "dwell_share", "entries", "exits",
+    "entries_per_min", "exits_per_min",
+)  # fmt: skip
+"""What is zero of a species that was looked for throughout a video and not seen."""
 
 
 def _window_counts(plan: Processed, seen: Mapping[int, str]) -> dict[str, int]:

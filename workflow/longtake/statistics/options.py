@@ -21,6 +21,18 @@ class Options(Section):
         gt=0,
         lt=1,
     )
+    visit_gap: int = setting(
+        1,
+        "Processed frames on which an object may be missed within one visit. At 0 each miss ends a visit: misses on 1 "
+        "% of the frames make three visits of two.",
+        ge=0,
+    )
+    speed_step: float = setting(
+        1.0,
+        "Seconds over which speed is measured, the same for all videos: speed over a shorter step is larger, the more "
+        "so the noisier the places are. Where frames are processed more rarely, one step.",
+        gt=0,
+    )
     appearance_above: float = setting(
         0.7,
         "Share of gradient and answer that clips must keep where nothing moves, and where order is lost, for the word "
