@@ -21,7 +21,7 @@ FLOORS = [
     {"models", "bounded"},
     {"planning"},
     # Never each other: what they have of each other are tables on disk, and what the registry of units says.
-    {"annotate", "gradients", "latents", "training"},
+    {"annotate", "gradients", "attribution", "latents", "training"},
     {"export"},
     {"species"},
     {"report", "demo"},
@@ -35,7 +35,7 @@ ALLOWED = {
     ("memory", "store"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "training", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "attribution", "latents", "training", "job"}
 
 
 def modules():
