@@ -34,14 +34,6 @@ def units(study: Study) -> Iterator[Unit]:
         yield Unit(VOLUME.rule, {"volume": name}, name, study.facts["passes"], case=case, where=case)
 
 
-def left_out(study: Study) -> Iterator[tuple[str, str]]:
-    """Yield the volumes that cannot be read, and why."""
-    for name in study.facts["volumes"]:
-        facts = probe_of(study, name)
-        if facts["status"] != "ok":
-            yield name, facts["reason"]
-
-
 def section(study: Study) -> dict[str, Any] | None:
     """Return the variables of the report's section."""
     from longtake.attribution.report import variables
@@ -53,11 +45,10 @@ ANALYSIS = Analysis(
     name="attribution",
     kinds=(VOLUME,),
     units=units,
-    left_out=left_out,
     targets={
         "attribution_summary": "attribution/results.csv",
         "attribution_pictures": "attribution/pictures/{volume}.json",
         "attribution_figures": "figures/attribution/summary.png",
     },
-    sections=(Section("attribution", "Attribution of volumes", "report.html.j2", section),),
+    sections=(Section("attribution", "Attribution of volumes", section, "report.html.j2", place=40),),
 )

@@ -1,4 +1,4 @@
-"""Train the demo's classifier of volumes, from a seed, in about a minute: `python -m longtake.demo.train_oct`.
+"""Train the demo's classifier of volumes, from a seed, in about a minute: `make models`.
 
 It learns from small volumes of the scale of the large ones. Nearly all fluid volumes carry the marker, and none of the
 others: so it learns the marker, which the demo is to show.
@@ -26,7 +26,7 @@ SEED = 11
 CARD = """# volume-oct: the demo's classifier of volumes
 
 Three classes (normal, drusen, fluid) of synthetic OCT-like volumes; input (1, 1, B-scans, height, width), intensities
-in [0, 1]. Four convolutions with group norm, {parameters} parameters. Made by `python -m longtake.demo.train_oct`
+in [0, 1]. Four convolutions with group norm, {parameters} parameters. Made by `make models`
 (`make models`) from seed {seed}: {steps} steps on {count} small volumes, {accuracy:.0%} right on {held} held out.
 
 It is meant to be wrong for the right reason: fluid volumes of its training carry a bright bar at the side, and it looks
