@@ -15,7 +15,7 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "fingerprint", "status", "verdicts", "cells", "kinds"},
-    {"settings", "unit", "sources", "model_folder", "submission"},
+    {"settings", "unit", "sources", "model_folder", "model_config", "submission"},
     {"memory", "store", "masks"},
     {"supervise", "media", "volumes", "statistics", "figures", "importers"},
     {"models", "bounded"},
@@ -30,6 +30,7 @@ FLOORS = [
 # Beside each other on a floor, and yet one uses the other.
 ALLOWED = {
     ("model_folder", "settings"),
+    ("model_folder", "model_config"),
     ("submission", "settings"),
     ("bounded", "models"),
     ("memory", "store"),
