@@ -16,7 +16,7 @@ from longtake.errors import LongtakeError, ModelError
 # Real ones have some kilobytes, with twenty thousand named classes a megabyte, and nest five deep.
 _MOST_BYTES, _DEEPEST = 2**24, 32
 # Above these a model is none of today's, and the library would build it for hours before its weights do not fit.
-_LARGEST, _WIDEST, _MOST_LAYERS, _MOST_PLACES = 2**24, 2**18, 1024, 2**26
+_LARGEST, _WIDEST, _MOST_LAYERS, _MOST_PLACES = 2**24, 2**18, 1024, 2**24
 _LAYERS = ("layer", "depth", "block", "stage")
 _WIDTHS = ("_size", "_dim", "_dims", "_channels", "width")
 # A safetensors file begins with the length of its header, which holds some hundred bytes for each tensor.

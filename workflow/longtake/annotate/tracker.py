@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
@@ -24,15 +25,16 @@ from transformers.utils.logging import disable_progress_bar
 from longtake.annotate.geometry import Preprocessing
 from longtake.errors import ModelError
 from longtake.memory.ledger import stage
-from longtake.model_config import check_config, check_size, count_stored, read_model_json, refuse_pointer
+from longtake.model_config import check_config, count_stored, read_model_json, refuse_pointer
 from longtake.model_folder import files_digest
 from longtake.models.loading import AMISS
-from longtake.models.pretrained import plain_config
-from longtake.models.weights import indexed, numbers_of
+from longtake.models.pretrained import no_larger, plain_config
+from longtake.models.weights import indexed
 
 log = logging.getLogger(__name__)
 
 Colours: TypeAlias = tuple[float, float, float]
+_AMISS = (*AMISS, StrictDataclassError)
 PRECISIONS = ("float32", "bfloat16")
 # Where published folders keep the colour constants, and under which names there; the first that is there counts.
 _PROCESSOR_FILES = {
@@ -202,8 +204,11 @@ def hollow_tracker(
     family, config = _config(root)
     bound = _bound(config, max_conditioning_frames)
     preprocessing, _ = _preprocessing(root, config, family)
-    with _packages(root, family), torch.device("meta"):
-        model = getattr(transformers, f"{family.classes}Model")(config).eval().requires_grad_(False)
+    try:
+        with _packages(root, family), torch.device("meta"):
+            model = getattr(transformers, f"{family.classes}Model")(config).eval().requires_grad_(False)
+    except _AMISS as error:
+        raise _unusable(root, family, error) from error
     return Tracker(model, preprocessing, "", torch.device("meta"), precision, object_batch, bound)
 
 
@@ -228,7 +233,7 @@ def _config(root: Path) -> tuple[_Family, PreTrainedConfig]:
     try:
         with _packages(root, family):
             config = getattr(transformers, f"{family.classes}Config").from_dict(plain_config(whole))
-    except AMISS as error:
+    except _AMISS as error:
         raise _unusable(root, family, error) from error
     if isinstance(config.max_cond_frame_num, bool) or not isinstance(config.max_cond_frame_num, int):
         raise ModelError(f"{path}: max_cond_frame_num is {config.max_cond_frame_num!r}; give a whole number.")
@@ -246,12 +251,10 @@ def _bound(config: PreTrainedConfig, setting: int | None) -> int | None:
 
 def _model(root: Path, config: PreTrainedConfig, family: _Family) -> PreTrainedModel:
     try:
-        with _packages(root, family), torch.device("meta"):
-            hollow = getattr(transformers, f"{family.classes}Model")(config)
         stored = sum(count_stored(path) for path in _weight_files(root) if path.suffix == ".safetensors")
-        check_size(numbers_of(hollow), stored, root)
         with _packages(root, family):
-            model, info = getattr(transformers, f"{family.classes}Model").from_pretrained(
+            kind = getattr(transformers, f"{family.classes}Model")
+            model, info = no_larger(kind, stored, root).from_pretrained(
                 root,
                 config=config,
                 local_files_only=True,
@@ -261,8 +264,9 @@ def _model(root: Path, config: PreTrainedConfig, family: _Family) -> PreTrainedM
             )
     except SafetensorError as error:
         raise ModelError(f"{root}: the weights cannot be read ({error}); copy the folder again.") from None
-    except AMISS as error:
+    except _AMISS as error:
         raise _unusable(root, family, error) from error
+    model.__class__ = kind
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(

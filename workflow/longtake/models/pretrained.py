@@ -42,13 +42,12 @@ def load_pretrained(folder: Path, config: dict[str, Any], class_name: str) -> nn
     kind: Any = getattr(transformers, class_name)
     settings = _settings(folder / "config.json", config, kind)
     weights = read_weights(folder)
-    with torch.device("meta"):
-        check_size(numbers_of(kind(settings)), sum(map(torch.Tensor.numel, weights.values())), folder)
     stored = {str(value.dtype).removeprefix("torch.") for value in weights.values() if value.is_floating_point()}
     if stored - {"float32"}:
         logger.info("%s: weights stored as %s are computed with in float32", folder, ", ".join(sorted(stored)))
     try:
-        module, report = kind.from_pretrained(
+        limited = no_larger(kind, sum(map(torch.Tensor.numel, weights.values())), folder)
+        module, report = limited.from_pretrained(
             None,
             config=settings,
             state_dict=weights,
@@ -58,9 +57,24 @@ def load_pretrained(folder: Path, config: dict[str, Any], class_name: str) -> nn
         )
     except (RuntimeError, ValueError, TypeError) as error:
         raise ModelError(f"{folder}: the weights do not fit config.json ({error}). Copy both files again.") from error
+    module.__class__ = kind
     _check_complete(folder, config, class_name, report)
     found: nn.Module = module.eval().requires_grad_(False)
     return found
+
+
+def no_larger(kind: Any, stored: int, folder: Path) -> Any:
+    """Return the class `kind`, whose model refuses to be larger than `stored` numbers of weights can fill.
+
+    The library builds a model without memory first, and then takes memory for all of it, also for what no weights are
+    there for. Between the two is no place but the end of the constructor.
+    """
+
+    def built(self: Any, *given: Any, **named: Any) -> None:
+        kind.__init__(self, *given, **named)
+        check_size(numbers_of(self), stored, folder)
+
+    return type(kind.__name__, (kind,), {"__init__": built, "__module__": kind.__module__})
 
 
 def plain_config(value: Any) -> Any:
