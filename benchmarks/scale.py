@@ -36,9 +36,10 @@ from longtake.media.index import VideoIndex, index_video
 from longtake.media.index_file import save_index
 from longtake.media.probe import probe_video
 from longtake.media.writer import write_video
-from longtake.planning.forecast import COLUMNS
+from longtake.planning.forecast import Forecast
 from longtake.sources import stamp
 from longtake.store.atomic import write_json
+from longtake.store.tsv import columns_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "scale.json"
@@ -53,7 +54,7 @@ Path("began").touch()
 # A forecast costs half a minute of simulation once for each model and size, however many videos there are.
 NO_FORECAST = f"""from pathlib import Path
 
-Path(snakemake.output[0]).write_text({chr(9).join(COLUMNS) + chr(10)!r})
+Path(snakemake.output[0]).write_text({chr(9).join(columns_of(Forecast)) + chr(10)!r})
 """
 TABLE = re.compile(r"^Job stats:\njob +count\n[- ]+\n.*?^total +(\d+)$", re.M | re.S)
 WAYS = {

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from longtake.media.cut import plan
-from longtake.planning.forecast import COLUMNS as FORECAST_COLUMNS
-from longtake.planning.request import COLUMNS as REQUEST_COLUMNS
-from longtake.store.atomic import write_tsv
+from longtake.planning.forecast import Forecast
+from longtake.planning.request import Request
+from longtake.store.tsv import write_records
 from longtake.unit import kinds
 
 ROOT = Path(__file__).parents[2]
@@ -79,8 +79,8 @@ def stubs(tmp_path_factory):
             videos_out=out / "plan/videos.tsv",
         )
     for step in ("annotate", "gradients"):
-        write_tsv(out / f"plan/{step}.forecast.tsv", FORECAST_COLUMNS, [])
-    write_tsv(out / "plan/jobs.tsv", REQUEST_COLUMNS, [])
+        write_records(out / f"plan/{step}.forecast.tsv", Forecast, [])
+    write_records(out / "plan/jobs.tsv", Request, [])
     return project
 
 

@@ -10,10 +10,11 @@ from longtake.memory.devices import Device
 from longtake.planning import jobs
 from longtake.planning.choice import START_MINUTES, Terms
 from longtake.planning.classes import ANY, OWN, GpuClass
-from longtake.planning.forecast import COLUMNS, MIB, Forecast
+from longtake.planning.forecast import MIB, Forecast
 from longtake.planning.jobs import check_memory, plan_jobs, with_own_memory
 from longtake.planning.request import Requests
 from longtake.store.atomic import write_tsv
+from longtake.store.tsv import write_records
 from longtake.unit import Study
 
 CLASSES = [GpuClass("small", 8), GpuClass("large", 80)]
@@ -42,7 +43,7 @@ def given(tmp_path):
         for device, chunk, mb in ways
         for gpu in [{"activations": mb * MIB} if mb else {}]
     ]
-    write_tsv(tmp_path / "forecast.tsv", COLUMNS, (each.row() for each in forecasts))
+    write_records(tmp_path / "forecast.tsv", Forecast, forecasts)
     return tmp_path
 
 

@@ -7,7 +7,6 @@ import pytest
 from longtake.errors import SchemaError
 from longtake.planning.classes import GpuClass
 from longtake.planning.request import (
-    COLUMNS,
     PLANNED,
     Request,
     Requests,
@@ -17,7 +16,7 @@ from longtake.planning.request import (
     resources,
     table,
 )
-from longtake.store.atomic import write_tsv
+from longtake.store.tsv import write_records
 
 SMALL = GpuClass("small", 16, gpu_model="t4")
 LARGE = GpuClass("large", 80, gpu_model="h100")
@@ -46,7 +45,7 @@ ROW = Request(
 @pytest.fixture
 def plan(tmp_path):
     rows = [ROW, replace(ROW, unit="pond-a.0013", chunk=None, gpu_mb=None, key="")]
-    write_tsv(tmp_path / "jobs.tsv", COLUMNS, (row.row() for row in rows))
+    write_records(tmp_path / "jobs.tsv", Request, rows)
     return tmp_path / "jobs.tsv"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -16,17 +16,15 @@ import pyarrow.compute as pc
 from longtake.annotate.checks import SAME, check_same, outdated, processed_frames
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.sheet import Prompt
-from longtake.cells import read_cells
 from longtake.kinds import Location
 from longtake.media.index import VideoIndex
 from longtake.media.windows import Window
 from longtake.status import Status
-from longtake.store.atomic import write_tsv
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches, write_table
+from longtake.store.tsv import read_records, write_records
 
 _Any = TypeVar("_Any")
-HOLE_COLUMNS = "video window first_frame last_frame start_s stop_s status reason".split()
 MISSING, OUTDATED = Status.MISSING, Status.OUTDATED
 log = logging.getLogger(__name__)
 
@@ -118,14 +116,13 @@ def merge_what_exists(
         kept = {key: own[key] for key in SAME if key in own}
         starts = [_first_frame(first) for first in firsts]
         facts["rows"] = write_table(detections_out, _in_turn(joined, starts), DETECTIONS, kept | named)
-    write_tsv(holes_out, HOLE_COLUMNS, map(asdict, holes))
+    write_records(holes_out, Hole, holes)
     return facts
 
 
 def without_outdated(found: Sequence[_Any], holes: Location) -> list[_Any]:
     """Return what there is of each window, in order, but of those that the table `holes` calls outdated."""
-    with Path(holes).open(encoding="utf-8", newline="") as file:
-        old = {int(row["window"]) for row in read_cells(file) if row["status"] == OUTDATED}
+    old = {hole.window for hole in read_records(holes, Hole) if hole.status == OUTDATED}
     return [each for number, each in enumerate(found) if number not in old]
 
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 from longtake.annotate.analysis import FORWARD
 from longtake.annotate.timelines import WindowState, band
 from longtake.errors import SchemaError
-from longtake.media.windows import Window, parse_windows
+from longtake.media.windows import Window
 from longtake.status import Status
 from longtake.store.records import load_record
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import scan_batches
+from longtake.store.tsv import parse_records
 
 
 class Plan(Mapping[str, Sequence[Window]]):
@@ -41,7 +42,8 @@ class Plan(Mapping[str, Sequence[Window]]):
         with self._path.open("rb") as file:
             file.seek(start)
             lines = file.read(stop - start).decode("utf-8").splitlines()
-        return [window for window in parse_windows(chain([self._header], lines)) if window.video == video]
+        found = parse_records(chain([self._header], lines), Window, self._path)
+        return [window for window in found if window.video == video]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lines)

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from longtake.media.probe import probe_video
 from longtake.media.windows import Window, grid, plan_windows
 from longtake.sources import content_digest, source_bytes, stamp
 from longtake.store.atomic import write_json, write_text, write_tsv
+from longtake.store.tsv import cells_of, columns_of
 
 log = logging.getLogger(__name__)
 VIDEO_COLUMNS = (
@@ -140,8 +140,8 @@ def plan(
                 _check_shared(cut, overlap, frame_interval)
         windows += cut
         videos.append({**facts, "windows": len(cut)})
-    rows = [{**asdict(window), "n_frames": len(window.frames(frame_interval))} for window in windows]
-    write_tsv(windows_out, [*(field.name for field in fields(Window)), "n_frames"], rows)
+    rows = [{**cells_of(window), "n_frames": len(window.frames(frame_interval))} for window in windows]
+    write_tsv(windows_out, [*columns_of(Window), "n_frames"], rows)
     write_tsv(videos_out, VIDEO_COLUMNS, videos)
     left_out = [video["video"] for video in videos if video["status"] != "ok"]
     log.info("%d windows of %d videos; left out: %s", len(windows), len(videos), ", ".join(left_out) or "none")

@@ -9,8 +9,8 @@ window, so neighbouring windows process the same frames where they overlap.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
@@ -19,6 +19,7 @@ from pathlib import Path
 from longtake.cells import read_cells
 from longtake.errors import ConfigError, SheetError, nearest
 from longtake.status import Status
+from longtake.store.tsv import read_records
 from longtake.unit import Unit
 
 
@@ -129,9 +130,8 @@ def read_windows(path: str | Path) -> dict[str, list[Window]]:
     Uses the standard library only, since the Snakefile reads it in every job.
     """
     found: dict[str, list[Window]] = {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for window in parse_windows(file):
-            found.setdefault(window.video, []).append(window)
+    for window in read_records(path, Window):
+        found.setdefault(window.video, []).append(window)
     return found
 
 
@@ -143,21 +143,17 @@ def scan_units(
 
     Memory: one row of the table. `loads` are those of videos that have one.
     """
-    path = Path(plan)
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", newline="") as file:
-        for window in parse_windows(file):
-            if window.video in videos:
-                yield Unit(
-                    rule,
-                    {"video": window.video, "window": f"{window.window:04d}"},
-                    window.video,
-                    len(window.frames(frame_interval)),
-                    loads.get(window.video, {}),
-                    where=f"{window.start_s:.4g} to {window.stop_s:.4g} s",
-                    detail=window,
-                )
+    for window in read_records(plan, Window) if Path(plan).is_file() else ():
+        if window.video in videos:
+            yield Unit(
+                rule,
+                {"video": window.video, "window": f"{window.window:04d}"},
+                window.video,
+                len(window.frames(frame_interval)),
+                loads.get(window.video, {}),
+                where=f"{window.start_s:.4g} to {window.stop_s:.4g} s",
+                detail=window,
+            )
 
 
 def scan_videos(videos: str | Path) -> Iterator[dict[str, str]]:
@@ -222,10 +218,3 @@ class Windows(dict[str, list[Window]]):
     def _rows(self) -> Iterator[dict[str, str]]:
         with Path(self._videos).open(encoding="utf-8", newline="") as file:
             yield from read_cells(file)
-
-
-def parse_windows(lines: Iterable[str]) -> Iterator[Window]:
-    """Yield the windows that the lines of a table tell of, the first of which names its columns."""
-    kinds = {field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Window)}
-    for row in read_cells(lines):
-        yield Window(**{name: kind(row[name]) for name, kind in kinds.items()})

@@ -30,9 +30,9 @@ from typing import Any
 from longtake.memory.budget import CONTEXT, CUDA_LIBRARIES, MIB
 from longtake.planning.cache import Known
 from longtake.planning.calibrate import measure
-from longtake.planning.forecast import CALIBRATED, COLUMNS, SIMULATED, Forecast, key_of
+from longtake.planning.forecast import CALIBRATED, SIMULATED, Forecast, key_of
 from longtake.status import Status
-from longtake.store.atomic import write_tsv
+from longtake.store.tsv import write_records
 from longtake.unit import Study
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Probe:
 def forecast(
     analysis: str, ask: Ask, *, force_cpu: bool, out: str | Path, module: ModuleType | None = None
 ) -> dict[str, Any]:
-    """Write a table of the forecasts (`longtake.planning.forecast.COLUMNS`) of an analysis.
+    """Write a table of the forecasts (`longtake.planning.forecast.Forecast`) of an analysis.
 
     Memory: a row for each case, way and device. Time: that of the analysis' own functions for each distinct workload
     that is not known yet.
@@ -162,7 +162,7 @@ def forecast(
         taken = workload.footprint or _footprint(module, ask, workload)
         probe = probe or _probe(module, analysis, ask, replace(workload, footprint=taken))
         rows += [row for row in forecasts(analysis, workload, taken, probe) if row.device == "cpu" or not force_cpu]
-    write_tsv(out, COLUMNS, (row.row() for row in rows))
+    write_records(out, Forecast, rows, "host_mb", "gpu_mb")
     counts = {"cases": len({row.case for row in rows}), "rows": len(rows), **ask.known.counts}
     if probe is None:
         return counts
@@ -205,7 +205,7 @@ def forecasts(analysis: str, workload: Workload, taken: Footprint, probe: Probe)
         workload.way,
         _loaded(host, probe),
         load=workload.load,
-        pace=taken.effort / probe.speed if taken.effort and probe.speed else None,
+        pace=float(f"{taken.effort / probe.speed:.4g}") if taken.effort and probe.speed else None,
         source=probe.source,
         key=key_of(analysis=analysis, device="cpu", **workload.depends),
     )

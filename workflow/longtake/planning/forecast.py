@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from longtake.cells import read_cells
-from longtake.errors import SchemaError
 from longtake.memory.budget import MIB
+from longtake.store.tsv import read_records
 
 SIMULATED, CALIBRATED = "simulated", "calibrated"
 FOUND = 16
 """Objects that are seen at a time where nobody counted them; measured peaks of jobs correct it."""
 DECODER_PICTURES = 8
 """Pictures that a decoder holds: those others refer to, and those that wait for their turn."""
-COLUMNS = "analysis case device chunk way load host_mb gpu_mb pace source key host gpu".split()
 
 
 @dataclass(frozen=True)
@@ -68,12 +66,6 @@ class Forecast:
         """MiB of GPU memory, rounded up."""
         return -(-sum(self.gpu.values()) // MIB)
 
-    def row(self) -> dict[str, Any]:
-        """Return the forecast as a row of a table with `COLUMNS`."""
-        plain = {name: getattr(self, name) for name in COLUMNS}
-        seconds = "" if self.pace is None else f"{self.pace:.4g}"
-        return plain | {"pace": seconds, **{name: json.dumps(dict(plain[name])) for name in ("load", "host", "gpu")}}
-
 
 def key_of(**facts: Any) -> str:
     """Return a short digest of `facts`: the analysis, the model's digest, shapes, objects, chunk, precision, device.
@@ -96,31 +88,6 @@ def read_forecasts(path: str | Path) -> list[Forecast]:
     Raises
     ------
     SchemaError
-        The table has other columns than `COLUMNS`, or a row that is none.
+        The table is another, or has a row that is none.
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        columns = file.readline().rstrip("\n").split("\t")
-        if columns != COLUMNS:
-            raise SchemaError(f"{path} is no table of forecasts: its columns are {columns}. Delete it.")
-        file.seek(0)
-        return list(_parsed(read_cells(file), path))
-
-
-def _parsed(rows: Iterable[dict[str, str]], path: str | Path) -> Iterator[Forecast]:
-    for number, row in enumerate(rows, start=2):
-        try:
-            yield Forecast(
-                analysis=row["analysis"],
-                case=row["case"],
-                device=row["device"],
-                chunk=int(row["chunk"]),
-                way=row["way"],
-                load=json.loads(row["load"]),
-                host=json.loads(row["host"]),
-                gpu=json.loads(row["gpu"]),
-                pace=float(row["pace"]) if row["pace"] else None,
-                source=row["source"],
-                key=row["key"],
-            )
-        except (TypeError, ValueError) as error:
-            raise SchemaError(f"{path}, line {number} is no forecast ({error}). Delete the file.") from error
+    return list(read_records(path, Forecast))

@@ -20,8 +20,9 @@ from longtake.planning.choice import Choice, Terms, choose, minutes
 from longtake.planning.classes import OWN, GpuClass
 from longtake.planning.forecast import Forecast, read_forecasts
 from longtake.planning.history import read_history
-from longtake.planning.request import COLUMNS, CPU, Request, table
+from longtake.planning.request import CPU, Request, table
 from longtake.store.atomic import write_tsv
+from longtake.store.tsv import write_records
 from longtake.unit import Analysis, Study, Unit, analyses, kinds
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def plan_jobs(
     here: bool,
     out: str | Path,
 ) -> dict[str, Any]:
-    """Write the table of all jobs of models (`longtake.planning.request.COLUMNS`); return how many of each class.
+    """Write the table of all jobs of models (`longtake.planning.request.Request`); return how many of each class.
 
     Memory: the forecasts, and the names of all units.
 
@@ -67,7 +68,7 @@ def plan_jobs(
         terms = replace(terms, host_limit_mb=machine_mb())
         classes = [with_own_memory(each) for each in classes]
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[Request]:
         chosen: dict[tuple[Any, ...], Choice] = {}
         for name, study in studies.items():
             analysis = analyses()[name]
@@ -78,9 +79,9 @@ def plan_jobs(
                     chosen[key] = choose(offered, classes, terms, history, unit.load, steady=analysis.steady)
                 request = _request(unit, chosen[key])
                 counts[request.gpu_class or CPU] += 1
-                yield request.row()
+                yield request
 
-    write_tsv(out, COLUMNS, rows())
+    write_records(out, Request, rows())
     log.info("jobs by class: %s", dict(counts))
     return {"jobs": dict(counts), "forecasts": sum(map(len, offers.values())), "measured_keys": len(history)}
 

@@ -6,15 +6,14 @@ taken apart only when its job asks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from longtake.cells import split_lines
-from longtake.errors import SchemaError
 from longtake.planning.classes import GpuClass
+from longtake.store.tsv import Parser
 
 CPU = "CPU"
 """The class of a job without a GPU."""
@@ -68,15 +67,6 @@ class Request:
     source: str
     why: str
 
-    def row(self) -> dict[str, Any]:
-        """Return the request as a row of a table with `COLUMNS`."""
-        return asdict(self) | {"load": json.dumps(dict(self.load))}
-
-
-COLUMNS = [field.name for field in fields(Request)]
-_NUMBERS = {field.name for field in fields(Request) if str(field.type).startswith("int")}
-_OPTIONAL = {field.name for field in fields(Request) if "None" in str(field.type)}
-
 
 class Requests:
     """The rows of the plan by job; a row is parsed when it is asked for.
@@ -90,15 +80,14 @@ class Requests:
         Raises
         ------
         SchemaError
-            It has other columns than `COLUMNS`.
+            It is another table.
         """
         self.path = Path(path)
         self._lines: dict[tuple[str, ...], str] = {}
         if not self.path.exists():
             return
         header, *lines = self.path.read_text(encoding="utf-8").splitlines() or [""]
-        if header.split("\t") != COLUMNS:
-            raise SchemaError(f"{self.path} is no plan of this version. Delete it: snakemake plan makes it anew.")
+        self._parsed = Parser(header.split("\t"), Request, self.path, "Delete it: snakemake plan makes it anew.")
         self._lines = {tuple(line.split("\t", 2)[:2]): line for line in lines}
 
     def __len__(self) -> int:
@@ -115,22 +104,7 @@ class Requests:
         line = self._lines.get((rule, unit))
         if line is None:
             return None
-        cells = dict(zip(COLUMNS, next(split_lines([line])), strict=False))
-        try:
-            return Request(**{name: _parsed(name, cells[name]) for name in COLUMNS})
-        except (KeyError, ValueError) as error:
-            raise SchemaError(
-                f"{self.path}: the row of {rule}, {unit} is broken ({error}). Delete the file: "
-                "snakemake plan makes it anew."
-            ) from None
-
-
-def _parsed(name: str, cell: str) -> Any:
-    if name == "load":
-        return json.loads(cell)
-    if name not in _NUMBERS:
-        return cell
-    return None if not cell and name in _OPTIONAL else int(cell)
+        return self._parsed(next(split_lines([line])), f"the row of {rule}, {unit}")
 
 
 def resources(
