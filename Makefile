@@ -10,7 +10,8 @@ export PYTHONPATH := workflow
 .PHONY: demo test test-slurm cluster slurm-packages lint bench exact models readme constraints
 
 demo: .venv/run
-	$(SNAKEMAKE) --configfile config/demo/config.yaml
+	$(BIN)/python -m longtake.latents.demo results/demo/media/latents
+	$(SNAKEMAKE) --configfile $(if $(filter latents,$(ONLY)),,config/demo/config.yaml) config/demo/latents.yaml
 	@echo "Open results/demo/report.html; the tables and figures lie in results/demo (see results/README.md)."
 
 # Where no SLURM can be installed, the tests that start one are skipped, and say what is missing.
@@ -58,7 +59,6 @@ bench: .venv/dev
 models: .venv/run
 	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_tracker --out workflow/models/sam2-pond
 	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_classifier --out workflow/models/clip31-pond
-	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_oct --out workflow/models/volume-oct
 
 # Write the documents that are made from their sources.
 readme: .venv/run

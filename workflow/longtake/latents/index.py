@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from longtake.errors import LatentError
 from longtake.latents.axes import axes_of, canonical
 from longtake.latents.headers import Header, read_header
-from longtake.latents.layout import StepFile, VideoFiles
+from longtake.latents.layout import StepFile, VideoFiles, find_videos
 from longtake.latents.readers import Stored
 from longtake.latents.sidecars import read_metadata
+from longtake.latents.tables import INDEX
+from longtake.store.tables import write_table
 
 
 def index_videos(
@@ -23,6 +25,35 @@ def index_videos(
     Memory: the rows, some 300 bytes a latent.
     """
     return [_row(video, axes, scratch) for video in videos]
+
+
+def write_index(
+    *,
+    folder: str,
+    sheet: str,
+    base: str,
+    steps: str | list[int],
+    missing_steps: str,
+    axes: str,
+    videos: Sequence[str],
+    out: str,
+    scratch: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write ``INDEX`` of those of the study's `videos` that a job will measure, and count how they stand.
+
+    The whole study is listed, since what is missing in one video is seen by the others.
+    """
+    found = find_videos(folder, sheet, base=base, steps=steps, keep_missing=missing_steps == "keep")
+    wanted = set(videos)
+    rows: list[dict[str, Any]] = []
+    for video in found:
+        if video.video in wanted:
+            rows += index_videos([video], axes=axes, scratch=scratch)
+            if progress is not None:
+                progress(len(rows), len(wanted))
+    write_table(out, rows, INDEX)
+    return {"videos": len(rows), "failed": sum(row["status"] != "ok" for row in rows)}
 
 
 def _row(video: VideoFiles, axes: str, scratch: str | os.PathLike[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from longtake.errors import ConfigError, SheetError
+from longtake.errors import ConfigError, SheetError, nearest
 
 KINDS = ("npy", "npy.gz", "pt", "pt.gz", "safetensors", "latent")
 LAYOUT = """\
@@ -38,7 +38,10 @@ class StepFile:
 
 @dataclass(frozen=True)
 class VideoFiles:
-    """A video of the study with its files in order of step, and why it cannot be measured, or an empty `trouble`."""
+    """A video of the study with its files in order of step, and why it cannot be measured, or an empty `trouble`.
+
+    `metadata` says how many files of metadata it has, and when the last of them was written.
+    """
 
     group: str
     name: str
@@ -46,6 +49,7 @@ class VideoFiles:
     files: tuple[StepFile, ...] = ()
     seed: int | None = None
     trouble: str = ""
+    metadata: str = ""
     notices: tuple[str, ...] = field(default=())
 
     @property
@@ -117,6 +121,17 @@ def shards(videos: Sequence[VideoFiles], latents_per_job: int) -> list[list[Vide
     return parts
 
 
+def check_groups(groups: Collection[str], baseline: str, order: Sequence[str]) -> None:
+    """Refuse a baseline or an order that names no group of the study: `ConfigError` with the nearest."""
+    named = [("baseline", baseline)] if baseline else []
+    for setting, name in [*named, *(("order", each) for each in order)]:
+        if name not in groups:
+            raise ConfigError(
+                f"latents.{setting} names {name!r}, which is no group of the study.{nearest(name, groups)} "
+                f"There are: {', '.join(sorted(groups)[:20])}."
+            )
+
+
 def step_numbers(videos: Sequence[VideoFiles]) -> list[int]:
     """Every step that a video without trouble has."""
     return sorted({file.step for video in videos if not video.trouble for file in video.files})
@@ -152,12 +167,17 @@ def _files_of(video: VideoFiles) -> VideoFiles:
     """Add the files of the video's folder, by step."""
     try:
         with os.scandir(video.folder) as entries:
-            names = [entry.name for entry in entries]
+            held = list(entries)
+        told = [entry.stat().st_mtime_ns for entry in held if entry.name.endswith("_metadata.json")]
+        lost = [entry.name for entry in held if _STEP.fullmatch(entry.name) and not entry.is_file()]
     except OSError as error:
         why = f"{video.folder} cannot be read: {error.strerror}. Make it a folder that holds step_000.npy and so on."
         return replace(video, trouble=why)
-    matches = ((name, _STEP.fullmatch(name)) for name in names)
-    files = [StepFile(int(match[1]), name, match[2]) for name, match in matches if match]
+    matches = ((entry.name, _STEP.fullmatch(entry.name)) for entry in held)
+    files = [StepFile(int(match[1]), name, match[2]) for name, match in matches if match and name not in lost]
+    if lost:
+        video = replace(video, trouble=f"{video.folder}/{lost[0]} is no file that can be read. Copy it there again.")
+    video = replace(video, metadata=f"{len(told)} {max(told, default=0)}")
     return replace(video, files=tuple(sorted(files, key=lambda file: (file.step, file.name))))
 
 

@@ -98,6 +98,16 @@ STEP_VIDEOS = _schema(
 """One row per latent: distance to the baseline's latent of the same seed, to the group's centroid, and its place on
 the map of all videos of the step (classical scaling of the Gram matrix)."""
 
+STEP_GROUPS = _schema(
+    "step_groups",
+    {
+        "group": _TEXT, "step": _INT,
+        **_reals("corridor_width divergence dimension_twonn dimension_levina_bickel"), "n_dimension": _INT,
+    },
+    "group step",
+)  # fmt: skip
+"""One row per group and step, of the products of all its latents."""
+
 GROUP_STEPS = _schema(
     "group_steps",
     {

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from longtake.errors import ConfigError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 CHANNELS = "C"
 
