@@ -59,6 +59,7 @@ bench: .venv/dev
 models: .venv/run
 	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_tracker --out workflow/models/sam2-pond
 	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_classifier --out workflow/models/clip31-pond
+	PYTHONPATH=workflow:benchmarks $(BIN)/python -m trainers.train_oct --out workflow/models/volume-oct
 
 # Write the documents that are made from their sources.
 readme: .venv/run

@@ -15,13 +15,13 @@ LIBRARY = ROOT / "workflow" / "longtake"
 # From the ground up. A module may import its own room and any floor below its own, never beside or above.
 FLOORS = [
     {"errors", "streams", "fingerprint", "status", "verdicts", "cells", "kinds"},
-    {"settings", "unit", "sources", "model_folder", "submission"},
+    {"settings", "unit", "sources", "model_folder", "model_config", "submission"},
     {"memory", "store", "masks"},
     {"supervise", "media", "volumes", "statistics", "figures", "importers"},
     {"models", "bounded"},
     {"planning"},
     # Never each other: what they have of each other are tables on disk, and what the registry of units says.
-    {"annotate", "gradients", "latents", "training"},
+    {"annotate", "gradients", "attribution", "latents", "training"},
     {"export"},
     {"species"},
     {"report", "demo"},
@@ -30,12 +30,13 @@ FLOORS = [
 # Beside each other on a floor, and yet one uses the other.
 ALLOWED = {
     ("model_folder", "settings"),
+    ("model_folder", "model_config"),
     ("submission", "settings"),
     ("bounded", "models"),
     ("memory", "store"),
 }
 HEAVY = {"torch", "transformers"}
-MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "latents", "training", "job"}
+MAY_USE_TORCH = {"models", "bounded", "annotate", "gradients", "attribution", "latents", "training", "job"}
 
 
 def modules():

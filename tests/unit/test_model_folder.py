@@ -73,7 +73,7 @@ def test_settings_that_fit_the_model(tmp_path):
         (VIDEOMAE, {"labels": {"x": "eeel"}}, r"gradients.labels: x is 'eeel', .* Did you mean 'eel'"),
         ({"model_type": "videomea"}, {}, r"model_type 'videomea', .* Did you mean 'videomae'.* docs/models.md"),
         ({"model_type": "sam2_video"}, {}, "no video model known here"),
-        ([], {}, "model_type None"),
+        ([], {}, "holds no settings of a processor or a model"),
     ],
 )
 def test_settings_that_do_not_are_refused_before_any_job(tmp_path, config, changes, words):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import ConfigError
+from longtake.model_config import refuse_pointer
 from longtake.settings.paths import exists, locate, shortened, written_out
 
 
@@ -33,6 +34,7 @@ class VideoModel:
 # By model_type. longtake.models.loading has a loader for each.
 VIDEO_MODELS = {
     "longtake_clip_classifier": VideoModel("n_frames"),
+    "longtake_clip_network": VideoModel("frames"),
     "videomae": VideoModel("num_frames", "tubelet_size"),
     "timesformer": VideoModel("num_frames"),
     "vivit": VideoModel("num_frames", "tubelet_size"),
@@ -55,7 +57,8 @@ def model_files(model: str, base: Path, setting: str) -> list[str]:
     Raises
     ------
     ConfigError
-        If the folder, or its config.json, or the module does not exist, or cannot be looked at.
+        If the folder, or its config.json, or the module does not exist, or cannot be looked at; or a file is a
+        pointer of git-lfs.
     """
     if is_code(model, base):
         return [str(module_file(model, f"{setting} is {model!r}, which is neither a folder nor module:factory"))]
@@ -71,6 +74,8 @@ def model_files(model: str, base: Path, setting: str) -> list[str]:
     names = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
     # Weights may be cut into parts, which an index lists. Pickles count only where there is nothing better.
     weights = sorted(folder.glob("model*.safetensors*")) or sorted(folder.glob("pytorch_model*.bin*"))
+    for path in (folder / "config.json", *weights):
+        refuse_pointer(path, ConfigError)
     return [str(folder / name) for name in names if (folder / name).is_file()] + [str(path) for path in weights]
 
 

@@ -15,7 +15,9 @@ from longtake.bounded.guard import frozen
 from longtake.bounded.planning import rehearse
 from longtake.bounded.reach import Reach, reach_of
 from longtake.bounded.run import Way
-from longtake.bounded.slabwise import SlabWay, disproved, plan_slabs, rehearsed, slab_front, slab_gradient
+from longtake.bounded.slabplan import plan_slabs, rehearsed
+from longtake.bounded.slabproof import disproved, slab_front
+from longtake.bounded.slabwise import SlabWay, slab_gradient
 from longtake.bounded.tape import record
 from longtake.errors import BudgetError, ExactnessError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -36,6 +37,24 @@ def test_processed_frames_keep_their_times(make_clip: Any, tmp_path: Path) -> No
     times = [written.time_s(k) for k in range(written.n_frames)]
     assert times == pytest.approx([source.time_s(frame) for frame in FRAMES])
     assert seen == [(k, 6) for k in range(1, 7)]
+
+
+@pytest.mark.parametrize(("interval", "last_frame"), [(5, 25), (7, 28), (1, 29)])
+def test_the_last_frame_is_shown_to_the_end_of_the_video(
+    make_clip: Any, tmp_path: Path, interval: int, last_frame: int
+) -> None:
+    clip, out = make_clip(), tmp_path / "overlay.mp4"
+    write_overlay(**clip.arguments(), frame_interval=interval, species=SPECIES, out=out)
+    source = index_video(clip.video_path)
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        last = max(packets, key=lambda packet: packet.pts)
+        shown = float((last.pts + last.duration - min(packet.pts for packet in packets)) * stream.time_base)
+        duration = float(stream.duration * stream.time_base)
+    left_s, tick_s = source.duration_s - source.time_s(last_frame), float(source.time_base)
+    assert float(last.duration * stream.time_base) == pytest.approx(left_s, abs=tick_s)
+    assert (shown, duration) == pytest.approx((source.duration_s, source.duration_s), abs=tick_s)
 
 
 def test_masks_are_where_the_objects_are(make_clip: Any, tmp_path: Path) -> None:

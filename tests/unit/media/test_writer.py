@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -57,6 +58,18 @@ def test_colours_survive_at_every_size(tmp_path, size):
     assert [facts[f"colour_{name}"] for name in ("matrix", "primaries", "transfer", "range")] == [1, 1, 1, 1]
     seen = next(read_frames(index_video(path), [1])).pixels
     assert np.abs(seen.astype(int) - colour).max() <= 3
+
+
+@pytest.mark.parametrize(("count", "end", "last"), [(10, None, 30), (10, 275, 5), (9, 275, 35), (1, 50, 50)])
+def test_the_last_frame_is_shown_as_long_as_it_is_asked(tmp_path, paint, count, end, last):
+    path = tmp_path / "steps.mp4"
+    frames = ((30 * number, paint(number)) for number in range(count))
+    write_video(path, frames, time_base=Fraction(1, 30), width=128, height=96, end=end)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        packet = max((each for each in container.demux(stream) if each.size), key=lambda each: each.pts)
+        assert packet.duration * stream.time_base == Fraction(last, 30)
+        assert stream.duration * stream.time_base == Fraction(30 * (count - 1) + last, 30)
 
 
 def test_odd_sizes_repeat_the_last_column_and_row(tmp_path, paint, barcode):

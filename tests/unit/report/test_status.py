@@ -161,6 +161,16 @@ def test_clips_that_are_not_ok_make_a_window_approximate(results):
     assert rows["v1", "0000", "gradients"]["reason"] == "1 approximate and 2 failed of 6 clips"
 
 
+def test_a_window_of_which_every_clip_failed_has_failed(results):
+    ended(results, "v1", 0, rule="gradients_window", status="ok", facts={"ok": 0, "approximate": 0, "failed": 2})
+    ended(results, "v1", 1, rule="gradients_window", status="ok", facts={"ok": 0, "approximate": 2, "failed": 0})
+    ended(results, "v1", 2, rule="gradients_window", status="ok", facts={"ok": 0, "approximate": 1, "failed": 1})
+    _, counted, rows = told(results, {"gradients": ["v1"]})
+    assert counted["gradients"] == {"failed": 1, "approximate": 2}
+    assert rows["v1", "0000", "gradients"]["reason"] == "2 failed of 2 clips"
+    assert "--force" in rows["v1", "0000", "gradients"]["command"]
+
+
 def test_a_torn_record_says_nothing(results):
     ended(results, "v1", 0)
     (results / "logs/annotate_window/v1.0000.json").write_text('{"status": "fai')

@@ -6,9 +6,10 @@ import tifffile
 from scipy.io import savemat
 
 from longtake.errors import ConfigError, UnreadableVolume
-from longtake.volumes import Axes, open_volume, probe_volume, read_volume
-from longtake.volumes.axes import declared
-from longtake.volumes.reading import read_labels
+from longtake.volumes.axes import Axes, declared
+from longtake.volumes.probe import probe_volume
+from longtake.volumes.reading import read_labels, read_volume
+from longtake.volumes.source import open_volume
 from longtake.volumes.writer import write_nifti, write_npy, write_tiff, write_zarr
 
 AXES = Axes("HWB", "BHW")

@@ -6,17 +6,18 @@ SAM 2, EdgeTAM and SAM 3's tracker have one session in ``transformers`` and one 
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
@@ -24,10 +25,16 @@ from transformers.utils.logging import disable_progress_bar
 from longtake.annotate.geometry import Preprocessing
 from longtake.errors import ModelError
 from longtake.memory.ledger import stage
+from longtake.model_config import check_config, count_stored, read_model_json, refuse_pointer
 from longtake.model_folder import files_digest
+from longtake.models.loading import AMISS
+from longtake.models.pretrained import no_larger, plain_config
+from longtake.models.weights import indexed
 
 log = logging.getLogger(__name__)
 
+Colours: TypeAlias = tuple[float, float, float]
+_AMISS = (*AMISS, StrictDataclassError)
 PRECISIONS = ("float32", "bfloat16")
 # Where published folders keep the colour constants, and under which names there; the first that is there counts.
 _PROCESSOR_FILES = {
@@ -43,8 +50,8 @@ class _Family:
 
     name: str
     classes: str
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: Colours = (0.485, 0.456, 0.406)
+    std: Colours = (0.229, 0.224, 0.225)
 
 
 _FAMILIES = {
@@ -197,8 +204,11 @@ def hollow_tracker(
     family, config = _config(root)
     bound = _bound(config, max_conditioning_frames)
     preprocessing, _ = _preprocessing(root, config, family)
-    with _packages(root, family), torch.device("meta"):
-        model = getattr(transformers, f"{family.classes}Model")(config).eval().requires_grad_(False)
+    try:
+        with _packages(root, family), torch.device("meta"):
+            model = getattr(transformers, f"{family.classes}Model")(config).eval().requires_grad_(False)
+    except _AMISS as error:
+        raise _unusable(root, family, error) from error
     return Tracker(model, preprocessing, "", torch.device("meta"), precision, object_batch, bound)
 
 
@@ -209,8 +219,10 @@ def _config(root: Path) -> tuple[_Family, PreTrainedConfig]:
             f"{root}: config.json is missing. Give the folder of a SAM 2 video model in the transformers format, "
             "with config.json and model.safetensors in it."
         )
-    found = _read_json(path).get("model_type")
-    if found not in _FAMILIES:
+    whole = read_model_json(path)
+    check_config(whole, path)
+    found = whole.get("model_type")
+    if not isinstance(found, str) or found not in _FAMILIES:
         hint = (
             "Save its tracker alone: Sam3TrackerVideoModel.from_pretrained(folder).save_pretrained(another folder)."
             if found == "sam3_video"
@@ -218,8 +230,14 @@ def _config(root: Path) -> tuple[_Family, PreTrainedConfig]:
         )
         raise ModelError(f"{path}: model_type is {found!r}, but annotation needs one of {', '.join(_FAMILIES)}. {hint}")
     family = _FAMILIES[found]
-    with _packages(root, family):
-        return family, getattr(transformers, f"{family.classes}Config").from_pretrained(root, local_files_only=True)
+    try:
+        with _packages(root, family):
+            config = getattr(transformers, f"{family.classes}Config").from_dict(plain_config(whole))
+    except _AMISS as error:
+        raise _unusable(root, family, error) from error
+    if isinstance(config.max_cond_frame_num, bool) or not isinstance(config.max_cond_frame_num, int):
+        raise ModelError(f"{path}: max_cond_frame_num is {config.max_cond_frame_num!r}; give a whole number.")
+    return family, config
 
 
 def _bound(config: PreTrainedConfig, setting: int | None) -> int | None:
@@ -233,8 +251,10 @@ def _bound(config: PreTrainedConfig, setting: int | None) -> int | None:
 
 def _model(root: Path, config: PreTrainedConfig, family: _Family) -> PreTrainedModel:
     try:
+        stored = sum(count_stored(path) for path in _weight_files(root) if path.suffix == ".safetensors")
         with _packages(root, family):
-            model, info = getattr(transformers, f"{family.classes}Model").from_pretrained(
+            kind = getattr(transformers, f"{family.classes}Model")
+            model, info = no_larger(kind, stored, root).from_pretrained(
                 root,
                 config=config,
                 local_files_only=True,
@@ -244,6 +264,9 @@ def _model(root: Path, config: PreTrainedConfig, family: _Family) -> PreTrainedM
             )
     except SafetensorError as error:
         raise ModelError(f"{root}: the weights cannot be read ({error}); copy the folder again.") from None
+    except _AMISS as error:
+        raise _unusable(root, family, error) from error
+    model.__class__ = kind
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -251,6 +274,11 @@ def _model(root: Path, config: PreTrainedConfig, family: _Family) -> PreTrainedM
             f"they would be random. Give the folder of a complete {config.model_type} model."
         )
     return model
+
+
+def _unusable(root: Path, family: _Family, error: Exception) -> ModelError:
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return ModelError(f"{root}: no {family.name} can be made of its files ({what}). Copy the whole folder again.")
 
 
 @contextmanager
@@ -268,16 +296,14 @@ def _packages(root: Path, family: _Family) -> Iterator[None]:
 
 def _weight_files(root: Path) -> list[Path]:
     index = root / "model.safetensors.index.json"
-    if index.is_file():
-        files = [index, *(root / name for name in sorted(set(_read_json(index).get("weight_map", {}).values())))]
-    else:
-        files = [root / "model.safetensors"]
+    files = [index, *indexed(index)] if index.is_file() else [root / "model.safetensors"]
     for path in files:
         if not path.is_file():
             raise ModelError(
                 f"{root}: {path.name} is missing. Weights must be safetensors beside config.json; pickled weights "
                 "(.bin, .pt) are not loaded."
             )
+        refuse_pointer(path)
     return files
 
 
@@ -290,31 +316,35 @@ def _preprocessing(root: Path, config: PreTrainedConfig, family: _Family) -> tup
         log.info("%s has no preprocessor_config.json: using the colour constants of %s", root, family.name)
         return Preprocessing(side, family.mean, family.std), None
     path = root / name
-    found = _read_json(path)
+    found = read_model_json(path)
     found = next((found[entry] for entry in _PROCESSOR_FILES[name] if isinstance(found.get(entry), dict)), found)
     size = found.get("size") or {"height": side, "width": side}
-    if (size.get("height"), size.get("width")) != (side, side):
+    if isinstance(size, int):  # one number is a square, as older processors wrote it
+        size = {"height": size, "width": size}
+    if not isinstance(size, dict) or (size.get("height"), size.get("width")) != (side, side):
         raise ModelError(
             f"{path}: size is {size}, but image_size in config.json is {side}; the files belong to different models."
         )
     mean, std = _colour(path, found, "image_mean", family.mean), _colour(path, found, "image_std", family.std)
-    return Preprocessing(side, mean, std), path
+    if not found.get("do_normalize", True):
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    factor = found.get("rescale_factor", 1 / 255) if found.get("do_rescale", True) else 1
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        raise ModelError(f"{path}: rescale_factor is {factor!r}, not a number above 0; copy the file again.")
+    # Frames are divided by 255 here whatever the factor, so the constants carry the rest.
+    scale = round(factor * 255, 9)  # 1 / 255 written in decimals is 1
+    return Preprocessing(side, _divided(mean, scale), _divided(std, scale)), path
 
 
-def _colour(
-    path: Path, found: dict[str, Any], key: str, default: tuple[float, float, float]
-) -> tuple[float, float, float]:
+def _divided(three: Colours, by: float) -> Colours:
+    return three[0] / by, three[1] / by, three[2] / by
+
+
+def _colour(path: Path, found: dict[str, Any], key: str, default: Colours) -> Colours:
     value = found.get(key, default)
-    if not isinstance(value, list | tuple) or len(value) != 3 or any(not isinstance(v, int | float) for v in value):
+    numbers = value if isinstance(value, list | tuple) else []
+    if len(numbers) != 3 or not all(isinstance(v, int | float) and math.isfinite(v) for v in numbers):
         raise ModelError(f"{path}: {key} is {value!r}; give three numbers, one a colour channel.")
-    return float(value[0]), float(value[1]), float(value[2])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}); copy the file again.") from None
-    if not isinstance(found, dict):
-        raise ModelError(f"{path} holds no JSON object; copy the file again.")
-    return found
+    if key == "image_std" and min(numbers) <= 0:
+        raise ModelError(f"{path}: {key} is {value!r}; give three numbers above 0.")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])

@@ -75,7 +75,7 @@ class Statistic:
             return values[0].reshape(self.shape)
         channels = rows.shape[1]
         wide = (1, channels, *[1] * (rows.dim() - 2))
-        mean, scale = (value.repeat_interleave(channels // self.groups) for value in values)
+        mean, scale = (value[:, None].expand(-1, channels // self.groups).reshape(-1) for value in values)
         weight, bias = (held[each.name] if isinstance(each, Held) else each for each in (self.weight, self.bias))
         scale = scale if weight is None else scale * weight
         out = (rows - mean.view(wide)) * scale.view(wide)

@@ -71,10 +71,19 @@ def write_overlay(
     )  # fmt: skip
     first = int(index.pts[0])
     timed = ((int(index.pts[frame]) - first, pixels) for frame, pixels in _counted(drawn, len(frames), progress))
-    written = write_video(out, timed, time_base=index.time_base, width=size[0], height=size[1], crf=23)
+    end = _end(index, frames[-1], 1 if every_frame else frame_interval) - first if len(frames) else None
+    written = write_video(out, timed, time_base=index.time_base, width=size[0], height=size[1], crf=23, end=end)
     if missing:
         log.warning("%s: %d frames are not in the overlay; %s", video_path, len(missing), missing[0])
     return {"frames": written, "frames_missing": len(missing), "width": size[0], "height": size[1]}
+
+
+def _end(index: VideoIndex, frame: int, step: int) -> int:
+    """Until when the last frame is shown, in ticks: a step of the grid, but no longer than the video lasts."""
+    following = frame + step
+    if following < index.n_frames:
+        return int(index.pts[following])
+    return int(index.pts[-1]) + max(1, round(index.median_step))
 
 
 def scaled_size(index: VideoIndex, width: int) -> tuple[int, int]:

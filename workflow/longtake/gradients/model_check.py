@@ -5,11 +5,11 @@ Parsed with the Snakefile in every job; weights are not looked into.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from longtake.errors import ConfigError, nearest
 from longtake.gradients.options import Options
+from longtake.model_config import check_config, read_model_json
 from longtake.model_folder import VIDEO_MODELS, class_names, clip_length, is_code, model_files, module_file
 from longtake.settings.paths import locate
 
@@ -35,26 +35,26 @@ def video_model_files(options: Options, base: Path) -> list[str]:
 
 def _check_settings(options: Options, base: Path) -> None:
     path = locate(options.model, base, "gradients.model") / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"gradients.model: {path} cannot be read ({error.strerror}). Let it be read.") from error
-    except ValueError as error:
-        raise ConfigError(f"gradients.model: {path} is not JSON ({error}). Copy the file again.") from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
+    config = read_model_json(path, ConfigError)
+    check_config(config, path, ConfigError)
+    kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in VIDEO_MODELS:
         raise ConfigError(
             f"gradients.model: {path} has model_type {kind!r}, which is no video model known here."
             f"{nearest(str(kind), VIDEO_MODELS)} Known: {', '.join(sorted(VIDEO_MODELS))}; docs/models.md says how to "
             "bring in any other."
         )
-    length, _ = clip_length(config)
+    try:
+        (length, _), names = clip_length(config), class_names(config)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise ConfigError(
+            f"gradients.model: {path} does not say clips and classes as a {kind} does ({error}). Copy the file again."
+        ) from error
     if length not in (None, options.max_frames):
         raise ConfigError(
             f"gradients.max_frames is {options.max_frames}, but the model {options.model} was trained on clips of "
             f"{length} frames. Set it to {length}."
         )
-    names = class_names(config)
     if names:
         _check_classes(options, names)
 

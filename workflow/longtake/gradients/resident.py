@@ -84,7 +84,7 @@ def _small_job(folder: Path) -> dict[str, Any]:
     frames = ((number, (picture + 7 * number).astype(np.uint8)) for number in range(_FRAMES))
     write_video(folder / "video.mp4", frames, time_base=Fraction(1, 10), width=_SIDE, height=_SIDE)
     save_index(index_video(folder / "video.mp4"), folder / "index.parquet")
-    network = ClassifierConfig(("a", "b"), n_frames=_FRAMES, size=16, channels=(8,) * 5, width=16, depth=1)
+    network = ClassifierConfig(("a", "b"), n_frames=_FRAMES, size=_SIDE, channels=(8,) * 5, width=16, depth=1)
     save_classifier(ClipClassifier(network), folder / "model")
     return {
         "video_path": folder / "video.mp4",

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
@@ -27,6 +28,7 @@ def write_video(
     crf: int = 18,
     preset: str = "veryfast",
     keyframe_interval: int = 60,
+    end: int | None = None,
 ) -> int:
     """Encode RGB frames as H.264 yuv420p MP4 (BT.709, limited range), whole by rename.
 
@@ -44,6 +46,8 @@ def write_video(
         Of the pixels. 4:2:0 needs even sizes: an odd one is padded by repeating the last column or row.
     crf, preset, keyframe_interval
         Of x264: quality (0 lossless to 51), effort, and the most frames between keyframes.
+    end
+        Until when (in ticks) the last frame is shown; by default as long as the one before it.
 
     Returns
     -------
@@ -57,26 +61,57 @@ def write_video(
     """
     path = Path(path)
     time_base = Fraction(time_base)
-    count = 0
-    previous: int | None = None
+    shown = _Shown()
     with (
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        stream = _add_stream(container, (width, height), time_base, {"crf": str(crf), "preset": preset})
+        # MP4 times frames in the order of decoding: only where that is the order of showing, too, can the last one have
+        # a time of its own.
+        options = {"crf": str(crf), "preset": preset} | ({} if end is None else {"bf": "0"})
+        stream = _add_stream(container, (width, height), time_base, options)
         stream.codec_context.gop_size = keyframe_interval
         for pts, pixels in frames:
-            step = 1 if previous is None else pts - previous
+            step = shown.add(pts)
             if step <= 0:
-                raise MediaError(f"{path}: timestamps must ascend, but {pts} follows {previous}.")
+                raise MediaError(f"{path}: timestamps must ascend, but {pts} follows {pts - step}.")
             picture = _picture(path, pixels, width, height)
             picture.pts, picture.time_base, picture.duration = pts, time_base, step
-            container.mux(stream.encode(picture))
-            previous, count = pts, count + 1
-        if not count:
+            container.mux(shown.timed(stream.encode(picture)))
+        if not shown.count:
             raise MediaError(f"{path}: no frames to write.")
-        container.mux(stream.encode(None))
-    return count
+        shown.finish(end)
+        container.mux(shown.timed(stream.encode(None)))
+    return shown.count
+
+
+class _Shown:
+    """How long each frame is shown. The encoder supposes a constant rate, and players believe it of the last frame."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last: int | None = None
+        self._step = 1
+        self._ticks: dict[int, int] = {}
+
+    def add(self, pts: int) -> int:
+        """Take note of a frame, and return the ticks since the one before; 1 for the first."""
+        if self._last is not None:
+            self._step = self._ticks[self._last] = pts - self._last
+        self._last, self.count = pts, self.count + 1
+        return self._step
+
+    def finish(self, end: int | None) -> None:
+        """Say that there are no more frames, and until when the last one is shown."""
+        if self._last is not None:
+            self._ticks[self._last] = max(1, end - self._last) if end is not None else self._step
+
+    def timed(self, packets: list[Packet]) -> list[Packet]:
+        """Tell packets how long they are shown."""
+        for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._ticks.pop(packet.pts, self._step)
+        return packets
 
 
 def _add_stream(

@@ -1,6 +1,5 @@
 """Models from local folders and from the user's own factories; nothing is downloaded, and no pickle runs."""
 
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -9,9 +8,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from longtake.errors import ModelError, nearest
 from longtake.memory.ledger import stage
+from longtake.model_config import check_config, check_size, read_model_json
 from longtake.models.classifier import (
     MODEL_TYPE,
     ClipClassifier,
@@ -26,7 +27,7 @@ from longtake.models.protocols import ClipModel
 from longtake.models.segmenters import load_mask2former, load_videomt
 from longtake.models.targets import listed
 from longtake.models.video_classifiers import VIDEO_CLASSIFIERS, load_video_classifier
-from longtake.models.weights import SAFETENSORS, read_weights
+from longtake.models.weights import SAFETENSORS, numbers_of, read_weights
 from longtake.store.atomic import atomic_path, write_json
 
 logger = logging.getLogger(__name__)
@@ -73,11 +74,14 @@ def save_classifier(module: ClipClassifier, folder: str | os.PathLike[str]) -> N
 
 
 def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device) -> ClipModel:
+    weights = read_weights(folder)
     try:
-        module = ClipClassifier(config_from_json(config))
+        settings = config_from_json(config)
+        with torch.device("meta"):
+            check_size(numbers_of(ClipClassifier(settings)), sum(map(Tensor.numel, weights.values())), folder)
+        module = ClipClassifier(settings)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: {error}. Restore the file that came with the weights.") from error
-    weights = read_weights(folder)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -85,6 +89,13 @@ def _load_classifier(folder: Path, config: dict[str, Any], device: torch.device)
         raise ModelError(f"{folder}: the weights do not fit {CONFIG} ({first}). Copy both files again.") from error
     return ClipClassifierModel(module.to(device).eval())
 
+
+# What a configuration that is amiss makes the libraries raise, somewhere inside. What tells of memory is not among
+# them: who asked for the model tries again with less.
+AMISS = (
+    AssertionError, AttributeError, LookupError, NotImplementedError, OverflowError, RecursionError, TypeError,
+    UnicodeError, ValueError, ZeroDivisionError,
+)  # fmt: skip
 
 # One entry per kind of folder, by the model_type in its config.json.
 FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], ClipModel]] = {
@@ -98,17 +109,21 @@ FAMILIES: dict[str, Callable[[Path, dict[str, Any], torch.device], ClipModel]] =
 
 def _load_folder(folder: Path, device: torch.device) -> ClipModel:
     path = _existing(folder / CONFIG)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}). Copy the file again.") from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in FAMILIES:
+    config = read_model_json(path)
+    check_config(config, path)
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise ModelError(
             f"{path}: model_type {kind!r} is not known here.{nearest(str(kind), FAMILIES)} Known: "
             f"{', '.join(sorted(FAMILIES))}. Any other model can be brought in as module:factory."
         )
-    return FAMILIES[kind](folder, config, device)
+    try:
+        return FAMILIES[kind](folder, config, device)
+    except AMISS as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ModelError(
+            f"{folder}: no {kind} can be made of its files ({what}). Copy the whole folder again."
+        ) from error
 
 
 def _told(model: ClipModel, spec: str | os.PathLike[str]) -> ClipModel:

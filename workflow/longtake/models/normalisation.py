@@ -1,6 +1,5 @@
 """What a model does to pixel values before it looks at them, read from the files that came with its weights."""
 
-import json
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from longtake.errors import ModelError
+from longtake.model_config import read_model_json
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +85,7 @@ def read_normalisation(folder: Path, documented: Normalisation) -> Normalisation
 
 def _blocks(path: Path) -> list[dict[str, Any]]:
     """The parts of a processor's file that say how pixels are normalised; a file may hold several processors."""
-    try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}). Copy the file again.") from error
-    if not isinstance(whole, dict):
-        raise ModelError(f"{path} holds no settings of a processor. Copy the file again.")
+    whole = read_model_json(path)
     parts = [whole, *(part for part in whole.values() if isinstance(part, dict))]
     return [part for part in parts if any(key in part for key in _KEYS)]
 

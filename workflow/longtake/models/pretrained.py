@@ -12,14 +12,13 @@ import torch
 from torch import nn
 
 from longtake.errors import ModelError
-from longtake.models.weights import read_weights
+from longtake.model_config import check_config, check_size
+from longtake.models.weights import numbers_of, read_weights
 
 logger = logging.getLogger(__name__)
 
-# Settings of a config.json that would make the library fetch or change something: its weights are not stored plainly,
-# layers are fused, a backbone is to be downloaded, an attention kernel is to be fetched.
-_REFUSED = ("quantization_config", "fusion_config", "use_pretrained_backbone")
-_DROPPED = ("attn_implementation", "_attn_implementation", "dtype", "torch_dtype")
+# An attention may name a kernel that is to be fetched, and what is computed in is said here.
+_DROPPED = ("attn_implementation", "_attn_implementation", "attn_implementation_internal", "dtype", "torch_dtype")
 
 
 def load_pretrained(folder: Path, config: dict[str, Any], class_name: str) -> nn.Module:
@@ -47,7 +46,8 @@ def load_pretrained(folder: Path, config: dict[str, Any], class_name: str) -> nn
     if stored - {"float32"}:
         logger.info("%s: weights stored as %s are computed with in float32", folder, ", ".join(sorted(stored)))
     try:
-        module, report = kind.from_pretrained(
+        limited = no_larger(kind, sum(map(torch.Tensor.numel, weights.values())), folder)
+        module, report = limited.from_pretrained(
             None,
             config=settings,
             state_dict=weights,
@@ -57,9 +57,33 @@ def load_pretrained(folder: Path, config: dict[str, Any], class_name: str) -> nn
         )
     except (RuntimeError, ValueError, TypeError) as error:
         raise ModelError(f"{folder}: the weights do not fit config.json ({error}). Copy both files again.") from error
+    module.__class__ = kind
     _check_complete(folder, config, class_name, report)
     found: nn.Module = module.eval().requires_grad_(False)
     return found
+
+
+def no_larger(kind: Any, stored: int, folder: Path) -> Any:
+    """Return the class `kind`, whose model refuses to be larger than `stored` numbers of weights can fill.
+
+    The library builds a model without memory first, and then takes memory for all of it, also for what no weights are
+    there for. Between the two is no place but the end of the constructor.
+    """
+
+    def built(self: Any, *given: Any, **named: Any) -> None:
+        kind.__init__(self, *given, **named)
+        check_size(numbers_of(self), stored, folder)
+
+    return type(kind.__name__, (kind,), {"__init__": built, "__module__": kind.__module__})
+
+
+def plain_config(value: Any) -> Any:
+    """Return a configuration without what would change how it is computed, also in its parts."""
+    if isinstance(value, list):
+        return [plain_config(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain_config(each) for key, each in value.items() if key not in _DROPPED}
+    return value
 
 
 def class_names(module: Any) -> tuple[str, ...]:
@@ -77,16 +101,10 @@ def sides(size: Any) -> tuple[int, int]:
 def _settings(path: Path, config: dict[str, Any], kind: Any) -> Any:
     from huggingface_hub.errors import StrictDataclassError
 
-    asked = [key for key in _REFUSED if config.get(key)]
-    if asked:
-        raise ModelError(
-            f"{path} sets {', '.join(asked)}, which is not supported. Save the model once more without it, with plain "
-            "weights."
-        )
-    plain = {key: value for key, value in config.items() if key not in _DROPPED}
+    check_config(config, path)
     try:
-        settings = kind.config_class.from_dict(plain)
-    except (StrictDataclassError, ValueError, TypeError, AttributeError) as error:
+        settings = kind.config_class.from_dict(plain_config(config))
+    except (StrictDataclassError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise ModelError(f"{path}: {what}. Restore the file that came with the weights.") from error
     if getattr(settings, "num_channels", 3) != 3 or getattr(settings, "in_chans", 3) != 3:

@@ -8,7 +8,6 @@ score of an instance is the mean of its logits over the frames, as the trackers 
 Both encode frames one by one before anything is exchanged, so both split.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -22,11 +21,13 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.functional import normalize
 
 from longtake.errors import ModelError
+from longtake.model_config import read_model_json
 from longtake.models.normalisation import Normalisation, read_normalisation
 from longtake.models.pretrained import class_names, load_pretrained, sides
 from longtake.models.protocols import ClipModel
 from longtake.models.video_classifiers import IMAGENET
 
+_LARGEST_SIDE = 16_384
 _PUBLISHED_SIZE = {"shortest_edge": 800, "longest_edge": 1333}
 
 
@@ -151,12 +152,20 @@ def load_mask2former(folder: Path, config: dict[str, Any], device: torch.device)
     """Load a Mask2Former folder; its preprocessor_config.json says at which size it works. Raises ModelError."""
     normalisation = read_normalisation(folder, IMAGENET)
     path = folder / "preprocessor_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = read_model_json(path) if path.is_file() else {}
     size, divisor = settings.get("size", _PUBLISHED_SIZE), settings.get("size_divisor") or 32
+    if isinstance(size, int):  # as older processors wrote it
+        size = {"shortest_edge": size, "longest_edge": settings.get("max_size") or _PUBLISHED_SIZE["longest_edge"]}
     if not isinstance(size, dict) or not ({"height", "width"} <= set(size) or "shortest_edge" in size):
         raise ModelError(
             f"{path}: size is {size!r}; it needs height and width, or shortest_edge. Copy the file that came with the "
             "weights."
         )
+    for name, value in {**size, "size_divisor": divisor}.items():
+        if not isinstance(value, int) or not 0 < value <= _LARGEST_SIDE:
+            raise ModelError(
+                f"{path}: {name} is {value!r}, no number of pixels from 1 to {_LARGEST_SIDE}. Copy the file that came "
+                "with the weights."
+            )
     module = load_pretrained(folder, config, "Mask2FormerForUniversalSegmentation")
     return Mask2FormerModel(module.to(device), normalisation, partial(resized, size, divisor))

@@ -29,8 +29,9 @@ def log_of(run: Run, unit: Unit) -> Path:
 
 
 def redo(run: Run, unit: Unit, status: str) -> str:
-    """Return the command that redoes a unit alone."""
-    return run.redo(unit.rule, unit.wildcards, force=status == Status.APPROXIMATE)
+    """Return the command that redoes a unit alone; one whose output is there, and not outdated, must be forced."""
+    made = kinds()[unit.rule][1].path(run.results, unit).is_file()
+    return run.redo(unit.rule, unit.wildcards, force=made and status != Status.OUTDATED)
 
 
 def state_of(run: Run, analysis: Analysis, study: Study, unit: Unit, *, outdated: bool) -> State:
@@ -58,12 +59,17 @@ def _goes_on(log: Path) -> bool:
 
 
 def _judged(kind: Kind, record: Record | None) -> tuple[str, str]:
-    """How a unit ended whose output is there, and why: by what its job said of itself, or of its parts."""
+    """How a unit ended whose output is there, and why: by what its job said of itself, or of its parts.
+
+    One of which every part failed has failed: there is nothing in it that would be an approximation.
+    """
     facts = record.facts if record is not None else {}
     if "status" in facts:
         return str(facts["status"]), str(facts.get("reason", ""))
     counted = {status: int(facts.get(status) or 0) for status in ENDS}
     odd = [f"{number} {status}" for status, number in counted.items() if number and status != Status.OK]
     if kind.parts and odd:
-        return Status.APPROXIMATE, f"{' and '.join(odd)} of {sum(counted.values())} {kind.parts}"
+        total = sum(counted.values())
+        status = Status.FAILED if counted[Status.FAILED] == total else Status.APPROXIMATE
+        return status, f"{' and '.join(odd)} of {total} {kind.parts}"
     return Status.OK, ""

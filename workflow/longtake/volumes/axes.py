@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from longtake.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHANNELS = "C"
 

@@ -21,14 +21,19 @@ def write_npy(path: str | Path, values: np.ndarray) -> None:
 
 
 def write_nifti(
-    path: str | Path, values: np.ndarray, affine: np.ndarray | None, spacing: Sequence[float] | None
+    path: str | Path,
+    values: np.ndarray,
+    affine: np.ndarray | None,
+    spacing: Sequence[float] | None,
+    *,
+    dtype: str = "float32",
 ) -> None:
     """Write a map (file's order) as NIfTI with the volume's affine, or with its spacing, or with voxels of 1."""
     import nibabel
 
     if affine is None:
         affine = np.diag([*(spacing or (1.0, 1.0, 1.0)), 1.0])
-    image = nibabel.Nifti1Image(np.asarray(values, np.float32), affine)
+    image = nibabel.Nifti1Image(np.asarray(values, dtype), affine)
     with atomic_path(path) as temporary:
         # nibabel chooses the format by both endings of .nii.gz, of which a temporary name keeps the last.
         named = temporary.with_name(temporary.name + (".nii.gz" if str(path).endswith(".gz") else ".nii"))

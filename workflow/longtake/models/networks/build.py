@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from longtake.errors import ConfigError, ModelError, nearest
+from longtake.model_config import check_size
 from longtake.models.networks.layers import NORMS, initialise
 from longtake.models.networks.slowfast import ALPHA, SlowFast
 from longtake.models.networks.small_cnn import SmallCnn
@@ -20,7 +21,7 @@ from longtake.models.networks.vit import TINY, VitGru, VitTransformer
 from longtake.models.networks.weights import load_backbone, load_published
 from longtake.models.networks.x3d import X3d
 from longtake.models.normalisation import Normalisation
-from longtake.models.weights import SAFETENSORS, read_weights
+from longtake.models.weights import SAFETENSORS, numbers_of, read_weights
 from longtake.store.atomic import atomic_path, write_json
 
 MODEL_TYPE = "longtake_clip_network"
@@ -149,14 +150,18 @@ def save_network(network: ClipNetwork, folder: str | os.PathLike[str], **more: A
 def load_network(folder: Path, config: dict[str, Any], device: torch.device) -> ClipNetworkModel:
     """Load a folder that `save_network` wrote; frozen, in evaluation mode. Raises ModelError."""
     names = set(NetworkConfig.__dataclass_fields__)
+    weights = read_weights(folder)
     try:
         known: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key in names
         }
-        network = ClipNetwork(NetworkConfig(**known))
+        settings = NetworkConfig(**known)
+        with torch.device("meta"):
+            hollow = ClipNetwork(settings)
+        check_size(numbers_of(hollow), sum(map(Tensor.numel, weights.values())), folder)
+        network = ClipNetwork(settings)
     except (TypeError, ValueError, ConfigError) as error:
         raise ModelError(f"{folder / 'config.json'}: {error} Restore the file that came with the weights.") from error
-    weights = read_weights(folder)
     found, wanted = set(weights), set(network.net.state_dict())
     if found != wanted:
         raise ModelError(

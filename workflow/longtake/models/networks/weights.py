@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from longtake.errors import ModelError
+from longtake.model_config import check_config, read_model_json
 from longtake.models.normalisation import Normalisation, read_normalisation
-from longtake.models.weights import read_weights
+from longtake.models.weights import read_weights, tensors_of, unpickled
 
 _BACKBONE = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size patch_size hidden_act layer_norm_eps qkv_bias "
@@ -25,14 +23,10 @@ _HEADS = {"slowfast": "blocks.6.proj.", "x3d": "blocks.5.proj."}
 def load_backbone(folder: str, documented: Normalisation) -> tuple[dict[str, Any], Normalisation]:
     """Return the settings of a ViT and its normalisation from the config.json of `folder`. Raises ModelError."""
     path = Path(folder) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}). Give the local folder of a ViT, with its config.json."
-        ) from None
-    if not isinstance(config, dict) or config.get("model_type") not in ("vit", "vit_mae"):
-        kind = config.get("model_type") if isinstance(config, dict) else None
+    config = read_model_json(path)
+    check_config(config, path)
+    kind = config.get("model_type")
+    if kind not in ("vit", "vit_mae"):
         raise ModelError(
             f"{path}: model_type is {kind!r}, not 'vit'. Give the folder of a ViT (transformers' ViTModel)."
         )
@@ -90,21 +84,8 @@ def load_published(net: nn.Module, network: str, source: str) -> None:
 def _video(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors" or path.is_dir():
         return read_weights(path if path.is_dir() else path.parent)
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ModelError(
-            f"{path} is a pickle that holds more than tensors, so loading it would run code of its maker's. Nothing of "
-            "it was run. Save its model_state as safetensors where you trust the file."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} cannot be read ({error}). Copy the file again.") from error
-    state = found.get("model_state", found) if isinstance(found, dict) else found
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(
-            f"{path} holds no table of tensors by name. Give the file that was published for this network."
-        )
-    return state
+    found = unpickled(path)
+    return tensors_of(found.get("model_state", found) if isinstance(found, dict) else found, path)
 
 
 def _vit(weights: dict[str, Tensor]) -> dict[str, Tensor]:
