@@ -13,17 +13,19 @@ from longtake.streams import stream
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
-TREES, TREES_OF_NULL = 500, 50
+TREES = 500
+# The p value rests on many forests, and step by step there are as many as steps: those are smaller.
+_NULL, _STEP = 10, 5
 _FOLDS = 5
 _COMPONENTS = 10
 
 
-def separate(values: Values, *, seed: int, permutations: int) -> list[dict[str, Any]]:
+def separate(values: Values, *, seed: int, permutations: int, trees: int = TREES) -> list[dict[str, Any]]:
     """Rows of ``SEPARABILITY``: of all measures, of each step, and the confusion of groups.
 
     Folds are of whole seeds where videos are matched by them, else of videos: a seed's other videos would tell the
     answer. Scaling and principal components are fitted on the training videos of each fold. The p value comes from
-    forests of 50 trees, asked about the true groups and about groups that were shuffled within seeds.
+    forests of a tenth of the trees, asked about the true groups and about groups that were shuffled within seeds.
     """
     groups = values.groups
     labels = np.array([groups.index(video["group"]) for video in values.videos], dtype=np.int64)
@@ -38,15 +40,15 @@ def separate(values: Values, *, seed: int, permutations: int) -> list[dict[str, 
         "folds_by": "seed" if len(set(values.subjects)) < len(labels) else "video", "status": "ok", "reason": "",
     }  # fmt: skip
     features = _usable(values.numbers)
-    guesses = predict(features, labels, folds, TREES, seed)
-    p = _p(features, labels, blocks, folds, times=max(19, permutations // 200), seed=seed)
+    guesses = predict(features, labels, folds, trees, seed)
+    p = _p(features, labels, blocks, folds, times=max(19, permutations // 200), trees=trees // _NULL, seed=seed)
     ratio, p_ratio = _distances(features, labels, blocks, permutations, seed)
     accuracy = float((guesses == labels).mean())
     rows = [{"features": "all", "accuracy": accuracy, "p": p, "distance_ratio": ratio, "p_distance": p_ratio, **common}]
     for at, step in enumerate(values.steps):
         of_step = _usable(values.curves[:, at])
         if of_step.shape[1]:
-            right = predict(of_step, labels, folds, TREES // 5, seed) == labels
+            right = predict(of_step, labels, folds, trees // _STEP, seed) == labels
             rows.append({"features": "step", "step": step, "accuracy": float(right.mean()), **common})
     for a, group in enumerate(groups):
         for b, predicted in enumerate(groups):
@@ -101,11 +103,13 @@ def shuffled(labels: Labels, blocks: Labels, generator: np.random.Generator) -> 
     return found
 
 
-def _p(features: Array, labels: Labels, blocks: Labels, folds: Sequence[Labels], *, times: int, seed: int) -> float:
+def _p(
+    features: Array, labels: Labels, blocks: Labels, folds: Sequence[Labels], *, times: int, trees: int, seed: int
+) -> float:
     generator = stream(seed, "labels", "latents separability")
 
     def right(of: Labels) -> float:
-        return float((predict(features, of, folds, TREES_OF_NULL, seed) == of).mean())
+        return float((predict(features, of, folds, trees, seed) == of).mean())
 
     observed = right(labels)
     as_good = sum(right(shuffled(labels, blocks, generator)) >= observed for _ in range(times))
