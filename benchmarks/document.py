@@ -1,8 +1,8 @@
 """Documents that are made from their sources, so that they cannot disagree.
 
-config/config.yaml, its schema and config/README.md come from the options and sheets in the library, docs/measured.md
-and the figures in README.md from what the benchmarks wrote. ``make readme`` writes them; tests hold the files equal to
-`documents`.
+config/config.yaml, its schema and config/README.md come from the options and sheets in the library, docs/measured.md,
+the tables of docs/statistics.md and the figures in README.md from what the benchmarks wrote. ``make readme`` writes
+them; tests hold the files equal to `documents`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
+from level_tables import level_tables  # noqa: E402
 from measured import headlines, measurements  # noqa: E402
 
 from longtake.settings import videos  # noqa: E402
@@ -39,8 +40,14 @@ def documents() -> dict[Path, str]:
         ROOT / "config/config.schema.yaml": config_schema(),
         ROOT / "config/README.md": config_readme(),
         ROOT / "docs/measured.md": measurements(),
+        ROOT / "docs/statistics.md": _with_levels((ROOT / "docs/statistics.md").read_text(encoding="utf-8")),
         ROOT / "README.md": re.sub(r"<!-- measured.*?<!-- end -->", lambda _: measured, readme, flags=re.DOTALL),
     }
+
+
+def _with_levels(text: str) -> str:
+    told = f"<!-- level: make readme -->\n\n{level_tables()}\n<!-- end -->"
+    return re.sub(r"<!-- level.*?<!-- end -->", lambda _: told, text, flags=re.DOTALL)
 
 
 def config_yaml() -> str:

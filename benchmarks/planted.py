@@ -111,7 +111,11 @@ def rows_of(name: str, video: str, clips: int) -> tuple[list[dict], list[dict]]:
 
 def measured(name: str, video: str, clips: int) -> dict[str, float | str]:
     """What one video says of a model: the measures of ``VIDEO_SPECIES`` that come from disturbed clips."""
-    told, disturbed = rows_of(name, video, clips)
+    return averaged(*rows_of(name, video, clips))
+
+
+def averaged(told: list[dict], disturbed: list[dict]) -> dict[str, float | str]:
+    """The measures of a video from its rows."""
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder) / "clips.parquet", told, CLIPS)
         write_table(Path(folder) / "perturbations.parquet", disturbed, PERTURBATIONS)

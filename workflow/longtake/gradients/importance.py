@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtake.statistics.inference import is_constant
+
 
 @dataclass(frozen=True)
 class FrameImportance:
@@ -113,7 +115,7 @@ def pattern(series: np.ndarray) -> Pattern:
     centred = values - mean
     power = float((centred**2).sum())
     std = float(np.sqrt(power / len(values)))
-    varies = high > low
+    varies = not is_constant(values)
     return Pattern(
         mean=mean,
         std=std,

@@ -27,6 +27,9 @@ from longtake.statistics.inference.permutation import (
 from longtake.status import Status
 
 DRAWS = 10_000
+SETTLED = 200
+"""So many draws that reach the found statistic settle p of one measure, and no more are made (Besag and Clifford 1991):
+most tests of a large family find nothing, and need few of the draws that the few others do."""
 FEWEST = 4
 """Fewest subjects of a group for a test: with three, a standard error says too little to keep the level."""
 Values = NDArray[np.float64]
@@ -216,6 +219,12 @@ class _Tested:
         blocks = rearrangements(self.design, self.draws, None if self.exact else self.generator)
         for swaps, chosen in blocks:
             found = np.abs(statistic(swaps, chosen))
+            if len(observed) == 1 and not self.exact:
+                above = hits[0] + np.cumsum(found[:, 0] >= threshold[0])
+                if above[-1] >= SETTLED:
+                    runs += int(np.searchsorted(above, SETTLED)) + 1
+                    self._settle(runs)
+                    return
             hits += (found >= threshold).sum(0)
             # Step-down: each measure is held against the largest of itself and of those that differ less.
             largest = np.maximum.accumulate(found[:, order[::-1]], axis=1)[:, ::-1]
@@ -226,6 +235,12 @@ class _Tested:
         self.p = (hits + one) / (runs + one)
         self.p_family = np.full(len(observed), np.nan)
         self.p_family[order] = np.maximum.accumulate((joint + one) / (runs + one))
+
+    def _settle(self, runs: int) -> None:
+        """p where `SETTLED` rearrangements have reached the found one: their share of those drawn so far."""
+        self.runs = runs
+        self.p = np.array([SETTLED / runs])
+        self.p_family = self.p.copy()
 
     def told(self, described: Comparison, place: int) -> Comparison:
         p_least = float(self.p_least[place])
