@@ -35,6 +35,7 @@ include: "rules/export.smk"
 include: "rules/latents.smk"
 include: "rules/plan.smk"
 include: "rules/report.smk"
+include: "rules/begin.smk"
 include: "rules/status.smk"
 include: "rules/partial.smk"
 

@@ -67,16 +67,3 @@ onerror:
 
 onsuccess:
     INCOMPLETE.unlink(missing_ok=True)
-
-
-# Jobs on another machine are handed paths in a command line, those on this one are not.
-onstart:
-    if workflow.non_local_exec:
-        from longtake.submission import refuse_misquoted
-
-        masks = (prompt.mask_file for prompts in PROMPTS.values() for prompt in prompts if prompt.mask_file)
-        shown = [os.getcwd(), workflow.main_snakefile, *workflow.configfiles, *TRACKER, *CLASSIFIER]
-        try:
-            refuse_misquoted([*map(str, shown), *(video.path for video in VIDEOS.values()), *masks])
-        except LongtakeError as error:
-            raise WorkflowError(f"{type(error).__name__}: {error}") from None
