@@ -10,6 +10,8 @@ if settings.demo:
             f"{OUT}/logs/demo_video/{{video}}.log",
         benchmark:
             f"{OUT}/benchmarks/demo_video/{{video}}.tsv"
+        wildcard_constraints:
+            video=r"pond-.*",
         conda:
             "../envs/longtake.yaml"
         threads: 1
@@ -21,3 +23,25 @@ if settings.demo:
             "Render {wildcards.video}"
         script:
             "../workflow/scripts/demo_video.py"
+
+    # The labelled videos of training.
+    rule demo_swimmer:
+        output:
+            f"{OUT}/media/{{video}}.mp4",
+        log:
+            f"{OUT}/logs/demo_swimmer/{{video}}.log",
+        benchmark:
+            f"{OUT}/benchmarks/demo_swimmer/{{video}}.tsv"
+        wildcard_constraints:
+            video=r"jelly-\d+-\d+",
+        conda:
+            "../envs/longtake.yaml"
+        threads: 1
+        resources:
+            mem_mb=per_try(1000),
+        params:
+            code=digest("longtake.demo.swimmers"),
+        message:
+            "Render {wildcards.video}"
+        script:
+            "../workflow/scripts/demo_swimmer.py"

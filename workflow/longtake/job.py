@@ -12,7 +12,9 @@ import math
 import multiprocessing
 import os
 import platform
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +38,10 @@ from longtake.supervise.ladder import AS_ASKED, Attempt, Rung, climb_down, from_
 log = logging.getLogger(__name__)
 progress_log = logging.getLogger("longtake.progress")
 PROGRESS_EVERY_S = 10.0
+# By default SIGUSR1 ends a process. A scheduler sends it long before the time is over, and scripts load large libraries
+# after this module: until a handler is installed (`longtake.supervise.child.terminable`), it is let pass.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 @dataclass

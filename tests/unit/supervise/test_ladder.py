@@ -345,13 +345,15 @@ def begin(tmp_path, stubborn=False):
     return parent, psutil.Process(int(number)), Path(scratch)
 
 
-@pytest.mark.parametrize("stubborn", [False, True])
-def test_a_cancelled_job_takes_its_child_along_and_leaves_nothing_half_written(tmp_path, stubborn):
+@pytest.mark.parametrize(
+    ("stubborn", "number"), [(False, signal.SIGTERM), (True, signal.SIGTERM), (False, signal.SIGUSR1)]
+)
+def test_a_cancelled_job_takes_its_child_along_and_leaves_nothing_half_written(tmp_path, stubborn, number):
     parent, child, scratch = begin(tmp_path, stubborn)
     assert [path.name[:7] for path in (tmp_path / "out").iterdir()] == [".table."]
     assert scratch.exists()
-    parent.terminate()
-    assert parent.communicate()[1] == "ended by SIGTERM: cancelled, or at the scheduler's time limit\n"
+    parent.send_signal(number)
+    assert parent.communicate()[1] == f"ended by {number.name}: cancelled, or at the scheduler's time limit\n"
     assert parent.returncode == 1
     assert (tmp_path / "note.tidied").exists() != stubborn
     assert not child.is_running()

@@ -1,6 +1,7 @@
 """Clips: frames by time, augmentations as data, one store, and near-duplicates."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +67,14 @@ def test_a_short_video_is_refused_or_repeats_frames(tmp_path):
 
 def test_clips_are_read_back_replayed_and_shared(tmp_path, videos, spec):
     counts = make_shard(
-        list(videos.items())[:2], spec, tmp_path / "store", clips=tmp_path / "c.parquet", sources=tmp_path / "s.parquet"
+        list(videos.items())[:2],
+        spec,
+        tmp_path / "store",
+        clips=tmp_path / "c.parquet",
+        sources=tmp_path / "s.parquet",
+        work=tmp_path / "w",
     )
-    assert counts == {"videos": 2, "clips": 6, "failed_videos": []}
+    assert counts == {"videos": 2, "clips": 6, "failed_videos": [], "read": 2}
     rows = read_table(tmp_path / "c.parquet", CLIPS).to_pylist()
     assert [row["kind"] for row in rows[:3]] == ["original", "augmented", "augmented"]
     for row in rows:
@@ -114,7 +120,9 @@ def test_a_clip_that_was_changed_on_disk_is_refused(tmp_path, videos, spec):
 def test_an_unreadable_video_is_a_row_and_the_others_go_on(tmp_path, videos, spec):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     given = [("broken", str(tmp_path / "broken.mp4")), ("swim-01", videos["swim-01"])]
-    counts = make_shard(given, spec, tmp_path, clips=tmp_path / "c.parquet", sources=tmp_path / "s.parquet")
+    counts = make_shard(
+        given, spec, tmp_path, clips=tmp_path / "c.parquet", sources=tmp_path / "s.parquet", work=tmp_path / "w"
+    )
     assert counts["failed_videos"] == ["broken"]
     rows = read_table(tmp_path / "c.parquet", CLIPS).to_pylist()
     assert [row["status"] for row in rows] == ["failed", "ok", "ok", "ok"]
@@ -197,3 +205,30 @@ def test_pairs_of_the_same_bytes_are_exact(videos):
     hashes = np.stack([hashes_of(videos["swim-00"])] * 2 + [hashes_of(videos["swim-05"])])
     pairs = list(near_pairs(["a", "b", "c"], ["x", "x", "y"], hashes, 0.12))
     assert [(pair.video_a, pair.video_b, pair.kind, pair.distance) for pair in pairs] == [("a", "b", "exact", 0.0)]
+
+
+def test_a_shard_with_one_more_video_reads_that_one_alone(tmp_path, videos, spec):
+    def make(count):
+        given = list(videos.items())[:count]
+        paths = {"clips": tmp_path / "c.parquet", "sources": tmp_path / "s.parquet"}
+        return make_shard(given, spec, tmp_path / "store", work=tmp_path / "work", **paths)
+
+    assert make(2)["read"] == 2
+    before = read_table(tmp_path / "c.parquet", CLIPS).to_pylist()
+    assert make(3)["read"] == 1
+    assert read_table(tmp_path / "c.parquet", CLIPS).to_pylist()[: len(before)] == before
+    clip_path(tmp_path / "store", before[0]["key"]).unlink()
+    assert make(3)["read"] == 1
+
+
+def test_compressed_clips_hold_the_same_pixels(tmp_path, videos, spec):
+    packed = replace(spec, compression="zstd")
+    row = make_video("swim-00", videos["swim-00"], packed, tmp_path / "packed")[0][0]
+    plain = make_video("swim-00", videos["swim-00"], spec, tmp_path / "plain")[0][0]
+    assert row["key"] == plain["key"]
+    assert np.array_equal(
+        get_clip(tmp_path / "packed", row["key"], row["sha256"]),
+        get_clip(tmp_path / "plain", row["key"], row["sha256"]),
+    )
+    sizes = [clip_path(tmp_path / name, row["key"]).stat().st_size for name in ("packed", "plain")]
+    assert sizes[0] < sizes[1]

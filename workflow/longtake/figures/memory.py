@@ -31,6 +31,8 @@ _OWNERS = {
     "base": ("#7A7A7A", ""),
     "context": ("#B8B8B8", ""),
     "parameters": ("#0072B2", ""),
+    "gradients": ("#004C78", ""),
+    "optimizer": ("#CC79A7", ""),
     "frames": ("#56B4E9", ""),
     "state": ("#009E73", ""),
     "cache": ("#E69F00", ""),

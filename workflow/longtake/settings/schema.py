@@ -49,6 +49,8 @@ def allowed(part: Mapping[str, Any], *, plain: bool = False) -> str:
     """Return what a setting may be, in words; choices in backticks, or `plain`."""
     if "anyOf" in part:
         return " or ".join(allowed(option, plain=plain) for option in part["anyOf"])
+    if "properties" in part:
+        return f"settings ({', '.join(part['properties'])})"
     if part.get("type") == "object":
         values = part.get("additionalProperties", True)
         return "a mapping" if isinstance(values, bool) else f"a mapping to {allowed(values, plain=plain)}"

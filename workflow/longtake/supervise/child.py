@@ -41,8 +41,9 @@ from longtake.supervise.watch import too_close
 
 # Memory is looked at this often; an allocation that fails tells by itself.
 _WATCH_S = 0.05
-# What a child that is told to end has for its tidying; SLURM kills half a minute after it has asked.
-_GRACE_S = 10.0
+# What a child that is told to end has for its tidying, such as the last step of a training and its state; SLURM kills
+# half a minute after it has asked.
+_GRACE_S = 20.0
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 GPU_ALLOCATOR = "the GPU's allocator"
 _WORDS = "ended by {}: cancelled, or at the scheduler's time limit"
@@ -124,7 +125,9 @@ def attempt(
 
 @contextmanager
 def terminable() -> Iterator[Callable[[], None]]:
-    """Leave this block by `SystemExit` when SIGTERM comes, by which schedulers cancel jobs; at its end at the latest.
+    """Leave this block by `SystemExit` when SIGTERM or SIGUSR1 comes, at its end at the latest.
+
+    Schedulers cancel jobs by the first, and announce by the second, where they are asked to, that time is running out.
 
     Gives a function that raises it as soon as the signal has come. A handler that raised by itself would not do: Python
     drops what is raised while it happens to be in a finaliser. Only a process's main thread hears signals; in another
@@ -139,12 +142,17 @@ def terminable() -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield leave
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(_WORDS.format(signal.Signals(number).name)))
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        told.append(_WORDS.format(signal.Signals(number).name))
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield leave
         leave()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave_now(number: int, _frame: FrameType | None) -> None:

@@ -81,7 +81,7 @@ def fit_baseline(
     TrainingError
         No video with features is left for a part of the fold.
     """
-    names = class_names([dict(row) for row in folds])
+    names = class_names(folds)
     used = [NAMES.index(name) for name in METADATA_NAMES] if control == "metadata" else list(range(len(NAMES)))
     parts: dict[str, list[Mapping[str, Any]]] = {"train": [], "inner": [], "outer": [], "test": []}
     for row in sorted(folds, key=lambda row: str(row["video"])):
@@ -116,7 +116,13 @@ def fit_baseline(
             clips = [ClipOf(f"{row['video']}#0", names.index(str(row["label"])), _unread) for row in parts[part]]
             rows += prediction_rows(clips, model.scores(values(part)), names, temperature, part)
     target = Path(folder)
-    about = {"temperature": temperature, "threshold": cut, "features": [NAMES[place] for place in used]}
+    about = {
+        "temperature": temperature,
+        "threshold": cut,
+        "status": "ok",
+        "reason": "",
+        "features": [NAMES[place] for place in used],
+    }
     save_features(model, target, training=about)
     write_table(target / "history.parquet", [], HISTORY)
     write_table(target / "predictions.parquet", rows, PREDICTIONS)

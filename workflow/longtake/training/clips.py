@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ import numpy as np
 
 from longtake.errors import MediaError
 from longtake.media.index import VideoIndex, index_video
+from longtake.store.atomic import write_json
 from longtake.store.tables import write_table
 from longtake.training.augment import apply, as_text, draw
 from longtake.training.hashes import FRAMES as HASHED_FRAMES
 from longtake.training.hashes import difference_hash
 from longtake.training.sampling import Clip, Sampling, bordered, read_clip
-from longtake.training.store import clip_key, put_clip, source_digest
+from longtake.training.store import clip_key, clip_path, makers, put_clip, source_digest
 from longtake.training.tables import CLIPS, SOURCES
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class Spec:
     augmentations: int
     augment: Mapping[str, Mapping[str, Any]]
     seed: int
+    compression: str = "none"
 
 
 def make_shard(
@@ -41,24 +44,58 @@ def make_shard(
     *,
     clips: str | Path,
     sources: str | Path,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    work: str | Path,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Make the clips of `videos` (id, path) and write their tables (`CLIPS`, `SOURCES`); return counts.
 
-    A video that cannot be read is a row with status ``failed`` and its reason, never an error. Memory: one clip and its
-    augmentation, and what the decoder holds, whatever the length of the videos.
+    A video that cannot be read is a row with status ``failed`` and its reason, never an error. What became of each
+    video is kept in the folder `work`, so that a shard which is made again, for one more video or after a kill, reads
+    only what is new. Memory: one clip and its augmentation, and what the decoder holds, whatever the videos' length.
     """
     found: list[dict[str, Any]] = []
     about: list[dict[str, Any]] = []
+    read = 0
     for number, (video, path) in enumerate(videos):
-        rows, facts = make_video(video, path, spec, store)
+        note, known = Path(work) / f"{video}.json", _state_of(path, spec)
+        kept = _kept(note, known, store)
+        if kept is None:
+            rows, facts = make_video(video, path, spec, store)
+            write_json(note, {"of": known, "rows": rows, "facts": facts})
+            read += 1
+        else:
+            rows, facts = kept
         found += rows
         about.append(facts)
-        progress(number + 1, len(videos))
+        if progress:
+            progress(number + 1, len(videos))
     write_table(clips, found, CLIPS)
     write_table(sources, about, SOURCES)
     failed = [row["video"] for row in about if row["status"] == "failed"]
-    return {"videos": len(videos), "clips": len(found) - len(failed), "failed_videos": failed}
+    made = sum(row["status"] != "failed" for row in found)
+    return {"videos": len(videos), "clips": made, "failed_videos": failed, "read": read}
+
+
+def _state_of(path: str, spec: Spec) -> dict[str, Any]:
+    """What a video's clips depend on, without reading the video: its file as the system knows it, and the settings."""
+    source = Path(path)
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    try:
+        stats = [[file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino] for file in files if (stat := file.stat())]
+    except OSError:
+        stats = []
+    return {"files": stats, "spec": repr(spec), "makers": makers()}
+
+
+def _kept(note: Path, known: Mapping[str, Any], store: str | Path) -> tuple[list[Any], dict[str, Any]] | None:
+    try:
+        told = json.loads(note.read_text(encoding="utf-8"))
+        whole = told["of"] == json.loads(json.dumps(known)) and told["facts"]["status"] != "failed"
+        rows: list[Any] = told["rows"]
+        whole = whole and all(clip_path(store, row["key"]).exists() for row in rows)
+    except (OSError, ValueError, KeyError):
+        return None
+    return (rows, told["facts"]) if whole else None
 
 
 def make_video(video: str, path: str, spec: Spec, store: str | Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -104,7 +141,7 @@ def _rows_of(
                 "parameters": parameters,
                 "status": status,
                 "reason": reason,
-                "sha256": put_clip(store, key, bordered(pixels, sampling.size)),
+                "sha256": put_clip(store, key, bordered(pixels, sampling.size), spec.compression),
             }
         )
     return rows

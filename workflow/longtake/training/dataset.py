@@ -42,7 +42,7 @@ def read_folds(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def class_names(folds: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def class_names(folds: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the labels in the order of the logits: sorted."""
     return tuple(sorted({row["label"] for row in folds}))
 
@@ -100,17 +100,28 @@ def part_of(row: Mapping[str, Any], fold: int) -> str:
     return "inner" if fold in (row["inner"] or []) else "train"
 
 
-def fit_digest(clips: Sequence[dict[str, Any]], folds: Sequence[dict[str, Any]], repeat: int, fold: int) -> str:
-    """Return a digest of what a fold's fit learns from; one more video that it only tests leaves it as it was."""
+LEARNT, TESTED = ("train", "inner"), ("inner", "outer", "test")
+
+
+def digest_of(
+    clips: Sequence[Mapping[str, Any]],
+    folds: Sequence[Mapping[str, Any]],
+    repeat: int,
+    fold: int,
+    parts: Sequence[str] = LEARNT,
+) -> str:
+    """Return a digest of the clips and labels in `parts` of a fold.
+
+    What a fit learns from is one, and what it predicts is another, so that a video which a fold only tests makes no
+    training anew.
+    """
     place = {row["video"]: row for row in folds if row["repeat"] == repeat}
-    learnt = sorted(
+    found = sorted(
         (row["video"], row["clip"], row["key"], place[row["video"]]["label"], part_of(place[row["video"]], fold))
         for row in clips
-        if row["video"] in place
-        and row["status"] != "failed"
-        and part_of(place[row["video"]], fold) in ("train", "inner")
+        if row["video"] in place and row["status"] != "failed" and part_of(place[row["video"]], fold) in parts
     )
-    text = json.dumps([class_names(folds), learnt])
+    text = json.dumps([class_names(folds), found])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

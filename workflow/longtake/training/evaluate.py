@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from longtake.statistics.inference import holm
+from longtake.statistics.inference import against_zero, holm
 from longtake.store.atomic import write_csv
 from longtake.store.tables import read_table, write_table
 from longtake.streams import stream
@@ -334,25 +334,22 @@ def compare(
 
 
 def _compared(name_a: str, name_b: str, a: Scored, b: Scored, *, seed: int, draws: int) -> dict[str, Any]:
-    sums = np.array(list(metrics.group_sums(a, b).values()))
-    n = len(a.labels)
     unit = f"{name_a} against {name_b}"
-    p, least = metrics.sign_flips(sums, stream(seed, unit, "signs of groups"), draws)
+    sums = metrics.group_sums(a, b)
+    test = against_zero(sums, stream(seed, unit, "signs of groups"), draws=draws, what="group")
     span = metrics.difference_interval(a, b, seed=seed, unit=unit)
-    undecided = len(sums) < 5 or least > 0.05
-    why = f"{len(sums)} groups cannot give p below {least:.3g}" if undecided else ""
     return {
         "model_a": name_a,
         "model_b": name_b,
         "metric": "accuracy",
-        "difference": float(sums.sum() / n),
+        "difference": sum(sums.values()) / len(a.labels),
         "low": span.low,
         "high": span.high,
-        "p": None if undecided else p,
-        "p_least": least,
+        "p": test.p if test.status == "ok" else None,
+        "p_least": test.p_least,
         "n_groups": len(sums),
-        "status": "undecided" if undecided else "ok",
-        "reason": why,
+        "status": test.status,
+        "reason": test.reason,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from longtake.models.networks.build import ClipNetwork, build, save_network
+from longtake.models.networks.build import ClipNetwork, build, load_network, save_network
 from longtake.store.tables import write_table
 from longtake.streams import stream
 from longtake.training import calibrate
@@ -59,25 +60,23 @@ def fit_network(
     state: str | Path,
     device: str = "cpu",
     weights: str = "",
-    micro_batch: int = 0,
+    asked_micro_batch: int = 0,
     recompute: bool = False,
     save_every_s: float = 600.0,
-    controls: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Train a network on a fold, write its folder, and return facts for the job's record.
+    """Train a network on a fold, write its folder (config.json, model.safetensors, history.parquet), return facts.
 
     Parameters
     ----------
+    recipe
+        With the micro-batch of this attempt.
     unit
         Names the fit's random streams.
-    folder
-        Gets config.json, model.safetensors, history.parquet, predictions.parquet, and of each of `controls`
-        (``middle``, ``shuffled``) predictions.CONTROL.parquet.
     state
         Where the state between two steps lies; removed once all is written.
-    micro_batch
-        Of this attempt; where it is smaller than the recipe's, memory has halved it, and the fit says so.
+    asked_micro_batch
+        What the settings ask for; 0 where the plan chooses, so that a state is gone on from whatever it chose.
 
     Raises
     ------
@@ -85,10 +84,7 @@ def fit_network(
         SIGTERM or SIGUSR1 came; the state is saved.
     """
     where, began = torch.device(device), time.monotonic()
-    halved = 0 < micro_batch < recipe.micro_batch
     network = build(recipe.network, recipe.seed, weights)
-    # The digest of the recipe stays: a halved attempt goes on from the state of the one that ran out of memory.
-    run = replace(recipe, micro_batch=micro_batch) if halved else recipe
     fit = Fit(unit, data.train, data.inner, Path(state))
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -97,88 +93,114 @@ def fit_network(
             trained = train(
                 network,
                 fit,
-                run,
+                recipe,
                 where,
-                digest=recipe.digest,
+                digest=replace(recipe, micro_batch=asked_micro_batch or recipe.batch).digest,
                 recompute=recompute,
                 stopped=stopped,
                 save_every_s=save_every_s,
                 progress=progress or (lambda *_: None),
             )
-            facts = write_fold(network, trained, data, run, Path(folder), unit=unit, device=where, controls=controls)
     finally:
         torch.use_deterministic_algorithms(deterministic)
+    write_fold(network, trained, data, recipe, Path(folder))
     Path(state).unlink(missing_ok=True)
-    why = _reasons(recipe, data, micro_batch if halved else 0)
-    told = {"status": "approximate" if why else "ok", "reason": "; ".join(why)}
+    why = reasons(recipe, data, trained)
     clips = trained.steps * recipe.batch
+    load = {"micro_batch": trained.planned}
     return {
-        **facts,
-        **told,
-        "done": asdict(Done(work=clips, seconds=time.monotonic() - began, load={"micro_batch": run.micro_batch})),
+        "status": "approximate" if why else "ok",
+        "reason": "; ".join(why),
+        "epochs": len(trained.history),
+        "best_epoch": trained.best_epoch,
+        "inner_loss": trained.history[trained.best_epoch]["inner_loss"],
+        "done": asdict(Done(work=clips, seconds=time.monotonic() - began, load=load)),
     }
 
 
-def _reasons(recipe: Recipe, data: FoldData, halved: int) -> list[str]:
+def reasons(recipe: Recipe, data: FoldData, trained: Trained) -> list[str]:
+    """Say why a fold is approximate; nothing for one that is exact."""
     found = []
     if recipe.precision == "bfloat16":
         found.append("trained in bfloat16")
-    if halved:
-        found.append(f"memory halved the micro-batch to {halved}, which sums in another order")
+    if trained.micro_batch < trained.planned:
+        found.append(
+            f"memory halved the micro-batch from {trained.planned} to {trained.micro_batch}; sums have another order"
+        )
     if data.approximate:
         found.append(f"{data.approximate} clips have repeated or damaged frames")
     return found
 
 
-def write_fold(
-    network: ClipNetwork,
-    trained: Trained,
-    data: FoldData,
-    recipe: Recipe,
-    folder: Path,
-    *,
-    unit: str,
-    device: torch.device,
-    controls: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Write a trained fold's folder; return facts."""
+def write_fold(network: ClipNetwork, trained: Trained, data: FoldData, recipe: Recipe, folder: Path) -> None:
+    """Write a trained fold's folder, with the temperature and the threshold that its inner split gives."""
     labels = np.array([clip.label for clip in data.inner])
     temperature = calibrate.temperature(trained.inner_logits, labels)
     cut = 0.5
     if len(data.class_names) == 2:
         cut = calibrate.threshold(calibrate.softmax(trained.inner_logits, temperature)[:, 1], labels)
-    best = trained.history[trained.best_epoch]
-    about = {"temperature": temperature, "threshold": cut, "best_epoch": trained.best_epoch, "recipe": recipe.digest}
+    why = reasons(recipe, data, trained)
+    about = {
+        "temperature": temperature,
+        "threshold": cut,
+        "best_epoch": trained.best_epoch,
+        "micro_batch": trained.micro_batch,
+        "precision": recipe.precision,
+        "status": "approximate" if why else "ok",
+        "reason": "; ".join(why),
+    }
     save_network(network, folder, training=about)
     write_table(folder / "history.parquet", trained.history, HISTORY)
-    parts = {"outer": data.outer, "inner": data.inner, "test": data.test}
 
-    def answer(change: Callable[[ClipOf], ClipOf], name: str, parts: Mapping[str, Sequence[ClipOf]]) -> None:
+
+def predict_fold(
+    data: FoldData,
+    folder: str | Path,
+    *,
+    unit: str,
+    seed: int,
+    out: Mapping[str, str | Path],
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write what a trained fold says of the videos that it did not train on (`PREDICTIONS`).
+
+    Parameters
+    ----------
+    out
+        By control: "" for the clips as they are, ``middle`` for the middle frame at every place, ``shuffled`` for
+        frames in another order; the latter two of the outer part alone.
+    """
+    began, where = time.monotonic(), torch.device(device)
+    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    model = load_network(Path(folder), config, where)
+    about = config["training"]
+    done = 0
+    total = len(data.inner) + len(data.test) + len(data.outer) * len(out)
+    for control, path in out.items():
         rows = []
+        parts = {"outer": data.outer} if control else {"outer": data.outer, "inner": data.inner, "test": data.test}
         for part, clips in parts.items():
-            if clips:
-                found = evaluate(network, [change(clip) for clip in clips], recipe, device).double().numpy()
-                rows += prediction_rows(clips, found, data.class_names, temperature, part)
-        write_table(folder / name, rows, PREDICTIONS)
+            changed = [_disturbed(clip, control, unit, seed) for clip in clips] if control else clips
+            if changed:
+                found = evaluate(model.network, changed, about["precision"], where).double().numpy()
+                rows += prediction_rows(clips, found, data.class_names, about["temperature"], part)
+                done += len(clips)
+                if progress:
+                    progress(done, total)
+        write_table(path, rows, PREDICTIONS)
+    return {"status": "ok", "reason": "", "done": asdict(Done(work=done, seconds=time.monotonic() - began))}
 
-    answer(lambda clip: clip, "predictions.parquet", parts)
-    for control in controls:
-        answer(_disturbed(control, unit, recipe.seed), f"predictions.{control}.parquet", {"outer": data.outer})
-    return {"epochs": len(trained.history), "best_epoch": trained.best_epoch, "inner_loss": best["inner_loss"]}
 
+def _disturbed(clip: ClipOf, control: str, unit: str, seed: int) -> ClipOf:
+    def read() -> np.ndarray:
+        pixels = clip.read()
+        if control == "middle":
+            return middle_frame(pixels)
+        order = stream(seed, f"{unit} {clip.name}", "shuffled control").permutation(len(pixels))
+        return shuffled(pixels, order)
 
-def _disturbed(control: str, unit: str, seed: int) -> Callable[[ClipOf], ClipOf]:
-    def change(clip: ClipOf) -> ClipOf:
-        def read() -> np.ndarray:
-            pixels = clip.read()
-            if control == "middle":
-                return middle_frame(pixels)
-            order = stream(seed, f"{unit} {clip.name}", "shuffled control").permutation(len(pixels))
-            return shuffled(pixels, order)
-
-        return ClipOf(clip.name, clip.label, read)
-
-    return change
+    return ClipOf(clip.name, clip.label, read)
 
 
 def prediction_rows(

@@ -14,14 +14,14 @@ from longtake.errors import SheetError, TrainingError
 from longtake.store.atomic import write_tsv
 from longtake.store.tables import read_table, write_table
 from longtake.streams import stream
-from longtake.training.dataset import fit_digest, read_clips
+from longtake.training.dataset import LEARNT, TESTED, digest_of, read_clips
 from longtake.training.folds import Placed, joined, leaks, place
 from longtake.training.hashes import FRAMES, Pair, near_pairs
 from longtake.training.sheet import Row, check_bytes
 from longtake.training.tables import CLIPS, DUPLICATES, FOLDS, SOURCES
 
 log = logging.getLogger(__name__)
-FITS = ("spec", "repeat", "fold", "digest")
+FITS = ("spec", "repeat", "fold", "learnt", "tested")
 
 
 def make_folds(
@@ -151,24 +151,28 @@ def _fits(
         of_spec = read_clips([clips], spec)
         for repeat in range(repeats):
             for fold in range(folds):
-                digest = fit_digest(of_spec, rows, repeat, fold)
-                found.append({"spec": spec, "repeat": repeat, "fold": fold, "digest": digest})
+                about = {"spec": spec, "repeat": repeat, "fold": fold}
+                parts = {"learnt": LEARNT, "tested": TESTED}
+                found.append(
+                    about | {name: digest_of(of_spec, rows, repeat, fold, part) for name, part in parts.items()}
+                )
     return found
 
 
 def permuted_labels(rows: Sequence[Mapping[str, Any]], seed: int, unit: str) -> dict[str, str]:
     """Return another label for every video of `rows`: groups exchange theirs, so that groups keep their likeness.
 
-    Where a group holds several labels, its videos take those of the other one in turn.
+    Where a group holds several labels, its videos take those of the other one in drawn order.
     """
     by_group: dict[str, list[Mapping[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: str(row["video"])):
         by_group.setdefault(str(row["group"]), []).append(row)
     names = sorted(by_group)
-    order = stream(seed, unit, "permuted labels").permutation(len(names))
+    random = stream(seed, unit, "permuted labels")
+    order = random.permutation(len(names))
     dealt: dict[str, str] = {}
     for name, other in zip(names, order, strict=True):
-        labels = [str(row["label"]) for row in by_group[names[other]]]
+        labels = random.permutation([str(row["label"]) for row in by_group[names[other]]]).tolist()
         for number, row in enumerate(by_group[name]):
             dealt[str(row["video"])] = labels[number % len(labels)]
     return dealt

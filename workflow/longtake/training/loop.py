@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from longtake.errors import TrainingError
+from longtake.memory.ledger import holds, stage
 from longtake.models.networks.build import ClipNetwork
 from longtake.streams import stream
 from longtake.training.accumulate import accumulate, logits, recomputed
@@ -48,12 +50,17 @@ class Fit:
 
 @dataclass(frozen=True)
 class Trained:
-    """The best epoch's weights are in the network; the inner split's logits (n, classes) are of them."""
+    """The best epoch's weights are in the network; the inner split's logits (n, classes) are of them.
+
+    `planned` is the micro-batch that the fit began with, `micro_batch` the one it ended with.
+    """
 
     history: list[dict[str, Any]]
     best_epoch: int
     inner_logits: np.ndarray
     steps: int
+    planned: int
+    micro_batch: int
 
 
 Stopped = Callable[[], str]
@@ -100,7 +107,11 @@ def train(
     run.resume()
     steps = run.steps_per_epoch
     saved = time.monotonic()
-    with recomputed(network, active=recompute):
+    with ExitStack() as stack:
+        stack.enter_context(recomputed(network, active=recompute))
+        stack.enter_context(stage("train"))
+        for owner, nbytes in run.held().items():
+            stack.enter_context(holds(owner, nbytes, gpu=device.type == "cuda" and owner != "cache"))
         while run.position.epoch < recipe.epochs and not run.patience_is_over():
             order = run.order()
             while run.position.step < steps:
@@ -138,11 +149,22 @@ class _Run:
 
     def resume(self) -> None:
         found = load_state(self.fit.state, self.network, self.optimiser, recipe=self.digest)
-        if found is not None:
+        asked = self.recipe.micro_batch
+        if found is None:
+            self.position.planned = self.position.micro_batch = asked
+        else:
             self.position, self.best = found
+            # A new plan does not change a fit that has begun; memory that did not suffice does, and it is told.
+            self.position.micro_batch = min(asked, self.position.micro_batch)
             log.info(
                 "%s: goes on in epoch %d after step %d", self.fit.unit, self.position.epoch + 1, self.position.step
             )
+
+    def held(self) -> dict[str, int]:
+        """Bytes by owner, for the ledger; the optimiser's two moments come with the first step."""
+        trained = sum(each.numel() * each.element_size() for each in self.network.parameters() if each.requires_grad)
+        whole = sum(each.numel() * each.element_size() for each in self.network.state_dict().values())
+        return {"parameters": whole, "gradients": trained, "optimizer": 2 * trained, "cache": whole}
 
     def save(self) -> None:
         save_state(self.fit.state, self.network, self.optimiser, self.best, self.position, recipe=self.digest)
@@ -173,7 +195,7 @@ class _Run:
             labels,
             self.weights,
             seeds,
-            micro_batch=recipe.micro_batch,
+            micro_batch=position.micro_batch,
             precision=recipe.precision,
         )
         if not math.isfinite(loss):
@@ -196,7 +218,7 @@ class _Run:
     def end_epoch(self) -> None:
         """Judge the epoch by the inner split, and keep the weights if none were better."""
         position = self.position
-        answer = evaluate(self.network, self.fit.inner, self.recipe, self.device)
+        answer = evaluate(self.network, self.fit.inner, self.recipe.precision, self.device)
         labels = torch.tensor([clip.label for clip in self.fit.inner])
         weight = self.weights.cpu().double()[labels]
         losses = functional.cross_entropy(answer.double(), labels, reduction="none")
@@ -233,18 +255,19 @@ class _Run:
                 f"{self.fit.unit}: in no epoch was the inner loss finite. Set training.learning_rate lower."
             )
         self.network.load_state_dict(self.best)
-        answer = evaluate(self.network, self.fit.inner, self.recipe, self.device).double().numpy()
+        answer = evaluate(self.network, self.fit.inner, self.recipe.precision, self.device).double().numpy()
         position = self.position
-        return Trained(position.history, position.best_epoch, answer, position.epoch * self.steps_per_epoch)
+        steps = position.epoch * self.steps_per_epoch
+        return Trained(position.history, position.best_epoch, answer, steps, position.planned, position.micro_batch)
 
 
-def evaluate(network: ClipNetwork, clips: Sequence[ClipOf], recipe: Recipe, device: torch.device) -> Tensor:
+def evaluate(network: ClipNetwork, clips: Sequence[ClipOf], precision: str, device: torch.device) -> Tensor:
     """Logits (n, classes) float32 on the CPU, one clip at a time, so that no clip's answer hangs on its company."""
     network.eval()
     rows = []
     with torch.no_grad():
         for clip in clips:
-            rows.append(logits(network, [torch.from_numpy(clip.read())], device, recipe.precision)[0].float().cpu())
+            rows.append(logits(network, [torch.from_numpy(clip.read())], device, precision)[0].float().cpu())
     return torch.stack(rows)
 
 

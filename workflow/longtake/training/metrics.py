@@ -60,8 +60,6 @@ def overall(scored: Scored, classes: int) -> dict[str, float | None]:
     ROC-AUC is the mean of the folds' own, weighted by their pairs: scores of models of different folds have scales of
     their own, and pooling would compare them.
     """
-    from sklearn import metrics
-
     present = sorted(set(scored.labels.tolist()))
     recall = [float((scored.called[scored.labels == each] == each).mean()) for each in present]
     precision, f1 = [], []
@@ -75,7 +73,7 @@ def overall(scored: Scored, classes: int) -> dict[str, float | None]:
     aucs = [pair_weighted_auc(scored, each) for each in present]
     defined = [auc for auc in aucs if auc is not None]
     return {
-        "accuracy": float(metrics.accuracy_score(scored.labels, scored.called)),
+        "accuracy": float((scored.called == scored.labels).mean()),
         "balanced_accuracy": float(np.mean(recall)),
         "macro_precision": float(np.mean(precision)),
         "macro_recall": float(np.mean(recall)),
@@ -218,25 +216,6 @@ def group_sums(one: Scored, other: Scored) -> dict[Any, float]:
     groups, place = np.unique(one.groups, return_inverse=True)
     sums = np.bincount(place, apart, len(groups))
     return dict(zip(groups.tolist(), sums.tolist(), strict=True))
-
-
-def sign_flips(sums: np.ndarray, random: np.random.Generator, draws: int = 10_000) -> tuple[float, float]:
-    """Return p of the sum of `sums` under flips of their signs, two-sided, and the least p that is possible.
-
-    All flips where there are at most `draws` of them, else that many drawn ones and p = (k + 1) / (n + 1) (Phipson and
-    Smyth 2010). Groups without a difference (0) decide nothing.
-    """
-    told = sums[sums != 0]
-    n = len(told)
-    if n == 0:
-        return 1.0, 1.0
-    if 2**n <= draws:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        reached = np.abs(signs @ told) >= abs(told.sum()) - 1e-9
-        return float(reached.mean()), 2 / 2**n
-    signs = random.integers(0, 2, (draws, n)) * 2 - 1
-    reached = np.abs(signs @ told) >= abs(told.sum()) - 1e-9
-    return float((reached.sum() + 1) / (draws + 1)), 1 / (draws + 1)
 
 
 def difference_interval(one: Scored, other: Scored, *, seed: int, unit: str, draws: int = 2000) -> Interval:

@@ -221,6 +221,16 @@ class Options(Section):
         """The models in the order in which they were given."""
         return list(self.models)
 
+    @property
+    def networks(self) -> list[str]:
+        """Those of them that are networks."""
+        return [name for name in self.names if name in NETWORKS]
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether any model or control looks at handcrafted features."""
+        return any(name in CLASSICAL for name in self.names) or bool({"permuted", "metadata"} & set(self.controls))
+
     def of(self, name: str) -> dict[str, Any]:
         """Return what holds for one model: its own settings, and those of the section where it has none."""
         own = self.models.get(name, ModelOptions()) if isinstance(self.models, dict) else ModelOptions()

@@ -6,9 +6,12 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from longtake.errors import ConfigError
-from longtake.models.networks.build import NetworkConfig
+
+if TYPE_CHECKING:
+    from longtake.models.networks.build import NetworkConfig
 
 SCHEDULES, PRECISIONS = ("cosine", "constant"), ("float32", "bfloat16")
 
@@ -70,3 +73,8 @@ class Recipe:
         if self.schedule == "constant":
             return self.learning_rate
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
+
+
+def micro_batches(batch: int, most: int) -> list[int]:
+    """Return the divisors of `batch` up to `most`, the largest first."""
+    return [number for number in range(min(batch, most), 0, -1) if batch % number == 0]

@@ -24,7 +24,7 @@ class Position:
     """Where a fit stands: so many steps of epoch `epoch` are done.
 
     `loss_sum`, `weight_sum`: of the epoch so far. `history`: a row per finished epoch. `best_epoch`: -1 before the
-    first.
+    first. `planned` is the micro-batch that the fit began with, `micro_batch` the one it has now.
     """
 
     epoch: int = 0
@@ -34,6 +34,8 @@ class Position:
     best_epoch: int = -1
     best_loss: float = float("inf")
     history: list[dict[str, Any]] = field(default_factory=list)
+    planned: int = 0
+    micro_batch: int = 0
 
 
 def save_state(

@@ -21,7 +21,8 @@ class SmallCnn(nn.Module):
 
     def __init__(self, classes: int, norm: str = "group", dropout: float = 0.3) -> None:
         super().__init__()
-        widths = (3, *_WIDTHS)
+        # Six channels: the frame, and what changed since the frame before, which few videos could not teach it to see.
+        widths = (6, *_WIDTHS)
         self.blocks = nn.ModuleList(
             _Block(before, after, 1 if number < len(_WIDTHS) - 1 else 2, norm)
             for number, (before, after) in enumerate(pairwise(widths))
@@ -34,6 +35,7 @@ class SmallCnn(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """Clips (B, T, 3, H, W), normalised -> logits (B, classes)."""
         x = channels_first(clips)
+        x = torch.cat([x, torch.diff(x, dim=2, prepend=x[:, :, :1])], 1)
         for block in self.blocks:
             x = block(x)
         pooled = torch.cat([x.mean((2, 3, 4)), x.square().mean((2, 3, 4))], 1)

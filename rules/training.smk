@@ -1,0 +1,92 @@
+"""Clip classifiers on folds: clips made once, leaks looked for, one job a fold, and all models side by side."""
+
+
+include: "training_inputs.smk"
+
+
+# The original and the augmentations of every video of a shard; pixels go to the store, whose files are never changed.
+rule training_clips:
+    input:
+        videos=lambda wildcards: [path for _, path in videos_of(wildcards)],
+    output:
+        clips=f"{TRAINING}/shards/{{shard}}/clips.parquet",
+        sources=f"{TRAINING}/shards/{{shard}}/sources.parquet",
+    log:
+        f"{OUT}/logs/training_clips/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/training_clips/{{shard}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_try(2000),
+    params:
+        videos=videos_of,
+        options=clip_options(),
+        seed=settings.seed,
+        store=STUDY["store"],
+        work=f"{TRAINING}/work/clips",
+        code=digest("longtake.training.clips"),
+    message:
+        "Make the clips of shard {wildcards.shard}"
+    script:
+        "../workflow/scripts/training_clips.py"
+
+
+rule training_features:
+    input:
+        videos=lambda wildcards: [path for _, path in videos_of(wildcards)],
+    output:
+        features=f"{TRAINING}/shards/{{shard}}/features.parquet",
+    log:
+        f"{OUT}/logs/training_features/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/training_features/{{shard}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_try(2000),
+    params:
+        videos=videos_of,
+        frames=settings.training.frames,
+        code=digest("longtake.training.features"),
+    message:
+        "Measure the features of shard {wildcards.shard}"
+    script:
+        "../workflow/scripts/training_features.py"
+
+
+# The only step that looks at all videos before training; a leak fails it.
+checkpoint training_folds:
+    input:
+        clips=of_shards("clips"),
+        sources=of_shards("sources"),
+    output:
+        folds=STUDY["folds"],
+        duplicates=f"{TRAINING}/duplicates.parquet",
+        clips=STUDY["clips"],
+        fits=f"{TRAINING}/fits.tsv",
+    log:
+        f"{OUT}/logs/training_folds/training_folds.log",
+    benchmark:
+        f"{OUT}/benchmarks/training_folds/training_folds.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_try(2000),
+    params:
+        rows=[vars(row) for row in LABELLED],
+        options={name: getattr(settings.training, name) for name in FOLD_OPTIONS},
+        seed=settings.seed,
+        sheet=settings.training.sheet,
+        code=digest("longtake.training.leaks"),
+    message:
+        "Place every video in a fold, and look for leaks"
+    script:
+        "../workflow/scripts/training_folds.py"
+
+
+include: "training_fits.smk"
+include: "training_results.smk"
