@@ -9,9 +9,12 @@ export PYTHONPATH := workflow
 
 .PHONY: demo test test-slurm cluster slurm-packages lint bench exact models readme constraints
 
+# All parts of the demo, or one: make demo ONLY=training. Later files count, so the videos' come last.
+DEMO := latents training videos
+PARTS := $(or $(ONLY),$(DEMO))
 demo: .venv/run
-	$(BIN)/python -m longtake.latents.demo results/demo/media/latents
-	$(SNAKEMAKE) --configfile $(if $(filter latents,$(ONLY)),,config/demo/config.yaml) config/demo/latents.yaml
+	$(if $(filter latents,$(PARTS)),$(BIN)/python -m longtake.latents.demo results/demo/media/latents)
+	$(SNAKEMAKE) --configfile $(patsubst %,config/demo/%.yaml,$(PARTS))
 	@echo "Open results/demo/report.html; the tables and figures lie in results/demo (see results/README.md)."
 
 # Where no SLURM can be installed, the tests that start one are skipped, and say what is missing.
@@ -38,7 +41,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
+	$(BIN)/snakemake --lint --configfile $(patsubst %,config/demo/%.yaml,$(DEMO))
 
 # Cut a video into window jobs, run it uncut, and print the largest difference: V=video P=prompts, or a demo pond.
 exact: .venv/run

@@ -25,7 +25,7 @@ rule training_clips:
         options=clip_options(),
         seed=settings.seed,
         store=STUDY["store"],
-        work=f"{TRAINING}/work/clips",
+        notes=f"{TRAINING}/work/clips",
         code=digest("longtake.training.clips"),
     message:
         "Make the clips of shard {wildcards.shard}"

@@ -21,7 +21,7 @@ rule training_fit:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        **asked("training_fit", checkpoint_minutes=settings.training.checkpoint_minutes),
+        **asked("training_fit", checkpoint_s=round(60 * settings.training.checkpoint_minutes)),
     params:
         learns=of_fold("learnt"),
         options=fit_options,
@@ -40,6 +40,7 @@ rule training_predict:
     input:
         model=f"{TRAINING}/{{model}}/fold-{{fold}}/model.safetensors",
         config=f"{TRAINING}/{{model}}/fold-{{fold}}/config.json",
+        folds=wait_for_folds,
         plan=wait_for_plan,
     output:
         [f"{TRAINING}/{{model}}/fold-{{fold}}/predictions{each and '.'}{each}.parquet" for each in SHOWN],

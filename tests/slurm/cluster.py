@@ -383,7 +383,7 @@ def main():
             "Ready. In another terminal, from the checkout:\n\n"
             f"  export SLURM_CONF={cluster.path}/slurm.conf PATH={cluster.path}/bin:$PATH\n"
             "  sinfo -o '%P %G %f %m'\n"
-            "  .venv/bin/snakemake --profile profiles/slurm --configfile config/demo/config.yaml \\\n"
+            "  .venv/bin/snakemake --profile profiles/slurm --configfile config/demo/videos.yaml \\\n"
             "      --config cluster=config/clusters/by-model.yaml 'device={force_cpu: false}'\n"
             "  squeue -o '%i %T %M %m %b %k'; sacct -X --format=JobID,Comment%50,State,ReqMem,Timelimit,ReqTRES%45\n\n"
             "Ctrl-C here ends it, and removes the folder.\n"

@@ -8,7 +8,7 @@ with job(snakemake) as it:
         options=it.params.options,
         seed=it.params.seed,
         store=it.params.store,
-        work=it.params.work,
+        notes=it.params.notes,
         clips=it.output.clips,
         sources=it.output.sources,
     )

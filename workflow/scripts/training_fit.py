@@ -13,5 +13,6 @@ with job(snakemake) as it:
         state=it.params.state,
         device=it.device(it.params.force_cpu),
         micro_batch=planned_micro_batch(it.params.options, it.wildcards["model"], it.resources.get("chunk")),
+        save_every_s=int(it.resources.get("checkpoint_s", 600)),
         recompute=it.resources.get("way", "").endswith("recomputed"),
     )

@@ -12,5 +12,5 @@ with job(snakemake) as it:
         **it.params.study,
         folder=it.params.folder,
         device=it.device(it.params.force_cpu),
-        out=it.params.out,
+        out=dict(zip(it.params.controls, it.output, strict=True)),
     )

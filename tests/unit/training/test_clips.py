@@ -72,7 +72,7 @@ def test_clips_are_read_back_replayed_and_shared(tmp_path, videos, spec):
         tmp_path / "store",
         clips=tmp_path / "c.parquet",
         sources=tmp_path / "s.parquet",
-        work=tmp_path / "w",
+        notes=tmp_path / "w",
     )
     assert counts == {"videos": 2, "clips": 6, "failed_videos": [], "read": 2}
     rows = read_table(tmp_path / "c.parquet", CLIPS).to_pylist()
@@ -121,7 +121,7 @@ def test_an_unreadable_video_is_a_row_and_the_others_go_on(tmp_path, videos, spe
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     given = [("broken", str(tmp_path / "broken.mp4")), ("swim-01", videos["swim-01"])]
     counts = make_shard(
-        given, spec, tmp_path, clips=tmp_path / "c.parquet", sources=tmp_path / "s.parquet", work=tmp_path / "w"
+        given, spec, tmp_path, clips=tmp_path / "c.parquet", sources=tmp_path / "s.parquet", notes=tmp_path / "w"
     )
     assert counts["failed_videos"] == ["broken"]
     rows = read_table(tmp_path / "c.parquet", CLIPS).to_pylist()
@@ -211,7 +211,7 @@ def test_a_shard_with_one_more_video_reads_that_one_alone(tmp_path, videos, spec
     def make(count):
         given = list(videos.items())[:count]
         paths = {"clips": tmp_path / "c.parquet", "sources": tmp_path / "s.parquet"}
-        return make_shard(given, spec, tmp_path / "store", work=tmp_path / "work", **paths)
+        return make_shard(given, spec, tmp_path / "store", notes=tmp_path / "work", **paths)
 
     assert make(2)["read"] == 2
     before = read_table(tmp_path / "c.parquet", CLIPS).to_pylist()

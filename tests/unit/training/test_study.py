@@ -54,7 +54,7 @@ def study(tmp_path_factory, videos):
     spec = Spec((Sampling(8, 32),), 1, {"jitter": {"p": 1.0}}, seed=1)
     given = list(videos.items())
     make_shard(
-        given, spec, folder / "store", clips=folder / "c.parquet", sources=folder / "s.parquet", work=folder / "w"
+        given, spec, folder / "store", clips=folder / "c.parquet", sources=folder / "s.parquet", notes=folder / "w"
     )
     features_of_shard(given, frames=8, out=folder / "f.parquet")
     out, _ = folds_of(folder, rows_of(videos))
@@ -220,7 +220,7 @@ def test_nothing_readable_is_told(tmp_path):
         tmp_path,
         clips=tmp_path / "c.parquet",
         sources=tmp_path / "s.parquet",
-        work=tmp_path / "w",
+        notes=tmp_path / "w",
     )
     with pytest.raises(SheetError, match="no video can be read"):
         folds_of(tmp_path, [vars(Row(2, "b", str(broken), "cod", "g"))])

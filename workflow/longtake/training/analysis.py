@@ -42,5 +42,5 @@ ANALYSIS = Analysis(
         "training_baseline": "training/{model}/fold-{fold}/predictions.parquet",
         "training_evaluate": "training/leaderboard.csv",
     },
-    sections=(Section("training", "Training on folds", "report.html.j2", section, place=40),),
+    sections=(Section("training", "Training on folds", section, "report.html.j2", place=40),),
 )

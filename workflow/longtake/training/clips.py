@@ -44,20 +44,20 @@ def make_shard(
     *,
     clips: str | Path,
     sources: str | Path,
-    work: str | Path,
+    notes: str | Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Make the clips of `videos` (id, path) and write their tables (`CLIPS`, `SOURCES`); return counts.
 
     A video that cannot be read is a row with status ``failed`` and its reason, never an error. What became of each
-    video is kept in the folder `work`, so that a shard which is made again, for one more video or after a kill, reads
+    video is kept in the folder `notes`, so that a shard which is made again, for one more video or after a kill, reads
     only what is new. Memory: one clip and its augmentation, and what the decoder holds, whatever the videos' length.
     """
     found: list[dict[str, Any]] = []
     about: list[dict[str, Any]] = []
     read = 0
     for number, (video, path) in enumerate(videos):
-        note, known = Path(work) / f"{video}.json", _state_of(path, spec)
+        note, known = Path(notes) / f"{video}.json", _state_of(path, spec)
         kept = _kept(note, known, store)
         if kept is None:
             rows, facts = make_video(video, path, spec, store)

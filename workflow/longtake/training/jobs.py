@@ -81,6 +81,7 @@ def fit_job(
     device: str,
     micro_batch: int,
     recompute: bool = False,
+    save_every_s: float = 600.0,
     progress: Progress = None,
 ) -> dict[str, Any]:
     """Fit one network on one fold (`longtake.training.fit.fit_network`); `unit` counts folds over repeats."""
@@ -98,7 +99,7 @@ def fit_job(
         weights=own["weights"],
         asked_micro_batch=own["micro_batch"],
         recompute=recompute,
-        save_every_s=60 * settings.checkpoint_minutes,
+        save_every_s=save_every_s,
         progress=progress,
     )
 

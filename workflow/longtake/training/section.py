@@ -29,7 +29,7 @@ def training_section(study: Study) -> Mapping[str, Any] | None:
     return {
         "board_rows": [_line(row) for row in _board(base / "leaderboard.csv")],
         "grid_rows": _grid(options, base),
-        "folds": [f"fold {number}" for number in range(options.folds * options.repeats)],
+        "grid_head": ("Model", *(f"fold {number}" for number in range(options.folds * options.repeats))),
         "figures": [(name, base / "figures" / f"{name}.png") for name in _figures(base, options)],
         "pairs": list(_pairs(base)),
         "left_out": _left_out(base),
