@@ -54,6 +54,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/continuity.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/python benchmarks/random_nets.py
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/tight.py
 	$(BIN)/python benchmarks/forecast.py

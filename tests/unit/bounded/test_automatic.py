@@ -80,6 +80,16 @@ def test_an_encoder_that_looks_at_neighbours_is_not_split(split_clips, few, seco
     assert "influence each other" in caplog.text
 
 
+def test_numbers_of_the_scores_own_can_be_rehearsed_with():
+    """Weights of 16 KB and more would be written to a file."""
+    model = nn.Sequential(*(each for _ in range(6) for each in (nn.Linear(64, 64), nn.Tanh()))).eval()
+    x, weights = torch.randn(200, 64), torch.randn(200, 64)
+    plain = gradient(model, x, lambda out: (out * weights).sum())
+    found = gradient(model, x, lambda out: (out * weights).sum(), budget=int(0.9 * plain.measured_bytes))
+    assert "spill" in found.way.name
+    assert torch.equal(found.gradient, plain.gradient)
+
+
 def test_what_cannot_be_had_is_said_with_the_least_that_can():
     model = nn.Sequential(*(nn.Sequential(nn.Linear(16, 16), nn.Tanh()) for _ in range(8))).eval()
     with pytest.raises(BudgetError, match=r"smallest peak is \d+ bytes, by .*spill") as caught:

@@ -245,6 +245,18 @@ def test_conjugate_and_negated_tensors_come_back_as_they_were(tmp_path):
     assert torch.equal(gradient, truth)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_gates_of_a_recurrent_layer_come_back(kind, tmp_path):
+    """They are parts of one storage, changed in place one after the other without their version telling."""
+    layer = kind(32, 32, batch_first=True).double().eval().requires_grad_(False)
+    base = torch.randn(64, 3, 32, dtype=torch.float64, requires_grad=True)
+    (truth,) = torch.autograd.grad(layer(base)[0].sum(), base)
+    with spilled(layer, base, folder=tmp_path) as counts:
+        (gradient,) = torch.autograd.grad(layer(base)[0].sum(), base)
+    assert counts.files > 3
+    assert torch.equal(gradient, truth)
+
+
 def test_a_view_of_nothing_and_a_sparse_tensor_come_back(tmp_path):
     base = torch.randn(64, 64, dtype=torch.float64, requires_grad=True)
     chosen = torch.eye(64, dtype=torch.float64).to_sparse()

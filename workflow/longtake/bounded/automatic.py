@@ -37,7 +37,8 @@ from longtake.bounded.pieces import Dependent
 from longtake.bounded.planning import plan
 from longtake.bounded.remembered import memory_of
 from longtake.bounded.run import Scalar, Way, run, subject_of
-from longtake.errors import ModelError
+from longtake.errors import ExactnessError, ModelError
+from longtake.supervise.child import out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,13 @@ def gradient(
             # A proof with few elements was wrong about this one: it is done without that cut.
             logger.warning("%s It is planned anew without this cut.", error)
             uncut.add(error.block)
+        except RuntimeError as error:
+            if chosen.plain or out_of_memory(error):
+                raise
+            raise ExactnessError(
+                f"the gradient cannot be had by {chosen.name}: {error}. Ask for it with a budget, which leaves such "
+                "ways out, or without a way."
+            ) from error
     peak = live.peak if live is not None else None
     logger.debug("gradient by %s: predicted %s, measured %s bytes", chosen.name, chosen.predicted_bytes, peak)
     if budget is not None and peak is not None and peak > budget:

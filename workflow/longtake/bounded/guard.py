@@ -97,6 +97,11 @@ def has_values(tensor: Tensor) -> bool:
     return not isinstance(tensor, FakeTensor)
 
 
+def rehearsing() -> bool:
+    """Whether fake tensors are being made: what has values then was there before, and belongs to others."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+
+
 def fingerprint(tensor: Tensor) -> Tensor:
     """Sums (COLUMNS + 1,) int64 of a tensor's bits, by which two passes are compared without keeping the first.
 

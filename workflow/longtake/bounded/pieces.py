@@ -94,11 +94,23 @@ class Call:
         return [leaf for leaf in self._leaves if leaf is not None]
 
     def repeat(self, function: Callable[..., Any], tensors: Sequence[Tensor]) -> Any:
-        """Call `function` with these in the place of `tensors`."""
+        """Call `function` with these in the place of `tensors`.
+
+        Raises
+        ------
+        ExactnessError : it puts something else into a list or dictionary among its arguments, which is a copy here.
+        """
         given = zip(self._places, self._leaves, strict=True)
         leaves = [other if place is None else tensors[place] for place, other in given]
         args, kwargs = tree_unflatten(leaves, self._structure)
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        after, structure = tree_flatten((args, kwargs))
+        if structure != self._structure or any(one is not other for one, other in zip(after, leaves, strict=True)):
+            raise ExactnessError(
+                "a submodule changes a list or dictionary that it is given; what it is to hand on must be returned, or "
+                "the submodule not be called again"
+            )
+        return result
 
 
 def even_bounds(size: int, pieces: int) -> list[tuple[int, int]]:

@@ -282,7 +282,7 @@ def proved_cuts(
                 continue
             if (make, cut) not in looked:
                 looked[make, cut] = seems_independent(part, seen.arguments, cut)
-            length = min(cut.size // pieces, LONGEST, max(1, LARGEST * cut.size // seen.working))
+            length = min(cut.size // pieces, LONGEST, max(1, LARGEST * cut.size // max(seen.working, 1)))
             if looked[make, cut] and (make, cut, length) not in proved:
                 proved[make, cut, length] = independent(part, seen.arguments, cut, length)
             if looked[make, cut] and proved[make, cut, length]:

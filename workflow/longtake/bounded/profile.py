@@ -9,6 +9,7 @@ A storage counts once, where it is first saved. Parameters do not count: they ar
 """
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Usage:
     inputs : bytes of the arguments of all calls: what remains if it is checkpointed
     arguments : positional and keyword arguments of the first call, tensors on the meta device
     alike : all calls have arguments of the same shapes
-    whole : can be checkpointed: it returns tensors that depend on the frames, and changes no argument in place
+    whole : can be checkpointed: it returns tensors that depend on the frames, and changes no argument
     """
 
     calls: int = 0
@@ -61,6 +62,7 @@ class Usage:
 class _Call:
     usage: Usage
     versions: list[tuple[Tensor, int]]
+    leaves: list[Any] = field(default_factory=list)
     working: dict[int, int] = field(default_factory=dict)
 
 
@@ -92,7 +94,8 @@ class _Recorder:
         def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
             usage = self.usages.setdefault(name, Usage())
             tensors = Call(args, kwargs).tensors
-            self.stack.append(_Call(usage, [(tensor, tensor._version) for tensor in tensors]))
+            leaves = tree_leaves((args, kwargs))
+            self.stack.append(_Call(usage, [(tensor, tensor._version) for tensor in tensors], leaves))
             if not any(tensor.requires_grad for tensor in tensors):
                 return
             usage.calls += 1
@@ -109,10 +112,13 @@ class _Recorder:
 
         return hook
 
-    def leave(self, _module: nn.Module, _args: Any, result: Any) -> None:
+    def leave(self, _module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         call = self.stack.pop()
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         unchanged = all(tensor._version == version for tensor, version in call.versions)
+        # A list or dictionary among the arguments would be a copy when the call is repeated.
+        after = tree_leaves((args, kwargs))
+        unchanged &= len(after) == len(call.leaves) and all(map(operator.is_, after, call.leaves))
         call.usage.whole &= unchanged and any(output.requires_grad for output in outputs)
         call.usage.working = max(call.usage.working, sum(call.working.values()))
 
@@ -132,7 +138,7 @@ def saved_by_module(module: nn.Module, forward: Callable[[], Any], *held: Tensor
             if name:
                 for handle in (
                     part.register_forward_pre_hook(recorder.enter(name), with_kwargs=True),
-                    part.register_forward_hook(recorder.leave),
+                    part.register_forward_hook(recorder.leave, with_kwargs=True),
                 ):
                     hooks.callback(handle.remove)
         hooks.enter_context(saved_tensors_hooks(recorder.pack, lambda tensor: tensor))

@@ -52,6 +52,11 @@ class Way:
     predicted_bytes: int | None = None
 
     @property
+    def plain(self) -> bool:
+        """Everything at once, as autograd does it."""
+        return self.chunk_size is None and not self.blocks and not self.spill
+
+    @property
     def name(self) -> str:
         """``plain``, ``split``, or what of ``checkpoint + cut + spill`` there is."""
         if self.chunk_size is not None:

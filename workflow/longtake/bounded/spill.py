@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from longtake.bounded.guard import has_values
+from longtake.bounded.guard import fingerprint, has_values, rehearsing
 from longtake.bounded.live import storage_key
 
 SMALLEST = 1 << 14
@@ -40,10 +40,14 @@ class Spilled:
 
 @dataclass
 class _File:
-    """A storage on disk; the file goes when nobody refers to this any more. `path` is None in a rehearsal."""
+    """A storage on disk; the file goes when nobody refers to this any more. `path` is None in a rehearsal.
+
+    `content` tells whether the storage is still what was written. A tensor's version does not: an LSTM changes parts of
+    one storage in place that count their versions each for itself.
+    """
 
     path: Path | None
-    version: int
+    content: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if self.path is not None:
@@ -102,16 +106,16 @@ class _Store:
     files: dict[int, weakref.ref[_File]] = field(default_factory=dict)
 
     def pack(self, tensor: Tensor) -> Tensor | _View:
-        if tensor.layout is not torch.strided:
+        if tensor.layout is not torch.strided or (has_values(tensor) and rehearsing()):
             return tensor
         storage = tensor.untyped_storage()
         key = storage_key(tensor)
         if key in self.stay or storage.nbytes() < SMALLEST:
             return tensor
         known = self.files.get(key)
-        file = known() if known is not None else None
-        if file is None or file.version != tensor._version:
-            file = self._write(tensor)
+        file, content = known() if known is not None else None, _content(tensor)
+        if file is None or file.content != content:
+            file = self._write(tensor, content)
             self.files[key] = weakref.ref(file)
             weakref.finalize(storage, self.files.pop, key, None)
         return _View.of(tensor, file)
@@ -127,16 +131,24 @@ class _Store:
                     raise OSError(f"{saved.file.path} is shorter than what was written to it: is the disk full?")
         return saved.over(span.to(saved.device))
 
-    def _write(self, tensor: Tensor) -> _File:
-        storage = tensor.untyped_storage()
+    def _write(self, tensor: Tensor, content: tuple[int, ...]) -> _File:
         self.counts.files += 1
-        self.counts.nbytes += storage.nbytes()
+        self.counts.nbytes += tensor.untyped_storage().nbytes()
         if not has_values(tensor):
-            return _File(None, tensor._version)
+            return _File(None, content)
         path = self.folder / f"{self.counts.files}.bin"
-        whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
-        whole.cpu().numpy().tofile(path)
-        return _File(path, tensor._version)
+        _bytes(tensor).cpu().numpy().tofile(path)
+        return _File(path, content)
+
+
+def _content(tensor: Tensor) -> tuple[int, ...]:
+    """What tells one content of the tensor's storage from another."""
+    return tuple(fingerprint(_bytes(tensor)).tolist()) if has_values(tensor) else (tensor._version,)
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """The tensor's whole storage."""
+    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
 
 
 @contextmanager
