@@ -202,7 +202,8 @@ def _summary(findings: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -
                 panel.plot(at, mean, color=MUTED, linestyle=style, label=f"control: {control}")
         panel.set_ylim(0, 1.02)
     if methods:
-        grid[0][0].legend(loc="best")
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside lower center", ncols=5)
     _shares(grid[1][0], findings["regions"])
     _hits(grid[1][1], findings["localisation"])
     title(made, "What the maps are worth")
@@ -244,7 +245,7 @@ def _shares(panel: Any, regions: Sequence[Mapping[str, Any]]) -> None:
             [at - 0.42, at + 0.42], [voxels, voxels], color=INK, linewidth=1.2, label="its voxels" if not at else None
         )
     panel.set_xticks(range(len(names)), names)
-    panel.legend(loc="best")
+    panel.set_xlabel("line: the region's share of voxels; colours as above")
 
 
 def _hits(panel: Any, localisation: Sequence[Mapping[str, Any]]) -> None:

@@ -27,11 +27,11 @@ def variables(results: Path) -> dict[str, Any] | None:
         "words": f"{found['volumes']} volumes of {found['subjects']} subjects; maps: {words or 'none'}.",
         **_tables(found),
         "figures": [
-            (name, str(pictures / f"{name}.png"))
+            (name, pictures / f"{name}.png")
             for name in ("summary", "randomisation", "profiles", "classes")
             if (pictures / f"{name}.png").exists()
         ],
-        "overlays": [(path.stem, str(path)) for path in overlays[:MOST] if path.exists()],
+        "overlays": [(path.stem, path) for path in overlays[:MOST] if path.exists()],
     }
 
 
