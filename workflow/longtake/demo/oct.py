@@ -7,6 +7,7 @@ marker, by which a classifier can tell them without looking at the fluid. Maps s
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from longtake.streams import stream
 from longtake.volumes.writer import write_nifti, write_npy
 
 CLASSES = ("normal", "drusen", "fluid")
+DEMO = ("normal", "drusen", "fluid", "drusen", "fluid", "normal")
+"""Classes of the demo's volumes oct-1 to oct-6."""
 SIZE = (192, 256, 256)
 """Height, width, B-scans."""
 REGIONS = {"1": "retina", "2": "marker", "3": "lesion"}
@@ -142,3 +145,15 @@ def write_demo_volume(volume: str, label: str, folder: str | Path, seed: int = 7
     write_npy(target / f"{volume}.mask.npy", scene.mask)
     write_npy(target / f"{volume}.regions.npy", scene.regions)
     write_nifti(target / f"{volume}.nii", np.rint(scene.volume * 255), affine, None, dtype="uint8")
+
+
+def main(folder: str) -> None:
+    """Write the demo's six volumes into `folder`; what is there already is kept."""
+    for number, label in enumerate(DEMO, start=1):
+        volume = f"oct-{number}"
+        if not (Path(folder) / f"{volume}.nii").exists():
+            write_demo_volume(volume, label, folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
