@@ -16,7 +16,8 @@
     ├── ExactnessError          a bounded path noticed that it would not give the plain path's numbers
     ├── BudgetError             no exact way fits into the memory that was granted
     ├── TrainingError           a fit cannot go on: a loss that is not finite, folds that leak
-    └── OutOfMemory             no way of running the job fits into what it may use
+    ├── OutOfMemory             no way of running the job fits into what it may use
+    └── DiskFull                there is no room on the disk for a result
 
 A message names the value, where it stands, and what to do about it.
 """
@@ -89,6 +90,10 @@ class TrainingError(LongtakeError):
 
 class OutOfMemory(LongtakeError):
     """No way of running the job fits into the memory that it may use."""
+
+
+class DiskFull(LongtakeError):
+    """There is no room on the disk, or within the user's quota, for what is to be written."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from longtake.errors import LongtakeError
+from longtake.errors import LongtakeError, OutOfMemory
 from longtake.media.windows import Window
 from longtake.memory.budget import CONTEXT, MIB, Budget, hold_to_gpu_limit, host_budget
 from longtake.memory.ledger import Terms
@@ -33,6 +33,7 @@ from longtake.memory.segments import AUTO
 from longtake.planning.request import CPU, PLANNED, from_words
 from longtake.status import Status
 from longtake.store.atomic import write_json
+from longtake.supervise.child import out_of_memory
 from longtake.supervise.ladder import AS_ASKED, Attempt, Rung, climb_down, from_rung
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
             _refuse_other_longtake(Path(snakemake.scriptdir))
             yield it
         except BaseException as error:  # every way to end must reach the record
-            failure = error
+            failure = _explained(error, name, budget)
     for attempt in it.attempts:
         meter.saw(attempt.rss_mb, attempt.gpu_allocated_mb, attempt.gpu_reserved_mb)
     status = Status.OK if failure is None else Status.FAILED
@@ -208,13 +209,27 @@ def job(snakemake: Any, interval: float = EVERY_S) -> Iterator[Job]:
         "done": it.facts.pop("done", {}),
         "facts": it.facts,
     }
-    write_json(path.with_suffix(".json"), _plain(facts))
+    try:
+        write_json(path.with_suffix(".json"), _plain(facts))
+    except (OSError, LongtakeError) as error:  # what failed before is what to tell
+        log.error("the record of %s cannot be written: %s", name, error)
+        failure = failure or error
     log.info("%s: %s in %.1f s, peak RSS %.0f MiB", name, status, facts["wall_s"], facts["rss_mb"])
     if failure is not None:
         _report(name, path, failure)
     _close_log(handlers)
     if failure is not None:
         raise SystemExit(1) from None
+
+
+def _explained(error: BaseException, name: str, budget: Budget) -> BaseException:
+    """Say what to do about memory that ran out outside the supervised attempts; any other error as it is."""
+    if isinstance(error, LongtakeError) or not out_of_memory(error):
+        return error
+    return OutOfMemory(
+        f"{name} ran out of memory ({type(error).__name__}: {error}); {budget.describe()}. Raise mem_mb of its rule "
+        "(set-resources in the profile), or run fewer jobs at a time."
+    )
 
 
 def _accounted(it: Job, peaks: Mapping[str, float], *, alone: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from longtake.kinds import Location
 from longtake.media.index import VideoIndex
 from longtake.media.windows import Window
 from longtake.status import Status
+from longtake.store.leftovers import mark
 from longtake.store.schemas import DETECTIONS, HOLES
 from longtake.store.tables import read_metadata, scan_batches, write_table
 from longtake.store.tsv import read_records, write_records
@@ -94,7 +95,7 @@ def merge_what_exists(
     holes = [hole for hole in judged if hole]
     tables = [found if hole is None else (None,) * len(found) for found, hole in zip(tables, judged, strict=True)]
     facts = {"windows": len(windows), **_told(holes)}
-    with TemporaryDirectory(dir=Path(detections_out).parent, prefix=".islands-") as folder:
+    with TemporaryDirectory(dir=Path(detections_out).parent, prefix=f".islands.{mark()}-") as folder:
         joined: list[Path] = []
         islands = _islands(tables)
         firsts = [island[0][0] for island in islands]

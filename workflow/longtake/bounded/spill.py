@@ -25,6 +25,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from longtake.bounded.guard import fingerprint, has_values, rehearsing
 from longtake.bounded.live import storage_key
+from longtake.store.leftovers import SCRATCH, mark
 
 SMALLEST = 1 << 14
 """Storages of fewer bytes stay in memory: a file would cost more than it frees."""
@@ -166,7 +167,7 @@ def spilled(module: nn.Module, *held: Tensor, folder: PathLike[str] | str | None
     OSError : the disk is full or cannot be written.
     """
     stay = {storage_key(tensor) for tensor in [*module.parameters(), *module.buffers(), *held]}
-    with tempfile.TemporaryDirectory(prefix="longtake-spill-", dir=folder) as made:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{mark()}-", dir=folder) as made:
         store = _Store(Path(made), stay)
         with saved_tensors_hooks(store.pack, store.unpack):
             yield store.counts

@@ -26,10 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kinds: Counter[str] = Counter()
     try:
         count = write_rows(_counted(_rows(given), kinds), whole)
+        sys.stdout.write(whole.getvalue())
+        sys.stdout.flush()
     except LongtakeError as error:
         log.error("%s", error)
         return 1
-    sys.stdout.write(whole.getvalue())
+    except MemoryError:
+        log.error("The file does not fit into memory. Export fewer videos at a time.")
+        return 1
+    except OSError as error:
+        log.error("The prompts cannot be written (%s). Make room, or write them elsewhere.", error.strerror)
+        return 1
     log.info("%d prompts: %s", count, ", ".join(f"{kinds[kind]} {kind}" for kind in ("boxes", "masks", "points")))
     return 0
 

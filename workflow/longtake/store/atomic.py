@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from longtake.cells import write_cells, write_commas
+from longtake.errors import DiskFull, LongtakeError
+from longtake.store.leftovers import mark, sweep_once
 
+_HARDLY_ANY = 2**16
 _watchers: list[Callable[[Path], None]] = []
 
 
@@ -26,11 +31,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary name keeps the suffix of `path`, since some writers choose the format by it. The file is
     flushed to disk before the rename, so that after a power cut the name never points at a torn file. The folder is
-    not: a rename that is lost leaves the file as it was before, and Snakemake makes it again.
+    not: a rename that is lost leaves the file as it was before, and Snakemake makes it again. What killed processes
+    left in the folder is removed first, once a process (`longtake.store.leftovers`).
+
+    Raises
+    ------
+    DiskFull
+        There is no room for the file; whatever the writer of the block raised then.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep_once(target.parent.absolute())
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.{mark()}-", suffix=target.suffix)
+    except OSError as error:
+        raise _full(target, error) or error from error
     os.close(handle)
     temporary = Path(name)
     for watcher in _watchers:
@@ -44,8 +59,30 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
+    except Exception as error:
+        full = _full(target, error)
+        if full is None:
+            raise
+        raise full from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _full(target: Path, error: Exception) -> DiskFull | None:
+    """Return what to say where `error` came of a disk without room; writers in other languages say it in their ways."""
+    if isinstance(error, LongtakeError):
+        return None
+    known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    try:
+        free = shutil.disk_usage(target.parent).free
+    except OSError:
+        free = _HARDLY_ANY
+    if not known and free >= _HARDLY_ANY:
+        return None
+    return DiskFull(
+        f"{target} cannot be written: its disk, or what you may use of it, is full ({free // 2**20} MB free). Make "
+        "room, or set output_dir to a folder on another disk, and run again: what is done stays."
+    )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

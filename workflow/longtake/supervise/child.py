@@ -37,6 +37,7 @@ from longtake.memory.budget import MIB, Limit
 from longtake.memory.ledger import Ledger, Terms
 from longtake.memory.meter import gpu_peaks_mb, peak_rss_mb
 from longtake.store.atomic import announce
+from longtake.store.leftovers import SCRATCH, mark, sweep_once
 from longtake.supervise.watch import too_close
 
 # Memory is looked at this often; an allocation that fails tells by itself.
@@ -115,7 +116,8 @@ def attempt(
     terms
         How the child's memory is accounted for.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="longtake-"))
+    sweep_once(Path(tempfile.gettempdir()))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{mark()}-"))
     try:
         setting = _Setting(scratch, os.getpid(), terms or Terms())
         return _Child(work, arguments, setting, progress).supervise(limits, leave)
