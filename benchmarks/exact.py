@@ -234,7 +234,15 @@ def recorded(found: Logits) -> Iterator[None]:
 
 
 def difference(one: Logits, other: Logits) -> dict[str, Any]:
+    """How far two runs are from each other; ends with an error where there is nothing that could differ."""
     pairs = list(both(one, other))
+    if not pairs:
+        raise SystemExit("nothing was compared: no object has a mask on any frame. Do the prompts lie in the video?")
+    if all(logits.min() == logits.max() for *_, a, b in pairs for logits in (a, b)):
+        raise SystemExit(
+            "nothing was compared: the logits of each mask are all one value, so the model does not look at the video. "
+            "Are its weights those of its config.json?"
+        )
     return {
         "frames": len({at for at, *_ in pairs}),
         "masks": len(pairs),
@@ -262,8 +270,8 @@ def show(found: dict[str, Any]) -> None:
     )
     for run in found["cut_against_uncut"]:
         print(
-            f"cut against uncut, {run['direction']}: largest difference of a logit {run['largest_difference']:g} "
-            f"(largest logit {run['largest_logit']:.1f}) over {run['frames']} frames and {run['masks']} masks, "
+            f"cut against uncut, {run['direction']}: largest difference of a logit {run['largest_difference']!r} "
+            f"(largest logit {run['largest_logit']!r}) over {run['frames']} frames and {run['masks']} masks, "
             f"{run['masks_that_differ']} of which differ"
         )
     if half := found.get("bfloat16_against_float32"):
