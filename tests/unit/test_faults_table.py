@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs/faults.md").read_text()
@@ -32,3 +33,9 @@ def test_the_test_of_a_row_exists(named):
 @pytest.mark.parametrize("path", ["tests/slurm/test_faults.py", "tests/workflow/test_faults.py"])
 def test_every_fault_that_is_tested_is_told(path):
     assert {f"{path}::{name}" for name in names_in(path)} <= set(NAMED)
+
+
+@pytest.mark.parametrize("profile", ["slurm", "laptop"])
+def test_how_often_a_job_is_tried_is_what_the_profile_says(profile):
+    retries = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())["retries"]
+    assert f"`profiles/{profile}` (`retries: {retries}`)" in TABLE
