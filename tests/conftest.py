@@ -172,13 +172,21 @@ def fresh(once):
     return Project(once("fresh", lambda folder: make_project(folder / "checkout")) / "checkout")
 
 
+@pytest.fixture
+def bare(tmp_path):
+    """A project without a video."""
+    bare_project(tmp_path / "checkout")
+    return Project(tmp_path / "checkout")
+
+
 @pytest.fixture(scope="session")
 def finished(fresh, once):
     """The project after one whole run on this machine."""
     return Project(once("finished", lambda folder: fresh.copy(folder / "checkout").run("all")) / "checkout")
 
 
-def make_project(path):
+def bare_project(path):
+    """A copy of the checkout whose sheets hold no video."""
     path.mkdir()
     for name in ("Snakefile", "rules", "profiles", "envs", "config"):
         source = ROOT / name
@@ -191,6 +199,10 @@ def make_project(path):
         )
     (path / "config/videos.tsv").write_text("video\tpath\tspecies\n")
     (path / "config/prompts.tsv").write_text(PROMPTS_HEADER)
+
+
+def make_project(path):
+    bare_project(path)
     add_pond(path, "pond-a", 71, 8, ("darter", "eel"))
     add_pond(path, "pond-b", 72, 5, ("jelly",))
     (path / "media/broken.mp4").write_bytes(b"this is no video" * 100)

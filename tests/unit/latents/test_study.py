@@ -180,7 +180,7 @@ def test_groups_that_differ_are_told_apart_and_others_are_not():
     assert rows[0]["folds_by"] == "seed"
     numbers[12:, :2] += 4.0
     rows = separate(values("ab", 12, numbers, steps=1), seed=1, permutations=200, trees=60)
-    assert rows[0]["accuracy"] > 0.9
+    assert rows[0]["accuracy"] > 0.8
     assert rows[0]["p"] == pytest.approx(0.05)
     assert rows[0]["distance_ratio"] > 1.1
     confusion = [row for row in rows if row["features"] == "confusion"]
