@@ -58,6 +58,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/tight.py
 	$(BIN)/python benchmarks/forecast.py
+	$(BIN)/python benchmarks/latents.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run

@@ -22,9 +22,9 @@ def reference(x: Array, choices: Choices) -> dict[str, Plain]:
         for m in x.reshape(-1, *x.shape[2:]):
             patches = _cut(m, size)
             variances.append(float(np.mean([patch.var() for patch in patches])) if patches else None)
+            stacked = np.array(patches)
             apart = [
-                np.sqrt(((np.stack(patches[n + 1 :]) - patch) ** 2).sum((1, 2))) / size
-                for n, patch in enumerate(patches[:-1])
+                np.sqrt(((stacked[n + 1 :] - patch) ** 2).sum((1, 2))) / size for n, patch in enumerate(stacked[:-1])
             ]
             distances.append(float(np.concatenate(apart).mean()) if apart else None)
         found[f"patch{size}_variance"] = mean_of_defined(variances)
