@@ -12,6 +12,8 @@ from longtake.media.index_file import load_index, save_index
 from longtake.media.probe import probe_video
 from longtake.media.reader import read_frames
 
+WAY = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
+
 
 @pytest.fixture
 def squeezed(tmp_path, encode_clip, run_ffmpeg):
@@ -70,6 +72,35 @@ def test_a_box_drawn_on_the_display_is_where_it_was_drawn(squeezed):
     assert (first, last) == (pytest.approx(0, abs=2), pytest.approx(27, abs=2))
     (half,) = read_frames(index, [1], size=(128, 48))
     assert half.pixels.shape == (48, 128, 3)
+
+
+def grown(data, extra):
+    """The boxes of an MP4 on the way to its first sample entry, each longer by `extra`, which ends that entry."""
+    if data[4:8] not in WAY:
+        return data
+    skip = {b"stsd": 16, b"avc1": len(data)}.get(data[4:8], 8)
+    inside, at, parts = data[skip:], 0, []
+    while at < len(inside):
+        length = int.from_bytes(inside[at : at + 4], "big")
+        parts.append(grown(inside[at : at + length], extra))
+        at += length
+    body = data[8:skip] + b"".join(parts) + (extra if data[4:8] == b"avc1" else b"")
+    return (len(body) + 8).to_bytes(4, "big") + data[4:8] + body
+
+
+@pytest.mark.parametrize(("shown", "told"), [((120, 90), True), ((128, 96), False)])
+def test_a_clean_aperture_is_told(tmp_path, encode_clip, shown, told):
+    plain = encode_clip(tmp_path / "plain.mp4", frames=24).path.read_bytes()
+    at = plain.find(b"moov") - 4
+    numbers = (shown[0], 1, shown[1], 1, 0, 1, 0, 1)
+    clap = (40).to_bytes(4, "big") + b"clap" + b"".join(number.to_bytes(4, "big") for number in numbers)
+    length = int.from_bytes(plain[at : at + 4], "big")
+    path = tmp_path / "clap.mp4"
+    # The header lies behind the pictures, so that nothing in the file moves.
+    path.write_bytes(plain[:at] + grown(plain[at : at + length], clap) + plain[at + length :])
+    facts = probe_video(path)
+    assert (facts["status"], facts["frames"], facts["width"]) == ("ok", 24, 128)
+    assert ("its header wants 120 x 90 of its 128 x 96 pixels shown" in facts["reason"]) == told
 
 
 def test_geometry_by_hand():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import FrameUnavailable, UnreadableVideo
+from longtake.media.aperture import clean_aperture
 from longtake.media.container import open_video, video_streams
 from longtake.media.geometry import Geometry, orientation, pixel_aspect
 from longtake.media.packets import (
@@ -284,12 +285,7 @@ def _index_file(path: Path, progress: Callable[[int, int], None] | None, number:
     if lost.any():
         notes.append(f"{np.count_nonzero(lost)} packets at the start cannot be decoded and are not counted")
     notes += [_told_repeated(path, repeated, flags, time_base, interlaced), _told_sound(facts), _told_streams(facts)]
-    if facts.geometry.pixel_aspect != 1:
-        wide, tall = facts.geometry.size
-        notes.append(
-            f"its pixels are {facts.pixel_aspect} times as wide as high: {facts.coded_width} x {facts.coded_height} "
-            f"stored, shown and counted as {wide} x {tall}"
-        )
+    notes += _told_display(path, facts)
     told = "; ".join(filter(None, [*notes, reason]))
     if told:
         log.warning("%s: %s", path, told)
@@ -329,6 +325,17 @@ def _told_repeated(path: Path, repeated: np.ndarray, flags: np.ndarray, tick: Fr
             "finer: `ffmpeg -i ORIGINAL -c copy OUT.mp4`."
         )
     return f"{told} and are left out"
+
+
+def _told_display(path: Path, facts: StreamFacts) -> Iterator[str]:
+    stored = f"{facts.coded_width} x {facts.coded_height}"
+    if facts.geometry.pixel_aspect != 1:
+        wide, tall = facts.geometry.size
+        words = f"{stored} stored, shown and counted as {wide} x {tall}"
+        yield f"its pixels are {facts.pixel_aspect} times as wide as high: {words}"
+    shown = clean_aperture(path, (facts.coded_width, facts.coded_height))
+    if shown is not None:
+        yield f"its header wants {shown[0]} x {shown[1]} of its {stored} pixels shown; all of them are read and counted"
 
 
 def _told_sound(facts: StreamFacts) -> str:

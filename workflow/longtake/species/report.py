@@ -72,7 +72,7 @@ def _others(results: Path, plan: Plan, rows: Sequence[Mapping[str, str]]) -> Mar
     """The videos that have no pictures here, as a table."""
     if not rows:
         return Markup("")
-    head = ("Video", "Status", "Length", "Windows", "Prompts", "lost")
+    head = ("Video", "Status", "Length", "Windows", "Prompts", "lost", "Reason")
     most = f", the first {MOST_LISTED} of plan/videos.tsv" if len(rows) + MOST_VIDEOS >= MOST_LISTED else ""
     words = f"{len(rows)} other videos{most}"
     return details(words, table(head, (_line(results, plan, row) for row in rows), numeric=(2, 4, 5)))
@@ -83,7 +83,8 @@ def _line(results: Path, plan: Plan, row: Mapping[str, str]) -> tuple[Any, ...]:
     prompts, length = prompts_of(results, video), clock(float(row.get("duration_s") or 0))
     states = Counter(state.status for state in window_states(results, plan, video))
     counted = ", ".join(f"{number_of} {name}" for name, number_of in states.items())
-    return video, status(told), length, counted, len(prompts), sum(bool(prompt["lost"]) for prompt in prompts)
+    lost = sum(bool(prompt["lost"]) for prompt in prompts)
+    return video, status(told), length, counted, len(prompts), lost, row.get("reason", "")
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, Any]:
