@@ -73,7 +73,7 @@ def test_same_table_same_bytes_and_nothing_left_over(
     """Whatever the batches and however much waits on disk; and nothing but the file is left behind."""
     export(name, clip, tmp_path / "out" / "one")
     monkeypatch.setattr("longtake.export.rows.BATCH_ROWS", 3)
-    monkeypatch.setattr("longtake.export.spill.LIMIT_BYTES", 10)
+    monkeypatch.setattr("longtake.store.spill.WAITING_BYTES", 10)
     export(name, clip, tmp_path / "out" / "two")
     assert (tmp_path / "out/one").read_bytes() == (tmp_path / "out/two").read_bytes()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one", "two"]

@@ -14,11 +14,11 @@ from longtake import masks
 from longtake.media.windows import Window
 from longtake.species.plan import Processed
 from longtake.species.tracks import VISIT, read_tracks
-from longtake.statistics import spool
-from longtake.statistics.spool import Spool
+from longtake.store import spill
 from longtake.store.schemas import DETECTIONS
+from longtake.store.spill import ArraySpill
 
-ROWS = 250
+ROWS = 1000
 
 
 def batches(n_rows: int) -> Iterator[pa.RecordBatch]:
@@ -43,7 +43,7 @@ def batches(n_rows: int) -> Iterator[pa.RecordBatch]:
 def peak(n_rows: int, folder: Path) -> int:
     windows = (Window("v", 0, 0, n_rows, 0, n_rows, 0.0, n_rows / 10),)
     tracemalloc.start()
-    with Spool(np.float32, folder) as values, Spool(VISIT, folder) as visits:
+    with ArraySpill(np.float32, folder) as values, ArraySpill(VISIT, folder) as visits:
         scene = read_tracks(batches(n_rows), Processed("v", windows, 1, {}), values, visits)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -53,8 +53,8 @@ def peak(n_rows: int, folder: Path) -> int:
 
 
 def test_memory_per_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "HELD_BYTES", 2**14)
-    monkeypatch.setattr(spool, "_WAITING_BYTES", 2**12)
+    monkeypatch.setattr(spill, "HELD_BYTES", 2**16)
+    monkeypatch.setattr(spill, "WAITING_BYTES", 2**14)
     few, many = 4 * ROWS, 40 * ROWS
     peak(ROWS, tmp_path)
     assert peak(many, tmp_path) - peak(few, tmp_path) < 5 * (many - few)

@@ -20,8 +20,8 @@ from longtake.species import tracks
 from longtake.species.moments import area_and_centroid
 from longtake.species.temporal import clip_means
 from longtake.species.video import video_statistics
-from longtake.statistics.spool import Spool
 from longtake.store.schemas import CLIPS, DETECTIONS
+from longtake.store.spill import ArraySpill
 from longtake.store.tables import read_table, scan_batches, write_table
 from longtake.streams import stream
 
@@ -230,7 +230,7 @@ def test_clips_are_averaged_within_the_video(pond: dict[str, Path], write_clips:
 
 def test_the_plan_must_reach_the_detections(pond: dict[str, Path]) -> None:
     plan = tracks.Processed("pond", (), 10, {})
-    spools = Spool(np.float32), Spool(tracks.VISIT)
+    spools = ArraySpill(np.float32), ArraySpill(tracks.VISIT)
     with pytest.raises(SchemaError, match="different runs"):
         tracks.read_tracks(scan_batches(pond["detections"], DETECTIONS), plan, *spools)
 

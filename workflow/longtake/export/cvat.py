@@ -10,10 +10,10 @@ from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 from longtake.export.rows import Annotated, Row, by_frame, processed_frames
-from longtake.export.spill import Spill
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
 from longtake.store.atomic import atomic_path
+from longtake.store.spill import Spill
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Box = tuple[float, float, float, float]
@@ -62,8 +62,8 @@ def write_cvat(item: Annotated, *, frame_interval: int, categories: Iterable[str
         _write_head(file, item, index, labels)
         for number, track in enumerate(tracks.values()):
             file.write(f'  <track id="{number}" label={_quoted(track.label)} source="auto">\n')
-            for text in spill.read(track.name):
-                file.write(text)
+            for piece in spill.pieces(track.name):
+                file.write(piece.decode())
             file.write("  </track>\n")
         file.write("</annotations>\n")
     return {"tracks": len(tracks), "boxes": boxes, "labels": len(labels)}
@@ -74,13 +74,13 @@ def _add(spill: Spill, tracks: dict[str, _Track], row: Row, step: int, frames: S
     track = tracks.setdefault(row["object"], _Track(row["object"], row["label"] or "unlabelled", box, next_step=step))
     _leave(spill, track, step, frames)
     track.box, track.next_step = box, step + 1
-    spill.add(track.name, _box(track, frames[step], outside=False))
+    spill.add(track.name, _box(track, frames[step], outside=False).encode())
 
 
 def _leave(spill: Spill, track: _Track, step: int, frames: Sequence[int]) -> None:
     """Put the track outside on the frame after its last box, unless that is the frame of `step`."""
     if track.next_step < step:
-        spill.add(track.name, _box(track, frames[track.next_step], outside=True))
+        spill.add(track.name, _box(track, frames[track.next_step], outside=True).encode())
 
 
 def _box(track: _Track, frame: int, *, outside: bool) -> str:

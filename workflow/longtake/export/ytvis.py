@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 from longtake import masks
 from longtake.export.rows import Annotated, Row, by_frame, processed_frames
-from longtake.export.spill import Spill
 from longtake.media.index_file import load_index
 from longtake.store.atomic import atomic_path
+from longtake.store.spill import Spill
 
 _LISTS = ("segmentations", "bboxes", "areas")
 
@@ -86,7 +86,7 @@ def _add(spill: Spill, track: _Track, step: int, row: Row) -> None:
         "areas": masks.area(mask, height, width),
     }
     for key in _LISTS:
-        spill.add(f"{key} {track.name}", ",null" * (step - track.length) + "," + json.dumps(entry[key]))
+        spill.add(f"{key} {track.name}", (",null" * (step - track.length) + "," + json.dumps(entry[key])).encode())
     track.length = step + 1
     track.seen += 1
     track.score += float(row["score"])
@@ -109,7 +109,7 @@ def _write(file: TextIO, spill: Spill, number: int, track: _Track, video: dict[s
     for key in _LISTS:
         file.write(f', "{key}": ')
         # Every entry begins with a comma; the first one's becomes the list's bracket.
-        for order, text in enumerate(spill.read(f"{key} {track.name}")):
-            file.write(text if order else "[" + text[1:])
+        for order, piece in enumerate(spill.pieces(f"{key} {track.name}")):
+            file.write(piece.decode() if order else "[" + piece.decode()[1:])
         file.write(rest + "]")
     file.write("}")

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +19,6 @@ from PIL import Image, ImageOps
 
 from longtake.errors import UnreadableVideo
 from longtake.sources import ENDINGS, pictures_in
-
-if TYPE_CHECKING:
-    from longtake.media.index import VideoIndex
 
 CONTAINER = "pictures"
 MODES = ("RGB", "L", "P", "RGBA", "LA", "1")
@@ -113,20 +110,25 @@ def scan_pictures(folder: Path, rate: float) -> dict[str, Any]:
 
 
 def decode_pictures(
-    index: VideoIndex, frames: Iterable[int], size: tuple[int, int]
+    folder: Path, whole: tuple[int, int], frames: Iterable[int], size: tuple[int, int]
 ) -> Generator[tuple[int, np.ndarray | str]]:
-    """Yield each frame with its pixels (h, w, 3) uint8 RGB, contiguous, or with the reason why there are none."""
-    files = picture_files(index.path)
+    """Yield each frame with its pixels (h, w, 3) uint8 RGB, contiguous, or with the reason why there are none.
+
+    Parameters
+    ----------
+    whole, size : width and height that every picture has, and those that the pixels get
+    """
+    files = picture_files(folder)
     for frame in frames:
-        path = files[frame] if frame < len(files) else index.path
+        path = files[frame] if frame < len(files) else folder
         try:
             with Image.open(path, formats=[ENDINGS[path.suffix.lower()]]) as picture:
                 pixels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
         except (OSError, ValueError, KeyError, Image.DecompressionBombError) as error:
             yield frame, f"{path}: frame {frame} does not decode ({error}). Copy the picture again."
             continue
-        if pixels.shape[:2] != (index.height, index.width):
-            yield frame, f"{path}: frame {frame} is no longer {index.width} x {index.height} pixels. Probe again."
+        if pixels.shape[1::-1] != whole:
+            yield frame, f"{path}: frame {frame} is no longer {whole[0]} x {whole[1]} pixels. Probe again."
             continue
         yield frame, _scaled(pixels, size)
 

@@ -128,7 +128,7 @@ def _deliver(results: Generator[Frame | Missing], on_missing: Callable[[int, str
 
 
 def _read_pictures(index: VideoIndex, frames: Sequence[int], size: tuple[int, int]) -> Generator[Frame | Missing]:
-    for frame, found in decode_pictures(index, map(int, frames), size):
+    for frame, found in decode_pictures(index.path, (index.width, index.height), map(int, frames), size):
         if isinstance(found, str):
             yield Missing(frame, found)
         else:

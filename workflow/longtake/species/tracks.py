@@ -1,7 +1,7 @@
 """What a table of detections says about each object, read once and in order, a batch of rows at a time.
 
 Holds one batch, an open visit of each object, and 4 bytes per source frame and species; numbers per detection (for
-the medians) and per visit go to a `Spool`.
+the medians) and per visit go to a `ArraySpill`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from longtake.errors import SchemaError
 from longtake.species.moments import area_and_centroid
 from longtake.species.plan import Processed
-from longtake.statistics.spool import Spool
 from longtake.status import Status
+from longtake.store.spill import ArraySpill
 
 UNLABELLED = "unlabelled"
 
@@ -109,8 +109,8 @@ class Scene:
     looked: dict[str, NDArray[np.bool_]]
     frames: NDArray[np.bool_]
     window_status: dict[str, dict[int, str]]
-    values: Spool
-    visits: Spool
+    values: ArraySpill
+    visits: ArraySpill
 
     @property
     def n_frames(self) -> int:
@@ -121,7 +121,7 @@ class Scene:
 _RANK: dict[str, int] = {Status.OK: 0, Status.APPROXIMATE: 1, Status.FAILED: 2}
 
 
-def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed, values: Spool, visits: Spool) -> Scene:
+def read_tracks(batches: Iterable[pa.RecordBatch], plan: Processed, values: ArraySpill, visits: ArraySpill) -> Scene:
     """Read a video's detections into tracks.
 
     Parameters

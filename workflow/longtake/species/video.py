@@ -19,9 +19,10 @@ from longtake.species.perturbed import perturbation_means
 from longtake.species.plan import Processed, processed
 from longtake.species.temporal import clip_means, curve_means
 from longtake.species.tracks import MEASURED, VISIT, Scene, Track, read_tracks
-from longtake.statistics.spool import Spool, mean, median
+from longtake.statistics.spilled import mean, median
 from longtake.status import ENDS, Status
 from longtake.store.schemas import DETECTIONS, HOLES
+from longtake.store.spill import ArraySpill
 from longtake.store.tables import read_metadata, scan_batches
 from longtake.verdicts import USUAL, Borders
 
@@ -94,7 +95,7 @@ def video_statistics(
         means[name] = means.get(name, {}) | more
     shapes, series = curve_means(curves, clips, video) if curves and clips else ([], [])
     out.mkdir(parents=True, exist_ok=True)
-    with Spool(np.float32, out) as values, Spool(VISIT, out) as visits:
+    with ArraySpill(np.float32, out) as values, ArraySpill(VISIT, out) as visits:
         scene = read_tracks(scan_batches(detections, DETECTIONS, 8192, _READ), plan, values, visits)
         objects = [_object_row(scene, track) for track in _ordered(scene)]
         tables.write_tables(out / "visits.parquet", _visit_tables(scene), tables.VISITS)
