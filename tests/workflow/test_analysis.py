@@ -164,8 +164,8 @@ def test_an_analysis_is_its_own_files_and_one_line_and_everything_shows_it(exten
     assert not project.jobs("all")
     assert json.loads((project.out / "toy/one.json").read_text()) == {"side": 3, "rows": 3, "sum": 9}
     plan = [row for row in rows_of(project.out / "plan/jobs.tsv") if row["rule"] == "toy_case"]
-    assert [(row["unit"], row["subject"], row["work"], row["way"]) for row in plan] == [
-        (case, case, "1", "3 rows at a time") for case in ("one", "two")
+    assert [(row["unit"], row["subject"], row["work"], row["counted"], row["way"]) for row in plan] == [
+        (case, case, "1", "arrays", "3 rows at a time") for case in ("one", "two")
     ]
     record = json.loads((project.out / "logs/toy_case/one.json").read_text())
     assert (record["done"]["load"], record["asked"]["forecast"]) == ({"rows": 3}, plan[0]["key"])

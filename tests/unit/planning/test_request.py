@@ -25,6 +25,7 @@ ROW = Request(
     unit="pond-a.0012",
     subject="pond-a",
     work=300,
+    counted="frames",
     load={"objects": 3},
     device="cuda",
     gpu_class="small",

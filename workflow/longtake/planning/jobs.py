@@ -149,6 +149,7 @@ def _request(unit: Unit, choice: Choice) -> Request:
         unit=unit.name,
         subject=unit.subject,
         work=unit.work,
+        counted=kinds()[unit.rule][1].work,
         load=unit.load,
         device="cuda" if choice.gpu_class else "cpu",
         gpu_class=choice.gpu_class.name if choice.gpu_class else "",

@@ -35,7 +35,7 @@ class Request:
     ----------
     rule, unit : which job (`longtake.unit.Unit.name`)
     subject : what it belongs to: a video, a case, a network
-    work : how much it has to do
+    work, counted : how much it has to do, and in what: frames, samples
     load : what it holds at a time, by name
     device : ``cpu`` or ``cuda``
     gpu_class : name of a `GpuClass`; empty on the CPU
@@ -52,6 +52,7 @@ class Request:
     unit: str
     subject: str
     work: int
+    counted: str
     load: Mapping[str, int]
     device: str
     gpu_class: str
