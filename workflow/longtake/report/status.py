@@ -31,7 +31,8 @@ SIGNS: dict[str, str] = {
 LEFT_OUT = "probe"
 """The row of subjects that could not be read."""
 _OK = (
-    "ok: its output is there, for the frames of now. A changed box, model, other setting or code is not seen here: "
+    "ok: its output is there, and is of the settings of now as far as it says. A changed box, model, other setting or "
+    "code is not seen here: "
     "snakemake -n tells what would be made anew."
 )
 _MOST_TOLD = 40
