@@ -1,19 +1,19 @@
 """What differs between groups of latents: statistics and figures."""
 
-INFERRED = ["groups", "group_steps", "tests", "separability"]
+LATENT_INFERRED = ["groups", "group_steps", "tests", "separability"]
 LATENT_FIGURES = ["curves", "effects", "slopes", "spectra", "channels", "corridors", "map", "separability"]
 
 
 rule latents_statistics:
     input:
-        videos=f"{STUDY}/videos.parquet",
-        metrics=f"{STUDY}/metrics.parquet",
-        trajectories=f"{STUDY}/trajectories.parquet",
-        step_videos=[f"{STUDY}/steps/{number:04d}.videos.parquet" for number in STEP_JOBS],
-        step_groups=[f"{STUDY}/steps/{number:04d}.groups.parquet" for number in STEP_JOBS],
+        videos=f"{LATENT_STUDY}/videos.parquet",
+        metrics=f"{LATENT_STUDY}/metrics.parquet",
+        trajectories=f"{LATENT_STUDY}/trajectories.parquet",
+        step_videos=[f"{LATENT_STUDY}/steps/{number:04d}.videos.parquet" for number in LATENT_STEP_JOBS],
+        step_groups=[f"{LATENT_STUDY}/steps/{number:04d}.groups.parquet" for number in LATENT_STEP_JOBS],
     output:
-        **{name: f"{STUDY}/{name}.parquet" for name in INFERRED},
-        **{f"{name}_csv": f"{STUDY}/{name}.csv" for name in INFERRED},
+        **{name: f"{LATENT_STUDY}/{name}.parquet" for name in LATENT_INFERRED},
+        **{f"{name}_csv": f"{LATENT_STUDY}/{name}.csv" for name in LATENT_INFERRED},
         results=f"{OUT}/reports/structure_aware_analysis_results.json",
     log:
         f"{OUT}/logs/latents_statistics.log",
@@ -37,7 +37,10 @@ rule latents_statistics:
 
 rule latents_figures:
     input:
-        **{name: f"{STUDY}/{name}.parquet" for name in ["videos", "metrics", "channels", "spectra", *INFERRED]},
+        **{
+            name: f"{LATENT_STUDY}/{name}.parquet"
+            for name in ["videos", "metrics", "channels", "spectra", *LATENT_INFERRED]
+        },
         steps=rules.latents_statistics.input.step_videos,
     output:
         expand(f"{OUT}/figures/latents/{{name}}.{{kind}}", name=LATENT_FIGURES, kind=["png", "pdf"]),
@@ -51,8 +54,8 @@ rule latents_figures:
     resources:
         mem_mb=per_try(2000),
     params:
-        choices=CHOICES,
-        baseline=BASELINE,
+        choices=LATENT_CHOICES,
+        baseline=LATENT_BASELINE,
         code=digest("longtake.latents.figures"),
     message:
         "Draw the study of latents"

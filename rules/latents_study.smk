@@ -1,21 +1,27 @@
 """The study of latents as a whole: its tables, and what lies between videos at each step."""
 
 # So many products of two latents that a job makes: N squared times its steps.
-MOST_PRODUCTS = 5_000_000
-STUDY = f"{OUT}/latents"
-STEPS = step_numbers(LATENTS)
-STEPS_PER_JOB = max(1, MOST_PRODUCTS // max(1, len(LATENTS)) ** 2)
-STEP_JOBS = {n: STEPS[at : at + STEPS_PER_JOB] for n, at in enumerate(range(0, len(STEPS), STEPS_PER_JOB))}
-BASELINE = settings.latents.baseline or min((each.group for each in LATENTS), default="")
+LATENT_MOST_PRODUCTS = 5_000_000
+LATENT_STUDY = f"{OUT}/latents"
+LATENT_STEPS = step_numbers(LATENTS)
+LATENT_STEPS_PER_JOB = max(1, LATENT_MOST_PRODUCTS // max(1, len(LATENTS)) ** 2)
+LATENT_STEP_JOBS = {
+    n: LATENT_STEPS[at : at + LATENT_STEPS_PER_JOB]
+    for n, at in enumerate(range(0, len(LATENT_STEPS), LATENT_STEPS_PER_JOB))
+}
+LATENT_BASELINE = settings.latents.baseline or min((each.group for each in LATENTS), default="")
 
 
 rule latents_tables:
     input:
-        **{part: [f"{STUDY}/shards/{name}/{part}.parquet" for name in SHARDS] for part in ["videos", *MEASURED]},
+        **{
+            part: [f"{LATENT_STUDY}/shards/{name}/{part}.parquet" for name in LATENT_SHARDS]
+            for part in ["videos", *LATENT_MEASURED]
+        },
     output:
-        **{part: f"{STUDY}/{part}.parquet" for part in ["videos", *MEASURED]},
-        csv=f"{STUDY}/videos.csv",
-        ways=f"{STUDY}/trajectories.csv",
+        **{part: f"{LATENT_STUDY}/{part}.parquet" for part in ["videos", *LATENT_MEASURED]},
+        csv=f"{LATENT_STUDY}/videos.csv",
+        ways=f"{LATENT_STUDY}/trajectories.csv",
     log:
         f"{OUT}/logs/latents_tables.log",
     benchmark:
@@ -26,7 +32,7 @@ rule latents_tables:
     resources:
         mem_mb=per_try(1500),
     params:
-        choices=CHOICES,
+        choices=LATENT_CHOICES,
         code=digest("longtake.latents.study"),
     message:
         "Put the tables of {input.videos} together"
@@ -34,18 +40,18 @@ rule latents_tables:
         "../workflow/scripts/latents_tables.py"
 
 
-for number, steps in STEP_JOBS.items():
+for number, steps in LATENT_STEP_JOBS.items():
 
     rule:
         name:
             f"latents_steps_{number}"
         input:
-            index=[f"{STUDY}/index/{name}.parquet" for name in SHARDS],
-            videos=f"{STUDY}/videos.parquet",
+            index=[f"{LATENT_STUDY}/index/{name}.parquet" for name in LATENT_SHARDS],
+            videos=f"{LATENT_STUDY}/videos.parquet",
         output:
-            grams=[f"{STUDY}/grams/step-{step:03d}.npy" for step in steps],
-            videos=f"{STUDY}/steps/{number:04d}.videos.parquet",
-            groups=f"{STUDY}/steps/{number:04d}.groups.parquet",
+            grams=[f"{LATENT_STUDY}/grams/step-{step:03d}.npy" for step in steps],
+            videos=f"{LATENT_STUDY}/steps/{number:04d}.videos.parquet",
+            groups=f"{LATENT_STUDY}/steps/{number:04d}.groups.parquet",
         log:
             f"{OUT}/logs/latents_steps_{number}.log",
         benchmark:
@@ -58,9 +64,9 @@ for number, steps in STEP_JOBS.items():
         params:
             study={
                 "steps": steps,
-                "baseline": BASELINE,
+                "baseline": LATENT_BASELINE,
                 "pair_by_seed": settings.latents.pair_by_seed,
-                "scratch": f"{STUDY}/work/steps-{number}",
+                "scratch": f"{LATENT_STUDY}/work/steps-{number}",
             },
             code=digest("longtake.latents.study"),
         message:
