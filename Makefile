@@ -1,4 +1,4 @@
-# make demo | test | lint | bench: each sets up what it needs in .venv. Needs Python 3.11 or newer, nothing else.
+# make demo | test | test-fast | lint | bench: each sets up what it needs in .venv. Needs Python 3.11 or newer, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
@@ -7,7 +7,7 @@ SLURM_PACKAGES := slurmctld slurmd slurm-client munge slurmdbd mariadb-server-co
 PATIENCE := -o Acquire::Retries=1 -o Acquire::http::Timeout=20
 export PYTHONPATH := workflow
 
-.PHONY: demo test test-slurm cluster slurm-packages lint bench exact models readme constraints
+.PHONY: demo test test-fast test-slurm cluster slurm-packages lint bench exact models readme constraints
 
 # All parts of the demo, or one: make demo ONLY=training. Later files count, so the videos' come last.
 DEMO := latents training videos
@@ -21,6 +21,10 @@ demo: .venv/run
 test: .venv/dev
 	@$(MAKE) --no-print-directory slurm-packages || echo "No SLURM packages: the tests that start one are skipped."
 	$(BIN)/python -m pytest --numprocesses 2
+
+# While writing: the library alone, without what takes long.
+test-fast: .venv/dev
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow and not own_process" tests/unit
 
 # The workflow through a SLURM that the tests start and stop; here it must be possible.
 test-slurm: .venv/dev slurm-packages

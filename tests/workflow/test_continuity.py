@@ -10,7 +10,8 @@ WINDOWS = {"pond-a": 3, "pond-b": 2}
 
 def set_annotate(project, **options):
     config = project.path / "config/config.yaml"
-    config.write_text(config.read_text() + f"annotate: {options}\n".replace("'", ""))
+    rest = [line for line in config.read_text().splitlines() if not line.startswith("annotate:")]
+    config.write_text("\n".join([*rest, f"annotate: {options}\n".replace("'", "")]))
 
 
 def table(project, name, schema):
@@ -25,14 +26,25 @@ def test_a_backward_pass_comes_on_top(project):
     assert jobs["merge_detections"] == 2
 
 
+@pytest.fixture(scope="module")
+def independent(finished, tmp_path_factory):
+    """A finished project whose windows are to stand alone, planned anew for both directions; what its jobs were before,
+    for each direction."""
+    project = finished.copy(tmp_path_factory.mktemp("independent") / "checkout")
+    jobs = {}
+    for direction in ("forward", "both"):
+        set_annotate(project, continuity="overlap", direction=direction)
+        project.run("plan")
+        last = project.jobs("results/annotate/pond-b/window-0001.parquet")
+        jobs[direction] = project.jobs("annotate"), last
+    return project, jobs
+
+
 @pytest.mark.parametrize("direction", ["forward", "both"])
-def test_independent_windows_all_run_anew(project, direction):
-    set_annotate(project, continuity="overlap", direction=direction)
-    project.run("plan")
-    jobs = project.jobs("annotate")
+def test_independent_windows_all_run_anew(independent, direction):
+    jobs, last = independent[1][direction]
     assert jobs["annotate_window"] == sum(WINDOWS.values())
     assert jobs["annotate_window_backward"] == (sum(WINDOWS.values()) if direction == "both" else 0)
-    last = project.jobs("results/annotate/pond-b/window-0001.parquet")
     assert last["annotate_window"] == 1, "no window waits for another"
 
 
@@ -50,8 +62,8 @@ def test_an_overlap_without_a_processed_frame_stops_at_the_plan(project):
     assert "Annotate pond" not in text
 
 
-def test_independent_windows_in_both_directions(project):
-    set_annotate(project, continuity="overlap", direction="both")
+def test_independent_windows_in_both_directions(independent, tmp_path):
+    project = independent[0].copy(tmp_path / "checkout")
     with (project.path / "config/prompts.tsv").open("a") as sheet:
         sheet.write("pond-b\tjelly-1\tjelly\t75\t\t200\t100\t300\t200\t\n")
     project.run("results/detections/pond-b.parquet")

@@ -29,6 +29,7 @@ def explain(adapter, pixels, grant):
     return attribute_clip(adapter, pixels, [None] * T, target=1, grant=grant)
 
 
+@pytest.mark.slow
 def test_the_largest_chunk_that_fits_and_predicted_is_measured(adapter, pixels):
     frames, score = ClipFrames(pixels, torch.device("cpu")), FixedTarget(1, adapter.class_names)
     found = list(ways_for(adapter, frames, score, Grant(splits=True)))[:5]
@@ -55,6 +56,7 @@ def test_what_was_asked_is_the_most(adapter, pixels):
     assert (grant.record()["gradient_way"], grant.record()["gradient_chunk"]) == ("split", 4)
 
 
+@pytest.mark.slow
 def test_less_than_any_way_takes(adapter, pixels):
     with pytest.raises(BudgetError, match="memory_gb"):
         explain(adapter, pixels, Grant(1000))

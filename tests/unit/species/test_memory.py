@@ -52,6 +52,7 @@ def peak(n_rows: int, folder: Path) -> int:
     return highest
 
 
+@pytest.mark.slow
 def test_memory_per_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "HELD_BYTES", 2**16)
     monkeypatch.setattr(spill, "WAITING_BYTES", 2**14)
