@@ -33,11 +33,10 @@ def begin():
         atexit.register(release, acquire(Path(OUT)))
     if not LOOKING & set(sys.argv):
         remember(Path(OUT), RECORDS, MATTERING, told_of(sheet_rows()))
-    # Jobs on another machine are handed paths in a command line, those on this one are not.
+    # Jobs on another machine are handed the paths of their inputs in a command line, those on this one are not.
     if workflow.non_local_exec:
-        masks = (prompt.mask_file for prompts in PROMPTS.values() for prompt in prompts if prompt.mask_file)
-        shown = [os.getcwd(), workflow.main_snakefile, *workflow.configfiles, *TRACKER, *CLASSIFIER]
-        refuse_misquoted([*map(str, shown), *(video.path for video in VIDEOS.values()), *masks])
+        inputs = {str(path) for each in workflow.dag.needrun_jobs() for path in each.input}
+        refuse_misquoted([os.getcwd(), str(workflow.main_snakefile), *map(str, workflow.configfiles), *sorted(inputs)])
 
 
 onstart:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from longtake import job as job_module
-from longtake.errors import SheetError
+from longtake.errors import DiskFull, SheetError
 from longtake.job import job
 from longtake.media.windows import Window
 from longtake.memory import ledger as ledger_module
@@ -328,3 +328,26 @@ def test_a_cancelled_job_says_so_in_its_record(snakemake):
         "SystemExit: ended by SIGTERM: cancelled, or at the scheduler's time limit"
     )
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_memory_that_runs_out_outside_an_attempt_is_told_with_a_remedy(snakemake, capsys):
+    with pytest.raises(SystemExit), job(snakemake):
+        raise MemoryError
+    reason = record_of(snakemake)["reason"]
+    assert reason.startswith("OutOfMemory: annotate_window v 0001 ran out of memory (MemoryError")
+    assert "0.5 GiB (mem_mb of this job)" in reason
+    assert "Raise mem_mb" in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_written_hides_no_reason(snakemake, monkeypatch, capsys):
+    def full(path, facts):
+        raise DiskFull(f"{path} cannot be written")
+
+    monkeypatch.setattr(job_module, "write_json", full)
+    with pytest.raises(SystemExit) as caught, job(snakemake):
+        raise SheetError("row 7 is bad")
+    assert caught.value.code == 1
+    assert "failed: row 7 is bad" in capsys.readouterr().err
+    assert "cannot be written" in Path(snakemake.log[0]).read_text()
+    with pytest.raises(SystemExit), job(snakemake):
+        pass
