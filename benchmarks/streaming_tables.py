@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from streaming_sizes import FPS, FRAMES, HEIGHT, SPECIES, WIDTH, Size, windows_of
 
 from longtake import masks
@@ -25,21 +24,25 @@ from longtake.species import measures as measured
 from longtake.species import tables
 from longtake.store import schemas
 from longtake.store.arrays import write_arrays
+from longtake.store.tables import write_table
 from longtake.streams import stream
 
 
 def write(path: Path, schema: pa.Schema, columns: dict[str, Any], metadata: dict[str, str] | None = None) -> Path:
     """Write a table from columns; what is not given is null, and one value stands for all rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, _table(schema, columns), schema, metadata)
+    return path
+
+
+def _table(schema: pa.Schema, columns: dict[str, Any]) -> pa.Table:
     n = max(len(value) for value in columns.values() if isinstance(value, list | np.ndarray))
     arrays = []
     for field in schema:
         value = columns.get(field.name)
         full = value if isinstance(value, list | np.ndarray) else [value] * n
         arrays.append(pa.array(full).cast(field.type) if value is not None else pa.nulls(n, field.type))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = schema.with_metadata({**(schema.metadata or {}), **(metadata or {})})
-    pq.write_table(pa.Table.from_arrays(arrays, schema=whole), path, compression="zstd")
-    return path
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def detections(folder: Path, video: str, n: int, size: Size, *, kind: str = "chain") -> dict[str, list[Path]]:
@@ -103,13 +106,9 @@ def merged(path: Path, video: str, n: int, size: Size) -> Path:
     """The detections of a whole video of `n` windows, written window by window."""
     shapes = [_mask(number) for number in range(size.objects)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(path, schemas.DETECTIONS, compression="zstd") as writer:
-        for window in windows_of(video, n, size):
-            part = write(
-                path.with_suffix(".part"), schemas.DETECTIONS, _rows(window, size, shapes, "chain", window.stop)
-            )
-            writer.write_table(pq.read_table(part).cast(schemas.DETECTIONS))
-    path.with_suffix(".part").unlink()
+    windows = windows_of(video, n, size)
+    parts = (_table(schemas.DETECTIONS, _rows(each, size, shapes, "chain", each.stop)) for each in windows)
+    write_table(path, parts, schemas.DETECTIONS)
     return path
 
 
@@ -190,7 +189,7 @@ def of_video(folder: Path, video: str, size: Size) -> Path:
         {"video": video, "species": species, "n_frames": 900, **measures, **counts, "uses": "motion"},
     )  # fmt: skip
     reals = {field.name: 1.5 for field in tables.OBJECTS if field.type == pa.float64()}
-    ints = dict.fromkeys("n_frames n_visible n_visits entries exits n_steps".split(), 3)
+    ints = dict.fromkeys("n_frames n_looked n_visible n_visits entries exits n_steps".split(), 3)
     write(folder / "objects.parquet", tables.OBJECTS,
           {"video": video, "object": names, "species": kinds, **reals, **ints})  # fmt: skip
     start = np.arange(size.objects * 3) * 1.0
