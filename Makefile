@@ -10,10 +10,11 @@ export PYTHONPATH := workflow
 .PHONY: demo test test-fast test-slurm cluster slurm-packages lint bench exact models readme constraints
 
 # All parts of the demo, or one: make demo ONLY=training. Later files count, so the videos' come last.
-DEMO := latents training videos
+DEMO := latents volumes training videos
 PARTS := $(or $(ONLY),$(DEMO))
 demo: .venv/run
 	$(if $(filter latents,$(PARTS)),$(BIN)/python -m longtake.latents.demo results/demo/media/latents)
+	$(if $(filter volumes,$(PARTS)),$(BIN)/python -m longtake.demo.oct results/demo/media/volumes)
 	$(SNAKEMAKE) --configfile $(patsubst %,config/demo/%.yaml,$(PARTS))
 	@echo "Open results/demo/report.html; the tables and figures lie in results/demo (see results/README.md)."
 
@@ -63,6 +64,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/tight.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/latents.py
+	$(BIN)/python benchmarks/volumes.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
 models: .venv/run

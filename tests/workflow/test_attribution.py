@@ -59,7 +59,9 @@ def study(fresh, tmp_path):
     made = fresh.copy(tmp_path / "study")
     (made.path / "net_of_study.py").write_text(NETWORK)
     (made.path / "broken.npy").write_bytes(b"no array")
-    (made.path / "config/videos.tsv").write_text("video\tpath\tspecies\n")
+    for name in ("videos", "prompts"):
+        sheet = made.path / f"config/{name}.tsv"
+        sheet.write_text(sheet.read_text().splitlines()[0] + "\n")
     (made.path / "config/config.yaml").write_text(SETTINGS)
     rows = [volume(made.path, "one", 0), volume(made.path, "two", 1), "broken\tbroken.npy\tdark\ttest\ts\n"]
     (made.path / "volumes.tsv").write_text("volume\tpath\tlabel\tsplit\tsubject\n" + "".join(rows))
