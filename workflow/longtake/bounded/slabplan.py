@@ -81,7 +81,7 @@ class _Search:
         whether any do."""
         tape = self.front.tape
         widest = max(tape.nbytes(each.value) for each in self.front.waists)
-        for most in sorted({widest, 2 * tape.nbytes(0)}, reverse=True):
+        for most in sorted({widest, 2 * tape.nbytes(0), tape.nbytes(0) // 2}, reverse=True):
             thin = self._rehearsed(replace(way, most=most, tile=self.tiles[-1]))
             if self.budget is not None and thin.predicted_bytes > self.budget:
                 continue
