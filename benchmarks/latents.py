@@ -149,9 +149,9 @@ def _measure_many(latents: int, folder: str, pipe: Any) -> None:
     measure(np.zeros(shape[1:], np.float16))
     before = psutil.Process().memory_info().rss
     measure_shard(index, base / "work", out, options=Options(), code="benchmark")
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage, whose peak is that of the parent where that is more.
+    status = Path("/proc/self/status").read_text()
+    peak = 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     pipe.send({"before_mb": before / 2**20, "peak_mb": peak / 2**20})
 
 
@@ -215,7 +215,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--latents", type=int, nargs="+", default=[20, 200, 2000])
+    parser.add_argument("--memory-only", action="store_true", help="measure memory again, and keep the rest")
     asked = parser.parse_args()
+    if asked.memory_only:
+        kept = json.loads(RESULTS.read_text())
+        write_json(RESULTS, kept | {"memory": memory(tuple(asked.latents))})
+        return
     torch.set_num_threads(1)
     found: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": platform.processor() or platform.machine(),

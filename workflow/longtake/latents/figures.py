@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from longtake.figures import style
 from longtake.figures.save import save
@@ -20,6 +21,7 @@ from longtake.store.tables import read_table
 
 Rows = list[dict[str, Any]]
 _MOST_EFFECTS = 30
+_FEWEST_POINTS = 20
 # A family is shown by what is most often asked of it.
 _CURVES = (
     "spatial_variance",
@@ -207,12 +209,19 @@ def spectra(rows: Rows, known: Mapping[str, Look]) -> Figure:
             points = sorted(powers)
             axes.plot(points, [np.mean(powers[f]) for f in points], color=look.color, linestyle=look.line,
                       marker=look.marker, markersize=3)  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+            scale("log")
+            # Numbers in plain text: the style reads no formulas, since names come from users.
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
         axes.set_title(f"Step {step}")
         axes.set_xlabel("Cycles per latent pixel")
         axes.grid()
     panels[0].set_ylabel("Power")
+    # One scale for all steps: that of noise alone would magnify nothing.
+    ends = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     style.title(made, heading)
     _legend(made, known)
     return made
@@ -239,6 +248,8 @@ def channels(rows: Rows) -> Figure:
         axes.set_title(f"Step {step}")
         axes.set_xlabel("Channel")
         axes.set_ylabel("Channel")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
     if image is not None:
         made.colorbar(image, ax=made.axes, label="Pearson r")
     style.title(made, heading)
@@ -252,12 +263,23 @@ def corridors(rows: Rows, known: Mapping[str, Look]) -> Figure:
     once = {(row["group"], row["step"]): row for row in rows if row["corridor_width"] is not None}
     if not once:
         return style.nothing(heading, "no two videos of a group were compared")
-    shown = (("corridor_width", "Corridor width", "RMS"), ("divergence", "Divergence from the baseline", "RMS"),
-             ("dimension_twonn", "Intrinsic dimension (TwoNN)", "dimensions"))  # fmt: skip
+    shown = [
+        (name, words, unit)
+        for name, words, unit in (
+            ("corridor_width", "Corridor width", "RMS"),
+            ("divergence", "Divergence from the baseline", "RMS"),
+            ("dimension_twonn", "Intrinsic dimension (TwoNN)", "dimensions"),
+        )
+        if any(row[name] is not None and _enough(name, row) for row in once.values())
+    ]
     made, panels = _grid(len(shown), 3.2)
     for axes, (name, words, unit) in zip(panels, shown, strict=True):
         for group, look in known.items():
-            mine = sorted((s, row[name]) for (g, s), row in once.items() if g == group and row[name] is not None)
+            mine = sorted(
+                (step, row[name])
+                for (of, step), row in once.items()
+                if of == group and row[name] is not None and _enough(name, row)
+            )
             axes.plot([s for s, _ in mine], [v for _, v in mine], color=look.color, linestyle=look.line,
                       marker=look.marker, markersize=3)  # fmt: skip
         axes.set_title(words)
@@ -267,7 +289,12 @@ def corridors(rows: Rows, known: Mapping[str, Look]) -> Figure:
         axes.grid(axis="y")
     style.title(made, heading)
     _legend(made, known)
+    style.footnote(made, f"Dimensions of fewer than {_FEWEST_POINTS} videos are not shown: they say nothing.")
     return made
+
+
+def _enough(name: str, row: dict[str, Any]) -> bool:
+    return not name.startswith("dimension") or (row["n_dimension"] or 0) >= _FEWEST_POINTS
 
 
 @style.styled
