@@ -29,7 +29,8 @@ STRIPS = (
 PAGE_COLUMNS = (
     "video", "species", *(measure for measure, _, _ in STRIPS),
     *(f"{r}_{whose}" for r in ("pearson", "size") for whose in SOURCES),
-    *(f"kept_{kind}" for kind, _ in DISTURBED if kind != "short"), *(f"agrees_{kind}" for kind, _ in DISTURBED),
+    *(f"kept_{kind}" for kind, _ in DISTURBED if kind != "short"), "kept_still",
+    *(f"agrees_{kind}" for kind, _ in DISTURBED),
     *(f"{unit}_{status}" for unit in ("n", "clips") for status in ENDS),
 )  # fmt: skip
 """What a species' page reads of ``VIDEO_SPECIES``."""

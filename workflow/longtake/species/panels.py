@@ -51,14 +51,14 @@ def verdict_words(name: str, verdicts: Rows) -> str:
     if mine is None:
         return ""
     sentences = (
-        f"Importance goes {mine['relation']}{_whose(mine)} ({mine['relation_reason']})",
+        f"Importance and {_whose(mine)}: {mine['relation']} ({mine['relation_reason']})",
         f"The model uses: {mine['uses']} ({mine['uses_reason']})",
     )
     return "\n".join(fill(sentence, _LINE, subsequent_indent="    ") for sentence in sentences)
 
 
 def _whose(row: Mapping[str, Any]) -> str:
-    return "" if row["motion"] is None else f", motion of the {row['motion']}"
+    return "motion" if row["motion"] is None else f"the {row['motion']}'s motion"
 
 
 def _shares(
