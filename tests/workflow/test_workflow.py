@@ -81,6 +81,10 @@ def test_targets(finished, target):
     assert not finished.jobs(target)
 
 
+def test_windows_become_files_where_somebody_asks(finished):
+    assert finished.jobs("segments") == {"window_file": sum(WINDOWS.values()), "segments": 1}
+
+
 def test_one_more_video_runs_its_own_jobs_only(project):
     from_sheet = (project.path / "config/videos.tsv").read_text()
     (project.path / "media/pond-c.mp4").write_bytes((project.path / "media/pond-b.mp4").read_bytes())

@@ -16,6 +16,8 @@ import imageio_ffmpeg
 from longtake.errors import FrameUnavailable, MediaError
 from longtake.media.container import DEMUXERS
 from longtake.media.index import VideoIndex, index_video
+from longtake.media.index_file import load_index
+from longtake.media.windows import Window
 from longtake.store.atomic import atomic_path
 
 _CRF = 16
@@ -69,6 +71,22 @@ def extract_window(
             if found == len(frames):
                 return found
         raise MediaError(f"{source}: ffmpeg gave {found} frames where the window holds {len(frames)}.")
+
+
+def write_window(source: Path, index_path: Path, window: Window, out: Path) -> dict[str, int]:
+    """Write the frames that a window covers to the MP4 `out`, as `extract_window` does; return how many.
+
+    Raises
+    ------
+    MediaError
+        As `extract_window`; also for a folder of pictures, whose frames are files already.
+    """
+    index = load_index(index_path, source)
+    if source.is_dir():
+        raise MediaError(f"{source}: a folder of pictures has its frames as files already. Use those.")
+    # Half a tick beyond the last frame, which belongs to the window.
+    stop_s = index.time_s(window.stop - 1) + float(index.time_base) / 2
+    return {"frames": extract_window(source, index.time_s(window.start), stop_s, out, index)}
 
 
 def _cut(index: VideoIndex, first: int, last: int, out: Path, seek: bool) -> None:
