@@ -18,8 +18,8 @@ TERMS = {
 # What an analysis says of its jobs' memory, in its module `workload`; the files by which it does are its `shapes`.
 rule forecast:
     input:
-        shapes=lambda wildcards: [path for each in PARTS[wildcards.analysis].shapes for path in each(wildcards)],
-        model=lambda wildcards: PARTS[wildcards.analysis].model,
+        shapes=often(lambda wildcards: [path for each in PARTS[wildcards.analysis].shapes for path in each(wildcards)]),
+        model=often(lambda wildcards: PARTS[wildcards.analysis].model),
     output:
         forecast=f"{OUT}/plan/{{analysis}}.forecast.tsv",
     log:
@@ -34,7 +34,7 @@ rule forecast:
     resources:
         mem_mb=per_try(4000),
     params:
-        facts=lambda wildcards: PARTS[wildcards.analysis].facts(),
+        facts=often(lambda wildcards: PARTS[wildcards.analysis].facts()),
         force_cpu=settings.device.force_cpu,
         # What forecasts found out, for the next time. No output: Snakemake would delete it before a job.
         known=f"{OUT}/plan/known",
@@ -48,7 +48,7 @@ rule forecast:
 # Chunks, GPU classes, memory and time reach jobs as resources, so a new plan reruns none of them.
 checkpoint plan:
     input:
-        needs=lambda wildcards: of_all("needs"),
+        needs=often(lambda wildcards: of_all("needs")),
         forecasts=forecasts,
     output:
         jobs=REQUESTS,

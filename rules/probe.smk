@@ -19,7 +19,7 @@ rule probe_video:
         mem_mb=per_try(1000),
     params:
         picture_rate=settings.picture_rate,
-        stream=lambda wildcards: named(wildcards.video).stream,
+        stream=often(lambda wildcards: named(wildcards.video).stream),
         stamp=stamp_of,
         code=digest("longtake.media.cut"),
     message:

@@ -17,7 +17,7 @@ from longtake.store.tsv import write_records
 from longtake.unit import kinds
 
 ROOT = Path(__file__).parents[2]
-VIDEOS, WINDOWS, PROMPTS = 3, 8, 5
+VIDEOS, WINDOWS, PROMPTS = 3, 16, 5
 # Runs Snakemake in one process, and then tells how often prompts were looked at, whose code was digested, whose
 # parameters Snakemake found out, and of how many scripts it took the place apart.
 COUNTING = """
