@@ -12,7 +12,7 @@ from longtake.annotate.sheet import Prompt
 from longtake.annotate.ways import error_of_bfloat16
 from longtake.annotate.window import annotate_window
 from longtake.bounded import gradient
-from longtake.gradients.attribution import granted
+from longtake.gradients.planner import granted
 from longtake.media.index import index_video
 from longtake.media.index_file import save_index
 from longtake.media.windows import Window

@@ -9,8 +9,9 @@ from torch import nn
 
 from longtake.errors import ConfigError, ModelError
 from longtake.gradients import window as window_module
-from longtake.gradients.attribution import ClipFrames, Grant, attribute_clip, granted
+from longtake.gradients.attribution import ClipFrames, attribute_clip
 from longtake.gradients.options import Options
+from longtake.gradients.planner import Budget, Planner, granted
 from longtake.gradients.window import analyse_window, ladder
 from longtake.models.classifier import ClassifierConfig, ClipClassifier, ClipClassifierModel
 from longtake.models.loading import save_classifier
@@ -183,8 +184,12 @@ def test_split_equals_the_whole_forward(chunk_size):
     config = ClassifierConfig(("a", "b"), n_frames=9, size=48, channels=(8, 8, 8, 8, 8), width=16, depth=1)
     adapter = ClipClassifierModel(ClipClassifier(config).eval())
     pixels = np.random.default_rng(1).integers(0, 255, (9, 48, 48, 3), dtype=np.uint8)
-    split = attribute_clip(adapter, pixels, [None] * 9, target=1, grant=Grant(chunk_size=chunk_size))
-    whole = attribute_clip(Whole(adapter), pixels, [None] * 9, target=1, grant=Grant(chunk_size=chunk_size))
+    split = attribute_clip(
+        adapter, pixels, [None] * 9, target=1, planner=Planner(adapter, Budget(chunk_size=chunk_size))
+    )
+    other = Whole(adapter)
+    planner = Planner(other, Budget(chunk_size=chunk_size))
+    whole = attribute_clip(other, pixels, [None] * 9, target=1, planner=planner)
     np.testing.assert_allclose(split.scores, whole.scores, rtol=1e-5)
     np.testing.assert_allclose(split.maps, whole.maps, rtol=1e-3, atol=1e-5 * whole.maps.max())
     assert split.target == whole.target == 1
@@ -285,15 +290,15 @@ def test_a_model_that_cannot_be_split_keeps_to_what_is_granted():
     options = {"target": None}
     free = attribute_clip(whole, pixels, [None] * 9, **options)
     # Without a limit it takes a million bytes.
-    grant = Grant(700_000)
-    tight = attribute_clip(whole, pixels, [None] * 9, **options, grant=grant)
+    planner = Planner(whole, Budget(700_000))
+    tight = attribute_clip(whole, pixels, [None] * 9, **options, planner=planner)
     np.testing.assert_allclose(tight.maps, free.maps, rtol=1e-3, atol=1e-5 * free.maps.max())
     np.testing.assert_allclose(tight.scores, free.scores, rtol=1e-5)
-    (way,) = grant.ways.values()
+    way = planner.strategy((9, 3, 48, 48))
     assert way.name != "plain"
-    assert way.predicted_bytes <= grant.nbytes
-    attribute_clip(whole, pixels[::-1].copy(), [None] * 9, **options, grant=grant)
-    assert list(grant.ways.values()) == [way]
+    assert way.predicted_bytes <= 700_000
+    attribute_clip(whole, pixels[::-1].copy(), [None] * 9, **options, planner=planner)
+    assert planner.strategy((9, 3, 48, 48)) is way
 
 
 def test_what_is_granted():

@@ -196,7 +196,7 @@ def test_what_cannot_be_rehearsed_says_so_each_time(tmp_path, folder, counted, m
     def refuse(*_):
         raise ModelError("it looks at numbers")
 
-    monkeypatch.setattr(rehearsal, "ways_for", refuse)
+    monkeypatch.setattr(rehearsal.Planner, "ways", refuse)
     for _ in range(2):
         caplog.clear()
         _, told, sizes, _ = anew(counted, tmp_path, folder, write_summaries(tmp_path, pond=(96, 160)))

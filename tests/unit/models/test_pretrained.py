@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from longtake.bounded import gradient
 from longtake.errors import ModelError
-from longtake.gradients.attribution import Grant, attribute_clip
+from longtake.gradients.attribution import attribute_clip
+from longtake.gradients.planner import Budget, Planner
 from longtake.models import ClipModel, SplitModel, load_model
 from longtake.models.segmenters import join_queries, resized
 from longtake.models.targets import FixedTarget
@@ -70,7 +71,9 @@ def test_scores_are_the_librarys(name, kinds, folders):
 def test_gradients_are_those_of_the_plain_model(name, kinds, folders):
     kind, pixels = kinds[name], clip_of(kinds[name])
     unknown = [None] * len(pixels)
-    found = attribute_clip(load_model(folders(name)), pixels, unknown, target=None, grant=Grant(chunk_size=2))
+    loaded = load_model(folders(name))
+    planner = Planner(loaded, Budget(chunk_size=2))
+    found = attribute_clip(loaded, pixels, unknown, target=None, planner=planner)
     frames = as_frames(pixels).requires_grad_()
     scores = library_scores(kind, folders(name), frames, name)
     # The best of all instances by hand: softmax, without "no instance".

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from longtake.gradients.attribution import ClipFrames, attribute_clip, granted
+from longtake.gradients.attribution import ClipFrames, attribute_clip
 from longtake.gradients.options import Options
+from longtake.gradients.planner import Planner, granted
 from longtake.media.index_file import load_index
 from longtake.media.reader import read_frames
 from longtake.media.windows import Window
@@ -37,11 +38,11 @@ def error_of_gradient(**arguments: Any) -> str:
     Memory: what the exact gradient of that clip takes at least.
     """
     model, pixels, where = _short_clip(**arguments)
-    grant = granted(arguments["options"].memory_gb, arguments["device"], part=0.125, chunk_size=1)
+    budget = granted(arguments["options"].memory_gb, arguments["device"], part=0.125, chunk_size=1)
     nothing: list[np.ndarray | None] = [None] * len(pixels)
-    exact = attribute_clip(model, pixels, nothing, target=None, grant=grant)
-    grant = granted(arguments["options"].memory_gb, arguments["device"], part=0.125, chunk_size=1)
-    other = attribute_clip(rounded(model), pixels, nothing, target=exact.target, grant=grant)
+    exact = attribute_clip(model, pixels, nothing, target=None, planner=Planner(model, budget))
+    half = rounded(model)
+    other = attribute_clip(half, pixels, nothing, target=exact.target, planner=Planner(half, budget))
     off = float(np.linalg.norm(other.maps - exact.maps) / max(float(np.linalg.norm(exact.maps)), 1e-30))
     return f"{where} the gradient's maps differ from float32's by {off:.2%}, {_scores_off(exact.scores, other.scores)}"
 

@@ -35,7 +35,8 @@ import numpy as np
 import torch
 
 from longtake.errors import AnswerError, BudgetError, LongtakeError
-from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip
+from longtake.gradients.attribution import ClipAttribution, attribute_clip
+from longtake.gradients.planner import Planner
 from longtake.gradients.relation import pearson
 from longtake.models import ClipModel
 from longtake.status import Status
@@ -115,7 +116,7 @@ def perturbation_rows(
     shuffles: int,
     short: int,
     draws: Callable[[str], np.random.Generator],
-    grant: Grant | None = None,
+    planner: Planner | None = None,
 ) -> list[dict[str, Any]]:
     """Disturb a clip in every asked way, differentiate it again, and compare: columns of PERTURBATIONS.
 
@@ -123,12 +124,12 @@ def perturbation_rows(
     ----------
     pixels : (T, h, w, 3) uint8 RGB, at the model's size
     found : of the clip itself
-    grant : as `attribute_clip` takes it
+    planner : as `attribute_clip` takes it
     short : frames of the windows that the clip is cut into for the comparison `short`; 0 leaves it out
 
     Memory: one more copy of the pixels, and what one clip's gradient needs.
     """
-    again = partial(_again, model, found, grant)
+    again = partial(_again, model, found, planner)
     rows, motionless = [], []
     for clip in disturb(len(pixels), names, shuffles, draws):
         try:
@@ -149,9 +150,9 @@ def perturbation_rows(
     return rows
 
 
-def _again(model: ClipModel, found: ClipAttribution, grant: Grant | None, pixels: np.ndarray) -> ClipAttribution:
+def _again(model: ClipModel, found: ClipAttribution, planner: Planner | None, pixels: np.ndarray) -> ClipAttribution:
     unknown: list[np.ndarray | None] = [None] * len(pixels)
-    return attribute_clip(model, pixels, unknown, target=found.target, grant=grant)
+    return attribute_clip(model, pixels, unknown, target=found.target, planner=planner)
 
 
 def _row(model: ClipModel, clip: Disturbed, found: ClipAttribution, again: ClipAttribution) -> dict[str, Any]:

@@ -9,17 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 
-import numpy as np
-import torch
-
-from longtake.bounded.planning import Rehearsed, splits
+from longtake.bounded.planning import Rehearsed
 from longtake.errors import ModelError
-from longtake.gradients.attribution import ClipFrames, Grant, ways_for
 from longtake.gradients.cases import Clips, ClipWay
 from longtake.gradients.options import Options
+from longtake.gradients.planner import Budget, Planner
 from longtake.memory.budget import GIB
-from longtake.models import ClipModel, SplitModel
-from longtake.models.targets import FixedTarget
+from longtake.models import ClipModel
 from longtake.planning.caching import reserved
 from longtake.planning.heap import footprint
 
@@ -36,13 +32,12 @@ def rehearsed(model: ClipModel, size: tuple[int, int], options: Options) -> Clip
     A way that takes no less than a faster one is left out, and so is one that takes more than `memory_gb`, unless
     nothing would be left. For a model that splits, one frame at a time is the last that is looked at.
     """
-    pixels = np.random.default_rng(0).integers(0, 256, (options.max_frames, *size, 3), dtype=np.uint8)
-    frames = ClipFrames(pixels, torch.device("cpu"))
-    grant = Grant(chunk_size=options.chunk_size, splits=isinstance(model, SplitModel) and splits(model, frames))
+    shape = (options.max_frames, 3, *size)
+    planner = Planner(model, Budget(chunk_size=options.chunk_size))
     found: list[Rehearsed] = []
     try:
-        for each in ways_for(model, frames, FixedTarget(None, model.class_names), grant):
-            if grant.splits and found and each.way.chunk_size is None:
+        for each in planner.ways(shape):
+            if planner.splits(shape) and found and each.way.chunk_size is None:
                 break
             if not found or each.peak < found[-1].peak:
                 found.append(each)

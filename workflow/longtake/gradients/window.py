@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from longtake.errors import AnswerError, ConfigError, ModelError
-from longtake.gradients.attribution import ClipAttribution, Grant, attribute_clip, granted
+from longtake.gradients.attribution import ClipAttribution, attribute_clip
 from longtake.gradients.clips import Clip, ObjectTrack, choose_clips, even_clips, read_tracks
 from longtake.gradients.columns import curve_rows, key, packed, series_columns, span
 from longtake.gradients.gather import GatheredClip, gather_clips
 from longtake.gradients.lossy import in_bfloat16
 from longtake.gradients.options import Options
 from longtake.gradients.perturbations import NOT_FINITE, perturbation_rows
+from longtake.gradients.planner import Planner, granted
 from longtake.media.flow import flow_method
 from longtake.media.index import VideoIndex
 from longtake.media.index_file import load_index
@@ -93,31 +94,30 @@ def analyse_window(
     model = load_model(options.model, device)
     model = rounded(model) if approximate else model
     _check_model(model, options)
-    grant = granted(options.memory_gb, device, part=part, chunk_size=options.chunk_size, requested_mb=requested_mb)
     index = load_index(index_path, video_path)
     tracks, clips = _chosen(index, detections_path, window, species, model=model, options=options)
     clips = [clip for clip in clips if labels is None or clip.label in labels]
     usable = [clip for clip in clips if clip.status != Status.FAILED]
     logger.info("%d objects, %d clips, %d of them usable", len(tracks), len(clips), len(usable))
+    planner = _planned(model, usable, options, index, device=device, part=part, requested_mb=requested_mb)
     rows = [_failed_row(clip, window) for clip in clips if clip.status == Status.FAILED]
     curves: list[dict[str, Any]] = []
     disturbed: list[dict[str, Any]] = []
     maps: dict[str, np.ndarray] = {}
     _account(model, device, maps)
     geometry: dict[str, dict[str, Any]] = {}
-    by_name = {track.object: track for track in tracks}
     began = time.monotonic()
     gathered = gather_clips(
         index,
         usable,
-        by_name,
+        {track.object: track for track in tracks},
         input_size=model.input_size,
         flow_width=options.flow_width,
         flow=flow_method(options.flow),
         progress=progress,
     )
     for entry in gathered:
-        result = _analyse_clip(entry, model, window, species, options=options, seed=seed, grant=grant)
+        result = _analyse_clip(entry, model, window, species, options=options, seed=seed, planner=planner)
         rows.append(result.row)
         curves += result.curves
         disturbed += result.perturbations
@@ -129,7 +129,26 @@ def analyse_window(
     write_table(clips_out, sorted(rows, key=_order), CLIPS)
     write_table(perturbations_out, sorted(disturbed, key=_order), PERTURBATIONS)
     write_arrays(maps_out, maps, {"clips": json.dumps(geometry, sort_keys=True)})
-    return {"objects": len(tracks)} | _counted(rows, time.monotonic() - began) | grant.record()
+    return {"objects": len(tracks)} | _counted(rows, time.monotonic() - began) | planner.record()
+
+
+def _planned(
+    model: ClipModel,
+    usable: Sequence[Clip],
+    options: Options,
+    index: VideoIndex,
+    *,
+    device: str,
+    part: float,
+    requested_mb: float | None,
+) -> Planner:
+    """Plan for clips of the size that comes first; mostly there is no other."""
+    planner = Planner(
+        model, granted(options.memory_gb, device, part=part, chunk_size=options.chunk_size, requested_mb=requested_mb)
+    )
+    if usable:
+        planner.strategy((options.max_frames, 3, *model.input_size(index.height, index.width)))
+    return planner
 
 
 def _account(model: ClipModel, device: str, maps: Mapping[str, np.ndarray]) -> None:
@@ -196,7 +215,7 @@ def _analyse_clip(
     *,
     options: Options,
     seed: int,
-    grant: Grant,
+    planner: Planner,
 ) -> _ClipResult:
     truth = _truth(model, entry.clip.label, species, options)
     entry = _answerable(entry, truth, options)
@@ -204,7 +223,7 @@ def _analyse_clip(
         return _ClipResult(_failed_row(entry.clip, window))
     target = {"predicted": None, "labelled": truth}.get(str(options.target), _index(options.target))
     try:
-        found = attribute_clip(model, entry.pixels, entry.inside, target=target, grant=grant)
+        found = attribute_clip(model, entry.pixels, entry.inside, target=target, planner=planner)
     except AnswerError as error:
         return _ClipResult(_failed_row(replace(entry.clip, status=Status.FAILED, reason=str(error)), window))
     if not np.isfinite(found.maps).all():
@@ -220,7 +239,7 @@ def _analyse_clip(
         shuffles=options.shuffles,
         short=options.short_windows,
         draws=draws,
-        grant=grant,
+        planner=planner,
     )
     disturbed = [key(entry.clip, window) | _of_clip(columns, entry.clip) for columns in disturbed]
     return _ClipResult(row, curve_rows(entry, found, window), disturbed, packed(entry, found, window))
