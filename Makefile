@@ -63,6 +63,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/tight.py
 	$(BIN)/python benchmarks/forecast.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/latents.py
 	$(BIN)/python benchmarks/volumes.py
 
