@@ -46,7 +46,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint --configfile $(patsubst %,config/demo/%.yaml,$(filter-out latents,$(DEMO)))
+	$(BIN)/snakemake --lint --configfile $(patsubst %,config/demo/%.yaml,$(filter-out latents volumes,$(DEMO)))
 
 # Cut a video into window jobs, run it uncut, and print the largest difference: V=video P=prompts, or a demo pond.
 exact: .venv/run

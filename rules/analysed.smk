@@ -55,29 +55,3 @@ def if_analysed(pattern):
 def per_analysed(pattern):
     """An input function: the files `pattern` of every video whose gradients are taken."""
     return lambda wildcards: [f"{OUT}/{pattern}".format(video=video) for video in analysed()]
-
-
-rule annotations:
-    input:
-        plan=wait_for_plan,
-        annotations=settings.gradients.annotations or [],
-        video=ancient(video_of),
-        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
-    output:
-        table=f"{OUT}/annotations/{{video}}.parquet",
-    log:
-        f"{OUT}/logs/annotations/{{video}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/annotations/{{video}}.tsv"
-    conda:
-        "../envs/longtake.yaml"
-    threads: 1
-    resources:
-        mem_mb=per_try(2000),
-    params:
-        source=source_of,
-        code=digest("longtake.gradients.annotations"),
-    message:
-        "Take the masks of {wildcards.video} from {input.annotations}"
-    script:
-        "../workflow/scripts/annotations.py"

@@ -1,6 +1,32 @@
 """What the video model looks at: exact temporal gradients on clips around the objects, and their motion."""
 
 
+rule annotations:
+    input:
+        plan=wait_for_plan,
+        annotations=settings.gradients.annotations or [],
+        video=ancient(video_of),
+        index=ancient(f"{OUT}/probe/{{video}}.index.parquet"),
+    output:
+        table=f"{OUT}/annotations/{{video}}.parquet",
+    log:
+        f"{OUT}/logs/annotations/{{video}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/annotations/{{video}}.tsv"
+    conda:
+        "../envs/longtake.yaml"
+    threads: 1
+    resources:
+        mem_mb=per_try(2000),
+    params:
+        source=source_of,
+        code=digest("longtake.gradients.annotations"),
+    message:
+        "Take the masks of {wildcards.video} from {input.annotations}"
+    script:
+        "../workflow/scripts/annotations.py"
+
+
 rule gradients_window:
     input:
         video=ancient(video_of),

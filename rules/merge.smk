@@ -1,10 +1,5 @@
 """The windows of a video, put together: every frame once."""
 
-@often
-def backward_windows_of(wildcards):
-    """The backward passes of all windows of a job's video, where there are any."""
-    return [path for pattern in list(PASSES.values())[1:] for path in windows_of(wildcards.video, pattern)]
-
 
 rule merge_detections:
     input:

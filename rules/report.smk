@@ -37,15 +37,6 @@ rule report:
 INCOMPLETE = Path(f"{OUT}/report-incomplete.html")
 
 
-def known_studies():
-    """What the rules say of each analysis, as far as it is known: what waits for a plan that failed is left out."""
-    known = {}
-    for name, part in taking_part().items():
-        with suppress(IncompleteCheckpointException):
-            known[name] = part.facts()
-    return known
-
-
 # A run that fails never reaches the report, and is the one that needs it: what failed, why, and how to redo just that.
 onerror:
     from longtake.report.failures import failures, started
@@ -53,11 +44,16 @@ onerror:
 
     command = started(sys.argv, COMMAND)
     print(failures(workflow.scheduler.failed, command), file=sys.stderr)
+    # What the rules say of each analysis, as far as it is known: what waits for a plan that failed is left out.
+    known = {}
+    for name, part in taking_part().items():
+        with suppress(IncompleteCheckpointException):
+            known[name] = part.facts()
     if Path(OUT).is_dir():
         write_report(
             results=Path(OUT),
             out=INCOMPLETE,
-            studies=known_studies(),
+            studies=known,
             settings=settings.model_dump(),
             command=command,
             title="longtake report of an incomplete run",

@@ -1,17 +1,5 @@
 """The windows as files of their own, for those who want files: no analysis reads them, and `all` does not make them."""
 
-@often
-def cut_window(wildcards):
-    """The window of a job, as plain values; no memory is planned for a file."""
-    return dict(vars(cut().window(wildcards.video, int(wildcards.window))))
-
-
-@often
-def wait_for_windows(wildcards):
-    """An input without files that waits until videos are cut."""
-    cut()
-    return []
-
 
 rule window_file:
     input:

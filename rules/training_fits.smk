@@ -59,7 +59,7 @@ rule training_predict:
         tests=of_fold("tested"),
         options=fit_options,
         study=STUDY,
-        folder=f"{TRAINING}/{{model}}/fold-{{fold}}",
+        folder=lambda wildcards, input: os.path.dirname(input.model),
         controls=SHOWN,
         force_cpu=settings.device.force_cpu,
         code=digest("longtake.training.jobs"),

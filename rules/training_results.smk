@@ -55,7 +55,7 @@ rule training_evaluate:
     params:
         options=evaluate_options(),
         study=STUDY,
-        results=TRAINING,
+        results=lambda wildcards, output: os.path.dirname(output.leaderboard),
         code=digest("longtake.training.evaluate"),
     message:
         "Put all models side by side"
@@ -79,7 +79,7 @@ rule training_figures:
     resources:
         mem_mb=per_try(2000),
     params:
-        results=TRAINING,
+        results=lambda wildcards, output: os.path.dirname(output[0]),
         store=STUDY["store"],
         code=digest("longtake.training.figures"),
     message:

@@ -94,3 +94,16 @@ def species_names():
     """Every species that a prompt or a video names."""
     labels = {prompt.label for prompts in PROMPTS.values() for prompt in prompts}
     return sorted((labels | {video.species for video in VIDEOS.values()}) - {""})
+
+
+@often
+def cut_window(wildcards):
+    """The window of a job, as plain values; no memory is planned for a file."""
+    return dict(vars(cut().window(wildcards.video, int(wildcards.window))))
+
+
+@often
+def wait_for_windows(wildcards):
+    """An input without files that waits until videos are cut."""
+    cut()
+    return []
