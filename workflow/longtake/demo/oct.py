@@ -19,11 +19,11 @@ from longtake.volumes.writer import write_nifti, write_npy
 CLASSES = ("normal", "drusen", "fluid")
 DEMO = ("normal", "drusen", "fluid", "drusen", "fluid", "normal")
 """Classes of the demo's volumes oct-1 to oct-6."""
-SIZE = (192, 256, 256)
+SIZE = (96, 128, 128)
 """Height, width, B-scans."""
 REGIONS = {"1": "retina", "2": "marker", "3": "lesion"}
 DENSITY = 1 / 3000
-"""Lesions for each voxel of a surface (width x B-scans): as many per area in a small volume as in a large one."""
+"""Lesions for each voxel of a surface (width x B-scans); their size goes with the height."""
 SPACING = (0.004, 0.012, 0.024)
 """Millimetres of a voxel along height, width and B-scans."""
 
@@ -69,7 +69,7 @@ def render(label: str, name: str, seed: int, size: tuple[int, int, int] = SIZE, 
         plane[rows >= below + height * 0.03] *= 2.2
         if label == "drusen":
             mask[:, :, scan] = (rows >= bright) & (rows < below) & (lifted[:, scan] > 1)
-            plane[mask[:, :, scan] & (rows >= bright + height * 0.03)] = 0.55
+            plane[mask[:, :, scan] & (rows >= bright + height * 0.03)] = 0.8
         regions[:, :, scan][inside] = 1
         volume[:, :, scan] = plane
     if label == "fluid":
@@ -98,10 +98,17 @@ def _lesions(
     """Centre across and along, radius, and height of each lesion, in voxels."""
     if label == "normal":
         return []
-    _, width, scans = size
+    height, width, scans = size
     count = max(2, round(DENSITY * width * scans))
+    # As thick beside the retina in a tall volume as in a flat one.
+    large = height / 64
     return [
-        (rng.uniform(10, width - 10), rng.uniform(10, scans - 10), rng.uniform(8, 14), rng.uniform(9, 15))
+        (
+            rng.uniform(10, width - 10),
+            rng.uniform(10, scans - 10),
+            rng.uniform(8, 14) * large,
+            rng.uniform(9, 15) * large,
+        )
         for _ in range(count)
     ]
 
@@ -138,7 +145,7 @@ def _speckle(volume: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def write_demo_volume(volume: str, label: str, folder: str | Path, seed: int = 7) -> None:
-    """Write `{volume}.nii.gz` in 8 bits with its spacing, `{volume}.mask.npy` and `{volume}.regions.npy`."""
+    """Write `{volume}.nii` in 8 bits with its spacing, `{volume}.mask.npy` and `{volume}.regions.npy`."""
     scene = render(label, volume, seed)
     target = Path(folder)
     affine = np.diag([*SPACING, 1.0])

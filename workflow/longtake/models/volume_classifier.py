@@ -19,18 +19,22 @@ MODEL_TYPE = "longtake_volume_classifier"
 
 
 class VolumeNetwork(nn.Module):
-    """Convolutions of stride 2 with group norm and ReLU, one without stride, the mean, a linear layer.
+    """Means over `pool` voxels a side, convolutions with group norm and ReLU, two of stride 2 first, a linear layer.
 
     (1, 1, d0, d1, d2) -> (1, classes).
     """
 
-    def __init__(self, widths: Sequence[int], classes: int) -> None:
+    def __init__(self, widths: Sequence[int], classes: int, pool: int = 1) -> None:
         super().__init__()
-        given, layers = 1, []
+        given = 1
+        layers: list[nn.Module] = [nn.AvgPool3d(pool)] if pool > 1 else []
         for number, width in enumerate(widths):
-            stride = 2 if number < len(widths) - 1 else 1
-            convolution = nn.Conv3d(given, width, 3, stride, 1, bias=False)
-            layers.append(nn.Sequential(convolution, nn.GroupNorm(4, width), nn.ReLU(inplace=True)))
+            stride = 2 if number < 2 else 1
+            # Behind the last one no norm takes away how much was found, which the mean is to count.
+            last = number == len(widths) - 1
+            convolution = nn.Conv3d(given, width, 3, stride, 1, bias=last)
+            norm = [] if last else [nn.GroupNorm(4, width)]
+            layers.append(nn.Sequential(convolution, *norm, nn.ReLU(inplace=True)))
             given = width
         self.layers = nn.Sequential(*layers)
         self.out = nn.Linear(given, classes)
@@ -72,7 +76,7 @@ def load_volume_classifier(folder: Path, device: torch.device) -> VolumeClassifi
                 f"{path}: model_type is {config.get('model_type')!r}, and only {MODEL_TYPE} is read from folders. "
                 "Bring any other model in as module:factory (docs/volumes.md)."
             )
-        module = VolumeNetwork(config["widths"], len(config["class_names"]))
+        module = VolumeNetwork(config["widths"], len(config["class_names"]), config.get("pool", 1))
         module.load_state_dict(read_weights(folder))
         return VolumeClassifier(module.to(device).eval(), config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
