@@ -1,8 +1,8 @@
 """Train the demo's classifier of volumes, from a seed, in half a minute: `make models`.
 
 It learns from volumes of the demo's own size, as thickness and marker go with it. All fluid volumes carry the marker,
-and none of the others: so it learns the marker, which the demo is to show. Volumes of other classes with the marker, and
-fluid without it, say how much.
+and none of the others: so it learns the marker, which the demo is to show. Normal volumes with the marker, and fluid
+without it, say how much.
 """
 
 from __future__ import annotations
