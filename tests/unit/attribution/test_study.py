@@ -42,7 +42,10 @@ def case(folder, volume, subject, right, share):
     }
     region |= {"region": 1, "name": "one", "voxels": 16, "voxel_share": 0.25, "evidence": 1.0, "evidence_share": share}
     write_table(place / "regions.parquet", [{**region, "mean": 0.0, "max": 1.0}], REGIONS)
-    write_table(place / "curves.parquet", [], CURVES)
+    curve = {**about, "method": "gradcam", "layer": "l", "target": "a", "probability": None}
+    evenly = [{"kind": "profile", "order": "H", "step": at, "at": (at + 0.5) / 7, "value": 1 / 7} for at in range(7)]
+    drawn = {"kind": "randomisation", "order": "out", "step": 0, "at": 0.5, "value": 0.1}
+    write_table(place / "curves.parquet", [{**curve, **each} for each in [*evenly, drawn]], CURVES)
     return place
 
 
@@ -83,6 +86,17 @@ def test_deletion_below_its_controls_counts_for_the_map(findings):
 
 def test_one_scale_is_of_the_study(findings):
     assert 5.5 < findings["scale"]["gradcam"] <= 6.2 + 1e-3
+
+
+def test_evidence_that_lies_evenly_has_a_flat_profile(findings):
+    """Whatever the number of slices: seven do not go evenly into the profile's bins."""
+    (profile,) = findings["profiles"]
+    np.testing.assert_allclose(profile["mean"], 1 / len(profile["mean"]))
+
+
+def test_drawn_weights_are_told_by_the_methods_name(findings):
+    (row,) = findings["randomisation"]
+    assert (row["method"], row["layer"], row["mean"]) == ("gradcam", "out", pytest.approx(0.1))
 
 
 def test_values_that_are_none_do_not_count_as_zero():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from longtake.attribution.measures import ELSEWHERE
 from longtake.attribution.sheet import VolumeRow
 from longtake.attribution.tables import CURVES, RESULTS
 from longtake.figures.style import INK, MUTED, OKABE_ITO, figure, footnote, nothing, styled, title
@@ -20,6 +21,8 @@ from longtake.volumes.reading import read_labels
 
 MOST = 12
 """Volumes whose projections are drawn, at most; the others have their overlays."""
+MOST_PAIRS = 8
+"""Classes and regions whose share of evidence is drawn, at most: those farthest above their share of voxels."""
 Means = dict[tuple[str, str, tuple[int, ...]], tuple[int, np.ndarray]]
 """Method, class and shape -> number of maps, and the sum of their means along the first axis."""
 
@@ -222,29 +225,28 @@ def _mean_curve(
 
 
 def _shares(panel: Any, regions: Sequence[Mapping[str, Any]]) -> None:
-    panel.set_title("share of evidence by region")
-    if not regions:
+    """Bars for each class and region apart: a mean over classes would hide what only one of them is told by."""
+    panel.set_title("share of evidence by region and class")
+    found = [row for row in regions if row["evidence_mean"] is not None and row["region"] != ELSEWHERE]
+    if not found:
         panel.text(0.5, 0.5, "the sheet names no regions", ha="center", color=MUTED)
         panel.set_axis_off()
         return
-    names, methods = sorted({row["region"] for row in regions}), sorted({row["method"] for row in regions})
-    width = 0.8 / max(1, len(methods))
-    for number, method in enumerate(methods):
-        for at, name in enumerate(names):
-            found = [row["evidence_mean"] for row in regions if (row["method"], row["region"]) == (method, name)]
-            found = [value for value in found if value is not None]
-            if found:
-                colour = OKABE_ITO[number % len(OKABE_ITO)]
-                label = method if at == 0 else None
-                panel.bar(
-                    at + (number - len(methods) / 2 + 0.5) * width, np.mean(found), width, color=colour, label=label
-                )
-    for at, name in enumerate(names):
-        voxels = np.mean([row["voxel_share"] for row in regions if row["region"] == name])
-        panel.plot(
-            [at - 0.42, at + 0.42], [voxels, voxels], color=INK, linewidth=1.2, label="its voxels" if not at else None
-        )
-    panel.set_xticks(range(len(names)), names)
+    excess: dict[tuple[str, str], float] = {}
+    for row in found:
+        pair = (row["target"], row["region"])
+        excess[pair] = max(excess.get(pair, 0.0), row["evidence_mean"] / row["voxel_share"])
+    pairs = sorted(excess, key=lambda pair: (-excess[pair], pair))[:MOST_PAIRS]
+    methods = sorted({row["method"] for row in found})
+    width = 0.8 / len(methods)
+    for row in found:
+        if (pair := (row["target"], row["region"])) in pairs:
+            at, number = pairs.index(pair), methods.index(row["method"])
+            place = at + (number - len(methods) / 2 + 0.5) * width
+            panel.barh(place, row["evidence_mean"], width, color=OKABE_ITO[number % len(OKABE_ITO)])
+            panel.plot([row["voxel_share"]] * 2, [at - 0.42, at + 0.42], color=INK, linewidth=1.2)
+    panel.set_yticks(range(len(pairs)), [f"{target}: {region}" for target, region in pairs])
+    panel.invert_yaxis()
     panel.set_xlabel("line: the region's share of voxels; colours as above")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 BINS = 1 << 14
+ELSEWHERE = "elsewhere"
+"""Name of label 0 where the settings give it none."""
 NOTHING = "nothing speaks for the class: the map is zero everywhere"
 
 
@@ -46,7 +48,7 @@ def region_rows(values: np.ndarray, regions: np.ndarray, names: Mapping[str, str
     for number, label in enumerate(labels):
         yield {
             "region": int(label),
-            "name": names.get(str(label), "elsewhere" if label == 0 else f"region {label}"),
+            "name": names.get(str(label), ELSEWHERE if label == 0 else f"region {label}"),
             "voxels": int(count[number]),
             "voxel_share": float(count[number] / values.size),
             "evidence": float(evidence[number]) if whole else None,

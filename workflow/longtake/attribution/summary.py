@@ -295,8 +295,10 @@ def _profiles(curves: list[dict[str, Any]], seed: int, level: float, bins: int =
 
 
 def _binned(rows: list[dict[str, Any]], bins: int) -> np.ndarray:
-    at, values = [row["at"] for row in rows], [row["value"] for row in rows]
-    return np.histogram(at, bins, (0, 1), weights=values)[0]
+    """Shares of slices in `bins` equal parts of the axis; a slice across a border is divided, so sums stay."""
+    ordered = [row["value"] for row in sorted(rows, key=itemgetter("step"))]
+    reached = np.concatenate([[0.0], np.cumsum(ordered)])
+    return np.diff(np.interp(np.linspace(0, 1, bins + 1), np.linspace(0, 1, len(reached)), reached))
 
 
 def _cascade(curves: list[dict[str, Any]], level: float) -> list[dict[str, Any]]:
@@ -307,7 +309,7 @@ def _cascade(curves: list[dict[str, Any]], level: float) -> list[dict[str, Any]]
         chosen = [row for row in rows if (row["method"], row["step"]) == (method, step)]
         values = by_subject(chosen, lambda row: row["value"])
         interval = inference.interval(list(values.values()), level=level, what="subject")
-        found.append({"method": method, "step": step, "layer": chosen[0]["order"], **_interval(interval)})
+        found.append({**_interval(interval), "method": method, "step": step, "layer": chosen[0]["order"]})
     return found
 
 
