@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ def variables(results: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     pictures = results / "figures" / "attribution"
+    said = _captions(results / "attribution" / "results.csv")
     overlays = []
     for path in sorted((results / "attribution" / "pictures").glob("*.json")):
         overlays += [pictures / name for name in json.loads(path.read_text(encoding="utf-8"))["pictures"][:1]]
@@ -31,7 +33,20 @@ def variables(results: Path) -> dict[str, Any] | None:
             for name in ("summary", "randomisation", "profiles", "classes")
             if (pictures / f"{name}.png").exists()
         ],
-        "overlays": [(path.stem, path) for path in overlays[:MOST] if path.exists()],
+        "overlays": [(said.get(path.stem, path.stem), path) for path in overlays[:MOST] if path.exists()],
+    }
+
+
+def _captions(table: Path) -> dict[str, str]:
+    """A map's name -> whose it is, and what the model said of the volume."""
+    if not table.exists():
+        return {}
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"]]
+    return {
+        f"{row['volume']}.{row['file'].removesuffix('.npy')}": f"{row['volume']}, {row['method']} for {row['target']}; "
+        f"predicted {row['predicted']}" + (f", true {row['true']}." if row["true"] else ".")
+        for row in rows
     }
 
 
