@@ -215,16 +215,24 @@ def study_figures(folder: Path, n: int, size: Size) -> Work:
 
 
 def report(folder: Path, n: int, size: Size) -> Work:
-    from longtake.report import sections
     from longtake.report.memory import write_memory
     from longtake.report.page import write_report
+    from longtake.species import report as sections
 
     once(folder, lambda: {"study": [tables().study(folder / "run", n, size)]})
     if size == QUICK:
         sections.MOST_VIDEOS = 3  # pictures of fifty videos take as much memory as those of three, and longer
 
+    videos = [f"video-{number:05d}" for number in range(n)]
+    common = {"frame_interval": 1, "continuity": "chain"}
+    studies = {
+        "annotate": {"rules": ["annotate_window"], "objects": dict.fromkeys(videos, size.objects), **common},
+        "gradients": {"videos": videos, **common},
+        "species": {"species": list(sizes.SPECIES), "pages": {}},
+    }
+
     def work() -> None:
-        write_report(results=folder / "run", out=folder / "run" / "report.html", species=sizes.SPECIES)
+        write_report(results=folder / "run", out=folder / "run" / "report.html", studies=studies)
         outs = {"jobs_out": "memory.tsv", "stages_out": "stages.tsv", "figure_out": "memory.png"}
         write_memory(folder / "run", **{name: folder / "run" / path for name, path in outs.items()})
 

@@ -117,7 +117,7 @@ def test_pages_of_files_neither_count_nor_kill(limits, tmp_path):
         "        return sum(len(part) for part in iter(lambda: file.read(2**20), b''))\n"
         "attempts = []\n"
         "done = climb_down(work, {'path': sys.argv[1]}, attempts=attempts, budget=host_budget(environment={}))\n"
-        "print(done.result, [each.status for each in attempts])\n"
+        "print(done.result, [str(each.status) for each in attempts])\n"
     )
     with limits.confined(64 * MIB) as place:
         if place.group is None:

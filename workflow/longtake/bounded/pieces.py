@@ -103,9 +103,11 @@ class Call:
         given = zip(self._places, self._leaves, strict=True)
         leaves = [other if place is None else tensors[place] for place, other in given]
         args, kwargs = tree_unflatten(leaves, self._structure)
+        # As it was put together: a torch.Size has become a tuple.
+        _, before = tree_flatten((args, kwargs))
         result = function(*args, **kwargs)
         after, structure = tree_flatten((args, kwargs))
-        if structure != self._structure or any(one is not other for one, other in zip(after, leaves, strict=True)):
+        if structure != before or not all(map(_is_same, after, leaves)):
             raise ExactnessError(
                 "a submodule changes a list or dictionary that it is given; what it is to hand on must be returned, or "
                 "the submodule not be called again"
@@ -364,3 +366,8 @@ def _leaves(tensors: Sequence[Tensor], asked: Sequence[bool]) -> list[Tensor]:
 
 def _has_graph(output: Any) -> bool:
     return isinstance(output, Tensor) and output.requires_grad
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether both are one object; of plain values, whose objects come and go (those of a torch.Size), equal ones."""
+    return one is other or (isinstance(one, int | float | str | bytes) and type(one) is type(other) and one == other)
