@@ -11,6 +11,12 @@ RECORDS = Path(".snakemake")
 LOOKING = {"status", "partial", "memory_check", "--unlock"}
 
 
+def check_there_is_work():
+    """Refuse a study in which no analysis has anything to do; what fits on this machine may be asked all the same."""
+    if not (taking_part() or "memory_check" in sys.argv) and workflow.is_main_process:
+        raise WorkflowError(f"SheetError: {nothing_to_do(settings.videos)}")
+
+
 def sheet_rows():
     """A digest of what the sheets say of each video; not where it lies, which its own digest makes up for."""
     shown = ("object", "label", "frame", "time_s", "box", "until_s", "points", "negative_points")

@@ -65,7 +65,9 @@ def wait():
 
 @often
 def wait_for_plan(wildcards):
-    """An input without files that waits for the plan; params that read it do not wait by themselves."""
+    """An input without files that waits for windows and the plan; params that read them do not wait by themselves."""
+    if VIDEOS:
+        cut()
     wait()
     return []
 
@@ -112,9 +114,3 @@ KNOBS = {
     "expandable_segments": settings.memory.expandable_segments,
     "approximate": int(settings.memory.allow_approximate),
 }
-
-
-def check_there_is_work():
-    """Refuse a study in which no analysis has anything to do; what fits on this machine may be asked all the same."""
-    if not (taking_part() or "memory_check" in sys.argv) and workflow.is_main_process:
-        raise WorkflowError(f"SheetError: {nothing_to_do(settings.videos)}")
