@@ -86,8 +86,8 @@ def _requests_in(path, modified):
 
 # Asked once for each resource of a job, one after the other.
 @lru_cache(maxsize=64)
-def _resources_of(rule, unit, attempt):
-    request = _requests_in(REQUESTS, written(REQUESTS)).get(rule, unit)
+def _resources_of(rule, unit, attempt, modified):
+    request = _requests_in(REQUESTS, modified).get(rule, unit)
     return resources(request, CLASSES, attempt, round(1024 * settings.device.gpu_memory_gb) or None)
 
 
@@ -95,7 +95,9 @@ def asked(rule, **otherwise):
     """The resources of a model's rule; `otherwise` are settings of it that change no result, and reach its job as these."""
 
     def function(read):
-        return often(lambda wildcards, attempt: read(_resources_of(rule, ".".join(wildcards), attempt)))
+        return often(
+            lambda wildcards, attempt: read(_resources_of(rule, ".".join(wildcards), attempt, written(REQUESTS)))
+        )
 
     knobs = KNOBS | otherwise
     varying = {name: function(methodcaller("get", name)) for name in ("mem_mb", "runtime", *VARYING)}
