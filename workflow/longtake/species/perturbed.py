@@ -64,7 +64,7 @@ def _over_objects(rows: pl.DataFrame) -> pl.DataFrame:
     by_clip = (
         rows.with_columns(used=used)
         .with_columns(draw=log)
-        .group_by(*shared, *KEY)
+        .group_by(*shared, *KEY, maintain_order=True)
         .agg(
             pl.when(motionless.first())
             .then(pl.col("used").mean())
@@ -78,11 +78,17 @@ def _over_objects(rows: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(log=log)
     )
-    by_object = by_clip.group_by(*shared, "object").agg(
+    by_object = by_clip.group_by(*shared, "object", maintain_order=True).agg(
         pl.col("log").mean(),
         pl.when(pl.col("power").sum() > 0).then(pl.col("left").sum() / pl.col("power").sum()).alias("answer"),
         *(pl.col(name).mean() for name in ("logit_cosine", "agrees", "importance_r")),
     )
-    scatter = by_clip.group_by(shared).agg(pl.col("draw").explode().drop_nulls().std().alias("scatter"))
-    means = by_object.group_by(shared).agg(pl.all().exclude("object").mean()).rename({"logit_cosine": "cosine"})
+    scatter = by_clip.group_by(shared, maintain_order=True).agg(
+        pl.col("draw").explode().drop_nulls().std().alias("scatter")
+    )
+    means = (
+        by_object.group_by(shared, maintain_order=True)
+        .agg(pl.all().exclude("object").mean())
+        .rename({"logit_cosine": "cosine"})
+    )
     return means.join(scatter, on=shared).sort(shared)

@@ -40,7 +40,7 @@ def clip_means(path: Path, *, wrong_too: bool = False) -> dict[str, dict[str, An
     columns += [name for each in _ABOVE_CHANCE for name in (each, f"{each}_chance")]
     clips = species_of(read_columns(path, CLIPS, (*columns, *CLIP_COLUMNS.values())))
     used = pl.col("status").is_in(USED)
-    counts = clips.group_by("species").agg(
+    counts = clips.group_by("species", maintain_order=True).agg(
         *((pl.col("status") == s).sum().alias(f"clips_{s}") for s in ENDS),
         (used & wrong()).sum().alias("clips_wrong"),
         *((used & (pl.col("motion") == name)).sum().alias(f"clips_{whose}") for whose, name in SOURCES.items()),
@@ -63,8 +63,8 @@ def wrong() -> pl.Expr:
 
 def _over_objects(clips: pl.DataFrame, means: list[pl.Expr]) -> pl.DataFrame:
     """Means over the clips of each object, and of those over the objects of each species: an object counts once."""
-    by_object = clips.group_by("species", "object").agg(*means)
-    return by_object.group_by("species").agg(pl.all().exclude("object").mean()).sort("species")
+    by_object = clips.group_by("species", "object", maintain_order=True).agg(*means)
+    return by_object.group_by("species", maintain_order=True).agg(pl.all().exclude("object").mean()).sort("species")
 
 
 def _relation(clips: pl.DataFrame, whose: str) -> pl.DataFrame:
@@ -119,7 +119,7 @@ def curve_means(curves: Path, clips: Path, video: str) -> tuple[list[dict[str, A
         return [], []
     shaped = (
         pl.concat(parts)
-        .group_by("species", "offset")
+        .group_by("species", "offset", maintain_order=True)
         .agg(pl.col("importance", *(f"motion_{whose}" for whose in SOURCES)).mean(), pl.len().alias("n_clips"))
         .with_columns(pl.col("species").cast(pl.String))
         .sort("species", "offset")
@@ -131,7 +131,7 @@ def _chosen(status: pl.DataFrame, video: str) -> pl.DataFrame:
     """`SERIES` clips for each species and source, drawn by their names so that one more clip changes one at most."""
     named = status.with_columns(name=pl.format("{}/{}/{}", *KEY))
     kept = []
-    for (species, motion), mine in named.group_by("species", "motion"):
+    for (species, motion), mine in named.group_by("species", "motion", maintain_order=True):
         names = pick(0, f"{video}/{species}/{motion}", "clips whose series are kept", mine["name"], SERIES)
         kept.append(mine.filter(pl.col("name").is_in(names)).select(KEY))
     return pl.concat(kept) if kept else status.select(KEY)
