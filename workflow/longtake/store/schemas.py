@@ -19,7 +19,8 @@ HOLES = "longtake.holes"
 """What the metadata of detections with holes call them: JSON, a list of window, first and last frame."""
 
 
-def _schema(name: str, version: int, columns: dict[str, pa.DataType], required: str) -> pa.Schema:
+def declare(name: str, version: int, columns: dict[str, pa.DataType], required: str) -> pa.Schema:
+    """Return the schema `name` of this version; the columns named in `required`, blanks between, are never empty."""
     needed = set(required.split())
     fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
     return pa.schema(fields, metadata={"longtake.schema": name, "longtake.version": str(version)})
@@ -29,7 +30,7 @@ def _reals(names: str) -> dict[str, pa.DataType]:
     return dict.fromkeys(names.split(), _REAL)
 
 
-DETECTIONS = _schema(
+DETECTIONS = declare(
     "detections",
     2,
     {
@@ -57,7 +58,7 @@ exclusive; `mask` holds COCO compressed RLE counts; box and mask are null where 
 `direction` is that of the pass which drew the row, "forward" or "backward"; where the other pass saw the object
 on the same frame, `agreement` is the IoU of the two masks, and null elsewhere."""
 
-AGREEMENT = _schema(
+AGREEMENT = declare(
     "agreement",
     1,
     {
@@ -82,7 +83,7 @@ AGREEMENT = _schema(
 window over `object`. IoU of the masks over the `frames` (from first to last) on which both tracked the object and at
 least one saw it; null where there is none."""
 
-PROMPTS = _schema(
+PROMPTS = declare(
     "prompts",
     1,
     {
@@ -115,7 +116,7 @@ frame earlier, before the model knew the prompt, null where the object was not t
 source pixels. `lost`: nothing was drawn, `iou` is below `annotate.lost_below`, or a point is not honoured. What was
 drawn is null where `status` is "failed": the prompt was not used, and `reason` says why."""
 
-CURVES = _schema(
+CURVES = declare(
     "curves",
     1,
     {
@@ -138,7 +139,7 @@ CURVES = _schema(
 frame step, over the frame, the clip's crop and the object's mask. `gradient_change` and motion are null at
 offset 0; the masked columns where no mask is known."""
 
-CLIPS = _schema(
+CLIPS = declare(
     "clips",
     2,
     {
@@ -175,7 +176,7 @@ CLIPS = _schema(
 """One row per clip: what was asked of the model, the pattern of I_t, and its relation to motion, which is
 that of the object where its mask is known on every frame of the clip, else that of the crop (`motion`)."""
 
-PERTURBATIONS = _schema(
+PERTURBATIONS = declare(
     "perturbations",
     2,
     {

@@ -11,7 +11,7 @@ from longtake.models.networks.build import NetworkConfig, describe
 from longtake.supervise.ladder import AS_ASKED, Rung, on_the_cpu
 from longtake.training.baseline import fit_baseline, read_features
 from longtake.training.clips import Spec, make_shard
-from longtake.training.dataset import FoldData, class_names, fold_data, read_clips, read_folds
+from longtake.training.dataset import FoldData, fold_data, read_clips, read_folds
 from longtake.training.evaluate import Piece, evaluate
 from longtake.training.fit import fit_network, predict_fold
 from longtake.training.options import Options
@@ -217,8 +217,3 @@ def _stream(model: str, options: Options, unit: int) -> str:
     """The name of a fit's random streams: of the model, the repeat and the fold, and nothing of paths or jobs."""
     repeat, fold = divmod(unit, options.folds)
     return f"{model}, repeat {repeat}, fold {fold}"
-
-
-def labels_of(folds: str) -> tuple[str, ...]:
-    """Return the classes of a study."""
-    return class_names(read_folds(folds))

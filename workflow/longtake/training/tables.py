@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from longtake.store.schemas import declare
+
 _TEXT, _INT, _LONG, _REAL, _FLAG = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 
 
-def _schema(name: str, version: int, columns: dict[str, pa.DataType], required: str) -> pa.Schema:
-    needed = set(required.split())
-    fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
-    return pa.schema(fields, metadata={"longtake.schema": name, "longtake.version": str(version)})
-
-
-CLIPS = _schema(
+CLIPS = declare(
     "training_clips",
     1,
     {
@@ -35,7 +31,7 @@ specification `spec` (frames x pixels); `frames`
 their numbers in the video; `parameters` what was drawn, as JSON, from which the clip can be made again; `key` its name
 in the store and `sha256` of its pixels, both null where `status` is "failed" and `reason` says why."""
 
-SOURCES = _schema(
+SOURCES = declare(
     "training_sources",
     1,
     {
@@ -56,7 +52,7 @@ SOURCES = _schema(
 )
 """One row per video: the digest of all its bytes, the difference hashes of its frames, and what its container says."""
 
-FOLDS = _schema(
+FOLDS = declare(
     "training_folds",
     1,
     {"video": _TEXT, "label": _TEXT, "group": _TEXT, "repeat": _INT, "fold": _INT, "inner": pa.list_(_INT)},
@@ -65,7 +61,7 @@ FOLDS = _schema(
 """One row per video and repeat. `fold` tests it (-1: the test set, never trained on); `inner` are the folds in whose
 training it belongs to the split that stops early, fits the temperature and fixes the threshold."""
 
-DUPLICATES = _schema(
+DUPLICATES = declare(
     "training_duplicates",
     1,
     {"video_a": _TEXT, "video_b": _TEXT, "distance": _REAL, "kind": _TEXT, "declared": _FLAG},
@@ -73,7 +69,7 @@ DUPLICATES = _schema(
 )
 """One row per pair: `kind` "exact" (same bytes) or "near"; `declared` where the sheet puts both into one group."""
 
-PREDICTIONS = _schema(
+PREDICTIONS = declare(
     "training_predictions",
     1,
     {
@@ -89,7 +85,7 @@ PREDICTIONS = _schema(
 """One row per video that a fold's model did not train on. `part` "outer" (its own fold), "inner" (the split that chose
 the epoch), "test"; probabilities in the order of the classes; `calibrated` with the temperature of the inner split."""
 
-ALL_PREDICTIONS = _schema(
+ALL_PREDICTIONS = declare(
     "training_all_predictions",
     1,
     {
@@ -102,7 +98,7 @@ ALL_PREDICTIONS = _schema(
     "model control repeat fold video label part",
 )
 
-HISTORY = _schema(
+HISTORY = declare(
     "training_history",
     1,
     {
@@ -118,7 +114,7 @@ HISTORY = _schema(
 )
 """One row per epoch; `best` where the inner loss was the least so far."""
 
-METRICS = _schema(
+METRICS = declare(
     "training_metrics",
     1,
     {
@@ -140,7 +136,7 @@ METRICS = _schema(
 )
 """One row per model, fold ("all": out of fold), class ("all": over classes) and metric; intervals over groups."""
 
-COMPARISONS = _schema(
+COMPARISONS = declare(
     "training_comparisons",
     1,
     {
@@ -160,7 +156,7 @@ COMPARISONS = _schema(
     "model_a model_b metric n_groups status reason",
 )
 
-CALIBRATION = _schema(
+CALIBRATION = declare(
     "training_calibration",
     1,
     {
@@ -176,6 +172,6 @@ CALIBRATION = _schema(
 )
 """Reliability: mean confidence and accuracy by bin of confidence, `kind` "probabilities" or "calibrated"."""
 
-FEATURES = _schema(
+FEATURES = declare(
     "training_features", 1, {"video": _TEXT, "names": pa.list_(_TEXT), "values": pa.list_(_REAL)}, "video names values"
 )
