@@ -159,8 +159,6 @@ def test_an_analysis_is_its_own_files_and_one_line_and_everything_shows_it(exten
     assert not {"windows", "probe_video", "annotate_window", "gradients_window", "merge_detections"} & jobs.keys()
     tables = project.digests("annotate", "detections", "gradients", "statistics")
 
-    # As the guide has it, the plan comes first: jobs that one run plans anew may keep what they asked for before.
-    project.run("plan")
     project.run("all", "status", "memory_check")
     assert project.digests("annotate", "detections", "gradients", "statistics") == tables, "no window ran again"
     assert not project.jobs("all")

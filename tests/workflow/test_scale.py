@@ -139,7 +139,8 @@ def test_a_unit_leaves_as_many_files_as_docs_scale_says(finished):
     left = {}
     for rule, (_, kind) in kinds().items():
         for record in (finished.out / f"logs/{rule}").glob("*.json"):
-            output = kind.target.rpartition(".")[0].format(**json.loads(record.read_text())["wildcards"])
+            folder, _, name = kind.target.format(**json.loads(record.read_text())["wildcards"]).rpartition("/")
+            output = f"{folder}/{name.partition('.')[0]}"
             own = tuple(
                 f"{start}." for start in (output, f"logs/{rule}/{record.stem}", f"benchmarks/{rule}/{record.stem}")
             )

@@ -99,7 +99,7 @@ def test_one_more_video_runs_its_own_jobs_only(project):
     assert "Look at pond-a" not in text
     found_out = {}
     for step in ("annotate", "gradients"):
-        record = project.out / f"logs/forecast_{step}/forecast_{step}.json"
+        record = project.out / f"logs/forecast/{step}.json"
         facts = json.loads(record.read_text())["facts"]
         assert facts["known"] > 0
         found_out[step] = facts["found_out"]
