@@ -125,7 +125,7 @@ def test_rows_that_cannot_be(windows, tmp_path, rows, message):
 @pytest.mark.parametrize("key", ["video", "frame_interval", "grid_frames", "model", "source"])
 def test_windows_of_different_runs(windows, tmp_path, key):
     write(tmp_path, 1, [row(12)], **{key: "7"})
-    with pytest.raises(SchemaError, match=f"{key} is '7'.*belong to different runs"):
+    with pytest.raises(SchemaError, match=f"{key} is '?7'?.*belong to different runs"):
         merge_windows(windows, tmp_path / "all.parquet")
 
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from longtake.annotate.facts import WindowFacts
 from longtake.figures.status import MOST_ROWS, StatusRow, status_grid
 from longtake.figures.style import STATUS
 from longtake.media.windows import Window
@@ -43,9 +44,8 @@ def ended(results, video, window, *, output=True, rule="annotate_window", **reco
     path = results / f"{folder}/{video}/window-{window:04d}.{ending}"
     path.parent.mkdir(parents=True, exist_ok=True)
     if output:
-        ends = {"emit_start": 10 * window, "emit_stop": 10 * window + 10, "grid_stop": 10 * window + 10}
-        facts = {f"longtake.{name}": str(value) for name, value in (ends | {"frame_interval": 1}).items()}
-        write_table(path, [], DETECTIONS, facts | {"longtake.continuity": "chain"})
+        made = WindowFacts(video, window, "chain", "forward", 1, *(10 * window, 10 * window + 10) * 2, 40, "m", "s")
+        write_table(path, [], DETECTIONS, made.to_metadata())
 
 
 def told(results, steps=None, frame_interval=1):

@@ -7,21 +7,20 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from longtake.annotate.facts import SAME, WindowFacts
 from longtake.annotate.passes import BACKWARD, FORWARD
 from longtake.errors import SchemaError
 from longtake.kinds import Location
 from longtake.media.windows import Window
 from longtake.store.schemas import DETECTIONS
-from longtake.store.tables import read_metadata, scan_batches
+from longtake.store.tables import scan_batches
 
-Facts = dict[str, str]
 CHAIN, OVERLAP = "chain", "overlap"
 # When a window is searched for objects.
 AUTO, NEVER, ALWAYS = "auto", "never", "always"
-SAME = tuple(f"longtake.{name}" for name in "video continuity frame_interval grid_frames model source".split())
 
 
-def check_windows(paths: Sequence[Location], direction: str, *, whole: bool = True) -> list[Facts]:
+def check_windows(paths: Sequence[Location], direction: str, *, whole: bool = True) -> list[WindowFacts]:
     """Return what each window says of itself, if together they are one pass over one video.
 
     With `whole` false they need not reach from its first frame to its last, but must follow each other.
@@ -34,53 +33,52 @@ def check_windows(paths: Sequence[Location], direction: str, *, whole: bool = Tr
     """
     if not paths:
         raise SchemaError("there are no windows to merge; run the annotation of this video first.")
-    found: list[Facts] = []
+    found: list[WindowFacts] = []
     reached = 0
     for path in paths:
         if pq.read_schema(path).names != DETECTIONS.names:
             raise SchemaError(f"{path}: is no table of detections; delete it and rerun the window.")
-        facts = read_metadata(path)
+        facts = WindowFacts.from_parquet(path)
         check_same(path, facts, paths[0], found[0] if found else facts)
-        if facts.get("longtake.direction") != direction:
+        if facts.direction != direction:
             raise SchemaError(f"{path}: is no {direction} pass; give the windows of one direction.")
-        emitted, processed = emitted_frames(facts), processed_frames(facts)
         if not whole and not found:
-            reached = emitted.start
-        if emitted.start != reached:
+            reached = facts.emit_start
+        if facts.emit_start != reached:
             raise SchemaError(
-                f"{path}: begins with processed frame {emitted.start}, but {reached} is next; a window is missing, "
+                f"{path}: begins with processed frame {facts.emit_start}, but {reached} is next; a window is missing, "
                 "given twice, or out of order. Give all windows of the video in order."
             )
-        _check_cover(path, facts, emitted, processed)
-        if found and facts["longtake.continuity"] == OVERLAP and processed_frames(found[-1]).stop <= processed.start:
+        _check_cover(path, facts)
+        if found and facts.continuity == OVERLAP and found[-1].grid_stop <= facts.grid_start:
             raise SchemaError(
                 f"{path}: shares no processed frame with the window before, so their objects cannot be told to be the "
                 "same; make window_overlap longer than frame_interval."
             )
-        reached = emitted.stop
+        reached = facts.emit_stop
         found.append(facts)
-    if whole and reached != int(found[0]["longtake.grid_frames"]):
+    if whole and reached != found[0].grid_frames:
         raise SchemaError(
-            f"{paths[-1]}: the windows end at processed frame {reached} of {found[0]['longtake.grid_frames']}; give "
-            "all windows of the video."
+            f"{paths[-1]}: the windows end at processed frame {reached} of {found[0].grid_frames}; give all windows of "
+            "the video."
         )
     return found
 
 
-def check_same(path: Location, facts: Facts, other: Location, expected: Facts) -> None:
+def check_same(path: Location, facts: WindowFacts, other: Location, expected: WindowFacts) -> None:
     """Raise `SchemaError` unless two windows belong to one run."""
-    for key in SAME:
-        if facts.get(key) != expected.get(key):
+    for name in SAME:
+        if getattr(facts, name) != getattr(expected, name):
             raise SchemaError(
-                f"{path}: {key.removeprefix('longtake.')} is {facts.get(key)!r}, but {expected.get(key)!r} in "
-                f"{other}; the windows belong to different runs. Rerun this video's windows."
+                f"{path}: {name} is {getattr(facts, name)!r}, but {getattr(expected, name)!r} in {other}; the windows "
+                "belong to different runs. Rerun this video's windows."
             )
 
 
-def check_pair(path: Location, facts: Facts, other: Location, expected: Facts) -> None:
+def check_pair(path: Location, facts: WindowFacts, other: Location, expected: WindowFacts) -> None:
     """Raise `SchemaError` unless a window's backward pass (`path`) is over the same frames as its forward pass."""
     check_same(path, facts, other, expected)
-    if processed_frames(facts) != processed_frames(expected):
+    if facts.processed != expected.processed:
         raise SchemaError(f"{path}: is over other frames than {other}; rerun this video's windows.")
 
 
@@ -91,49 +89,39 @@ def outdated(path: Location, window: Window, frame_interval: int, continuity: st
     that cannot be read is to be made again, too.
     """
     try:
-        facts = read_metadata(path)
+        made = WindowFacts.from_parquet(path)
+    except SchemaError as error:
+        return str(error)
     except (OSError, pa.ArrowInvalid) as error:
         return f"{path} cannot be read ({error}): delete it and run annotate"
-    if source is not None and facts.get("longtake.source") != source:
+    if source is not None and made.source != source:
         return "made of another file of this video: run annotate"
     emitted, covered = window.frames(frame_interval), window.covered(frame_interval)
-    ends = {"emit_start": emitted.start, "emit_stop": emitted.start + frame_interval * len(emitted)}
-    ends["grid_stop"] = covered.start + frame_interval * len(covered) if continuity == OVERLAP else ends["emit_stop"]
-    now = {"frame_interval": str(frame_interval), "continuity": continuity}
-    now |= {name: str(frame // frame_interval) for name, frame in ends.items()}
-    made = {name: facts.get(f"longtake.{name}", "?") for name in now}
-    differing = next((name for name in now if made[name] != now[name]), "")
-    if not differing:
-        return ""
-    if differing in ends:
-        what = f"frames {_span(made, frame_interval)}, now {_span(now, frame_interval)}"
+    ends = emitted.start, emitted.stop, covered.stop if continuity == OVERLAP else emitted.stop
+    now = tuple(-(-frame // frame_interval) for frame in ends)
+    if made.frame_interval != frame_interval:
+        what = f"frame_interval {made.frame_interval}, now {frame_interval}"
+    elif made.continuity != continuity:
+        what = f"continuity {made.continuity}, now {continuity}"
+    elif (made.emit_start, made.emit_stop, made.grid_stop) != now:
+        then = _span(made.emit_start, made.grid_stop, frame_interval)
+        what = f"frames {then}, now {_span(now[0], now[2], frame_interval)}"
     else:
-        what = f"{differing} {made[differing]}, now {now[differing]}"
+        return ""
     return f"made with other settings ({what}): run annotate"
 
 
-def _span(ends: Facts, frame_interval: int) -> str:
+def _span(first: int, stop: int, frame_interval: int) -> str:
     """Name the processed frames of a window, by their numbers in the video."""
-    first, stop = (int(ends[name]) * frame_interval for name in ("emit_start", "grid_stop"))
-    return f"{first} to {stop - frame_interval}"
+    return f"{first * frame_interval} to {(stop - 1) * frame_interval}"
 
 
-def processed_frames(facts: Facts) -> range:
-    """Return the grid frames that a window processed."""
-    return range(int(facts["longtake.grid_start"]), int(facts["longtake.grid_stop"]))
-
-
-def emitted_frames(facts: Facts) -> range:
-    """Return the grid frames that are a window's own."""
-    return range(int(facts["longtake.emit_start"]), int(facts["longtake.emit_stop"]))
-
-
-def _check_cover(path: Location, facts: Facts, emitted: range, processed: range) -> None:
-    short = processed.start != emitted.start or processed.stop < emitted.stop
-    if short or (facts["longtake.continuity"] == CHAIN and processed != emitted):
+def _check_cover(path: Location, facts: WindowFacts) -> None:
+    short = facts.grid_start != facts.emit_start or facts.grid_stop < facts.emit_stop
+    if short or (facts.continuity == CHAIN and facts.processed != facts.emitted):
         raise SchemaError(
-            f"{path}: processed frames {processed.start} up to {processed.stop}, but {emitted.start} up to "
-            f"{emitted.stop} are its own; delete it and rerun the window."
+            f"{path}: processed frames {facts.grid_start} up to {facts.grid_stop}, but {facts.emit_start} up to "
+            f"{facts.emit_stop} are its own; delete it and rerun the window."
         )
 
 
@@ -153,7 +141,7 @@ class Passing:
 
     def checked(self, path: Location) -> Iterator[pa.RecordBatch]:
         """Yield the batches of the next window, checked."""
-        grid = processed_frames(read_metadata(path))
+        grid = WindowFacts.from_parquet(path).processed
         frames = range(grid.start * self._interval, grid.stop * self._interval, self._interval)
         for batch in scan_batches(path, DETECTIONS):
             columns = [batch.column(name).to_pylist() for name in ("frame", "object", "prompted")]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from longtake.annotate.checks import OVERLAP, SAME, Facts, Passing, Result, check_pair, check_windows, processed_frames
+from longtake.annotate.checks import OVERLAP, Passing, Result, check_pair, check_windows
+from longtake.annotate.facts import WindowFacts
 from longtake.annotate.fuse import Agreement, fuse
 from longtake.annotate.judgement import LOST_BELOW, judge_prompts
 from longtake.annotate.passes import BACKWARD, BATCH_ROWS, FORWARD, Row, in_batches
@@ -120,14 +121,14 @@ def merge_windows(
     facts = check_windows(paths, FORWARD, whole=whole)
     if backward:
         _check_pairs(paths, facts, backward)
-    interval = int(facts[0]["longtake.frame_interval"])
-    torn = set() if whole else {processed_frames(each)[at] * interval for at, each in ((0, facts[0]), (-1, facts[-1]))}
+    interval = facts[0].frame_interval
+    torn = set() if whole else {facts[0].first_frame, facts[-1].processed[-1] * interval}
     parts = _Parts(list(paths), list(backward), interval, torn)
     seams: list[Row] = []
-    if facts[0]["longtake.continuity"] == OVERLAP:
-        starts = [processed_frames(each).start * interval for each in facts]
+    if facts[0].continuity == OVERLAP:
+        starts = [each.first_frame for each in facts]
         windows = [
-            WindowRows(int(each["longtake.window"]), start, partial(parts.rows, n, n + 1))
+            WindowRows(each.window, start, partial(parts.rows, n, n + 1))
             for n, (each, start) in enumerate(zip(facts, starts, strict=True))
         ]
         named = {prompt.object for prompt in prompts}
@@ -138,12 +139,12 @@ def merge_windows(
     else:
         result = Result(out, interval, torn)
         batches = parts.rows(0, len(paths))
-    write_table(out, result.checked(batches), DETECTIONS, {key: facts[0][key] for key in SAME})
+    write_table(out, result.checked(batches), DETECTIONS, facts[0].shared())
     if agreement_out is not None:
         rows = chain(seams, parts.agreement())
         write_table(agreement_out, iter(lambda: list(islice(rows, BATCH_ROWS)), []), AGREEMENT)
     return {
-        "video": facts[0]["longtake.video"],
+        "video": facts[0].video,
         "windows": len(paths),
         "rows": result.rows,
         "visible_rows": result.visible,
@@ -152,7 +153,7 @@ def merge_windows(
     }
 
 
-def _check_pairs(paths: Sequence[Location], facts: Sequence[Facts], backward: Sequence[Location]) -> None:
+def _check_pairs(paths: Sequence[Location], facts: Sequence[WindowFacts], backward: Sequence[Location]) -> None:
     if len(backward) != len(paths):
         raise SchemaError(f"{len(paths)} windows forward and {len(backward)} backward; give all windows of both.")
     others = check_windows(backward, BACKWARD, whole=False)

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longtake.annotate.checks import SAME, check_same, outdated, processed_frames
+from longtake.annotate.checks import check_same, outdated
+from longtake.annotate.facts import WindowFacts
 from longtake.annotate.merge import merge_windows
 from longtake.annotate.sheet import Prompt
 from longtake.kinds import Location
@@ -22,7 +23,7 @@ from longtake.media.windows import Window
 from longtake.status import Status
 from longtake.store.leftovers import mark
 from longtake.store.schemas import DETECTIONS, HOLES
-from longtake.store.tables import read_metadata, scan_batches, write_table
+from longtake.store.tables import scan_batches, write_table
 from longtake.store.tsv import read_records, write_records
 
 _Any = TypeVar("_Any")
@@ -99,8 +100,9 @@ def merge_what_exists(
         joined: list[Path] = []
         islands = _islands(tables)
         firsts = [island[0][0] for island in islands]
-        for first, island in zip(firsts, islands, strict=True):
-            check_same(first, read_metadata(first), firsts[0], read_metadata(firsts[0]))
+        of_first = [WindowFacts.from_parquet(first) for first in firsts]
+        for first, made, island in zip(firsts, of_first, islands, strict=True):
+            check_same(first, made, firsts[0], of_first[0])
             joined.append(Path(folder) / f"{len(joined)}.parquet")
             merge_windows(
                 [found[0] for found in island],
@@ -112,10 +114,9 @@ def merge_what_exists(
                 keep_unjoined=dense_seeding == "always" or not prompts,
                 whole=not holes,
             )
-        own = read_metadata(joined[0]) if joined else {}
         named = {HOLES: json.dumps([[hole.window, hole.first_frame, hole.last_frame] for hole in holes])}
-        kept = {key: own[key] for key in SAME if key in own}
-        starts = [_first_frame(first) for first in firsts]
+        kept = of_first[0].shared() if of_first else {}
+        starts = [made.first_frame for made in of_first]
         facts["rows"] = write_table(detections_out, _in_turn(joined, starts), DETECTIONS, kept | named)
     write_records(holes_out, Hole, holes)
     return facts
@@ -145,11 +146,6 @@ def _told(holes: Sequence[Hole]) -> dict[str, int]:
         counted = f"{len(old)} window{'s are' if len(old) > 1 else ' is'}"
         log.warning("%s: %s left out, %s", old[0].video, counted, old[0].reason)
     return {MISSING: len(holes) - len(old), OUTDATED: len(old)}
-
-
-def _first_frame(path: Location) -> int:
-    facts = read_metadata(path)
-    return processed_frames(facts).start * int(facts["longtake.frame_interval"])
 
 
 def _in_turn(paths: Sequence[Path], starts: Sequence[int]) -> Iterator[pa.RecordBatch]:

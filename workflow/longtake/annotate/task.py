@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from longtake.annotate.facts import WindowFacts
 from longtake.annotate.passes import BACKWARD, Row
 from longtake.annotate.pipeline import Room
 from longtake.annotate.prompts import Schedule
@@ -109,20 +110,21 @@ def grid_frames(task: Task) -> int:
 def metadata(task: Task) -> dict[str, str]:
     """What `longtake.annotate.merge` needs to see that no window is missing."""
     emitted = task.window.frames(task.frame_interval)
-    return {
-        "longtake.video": task.window.video,
-        "longtake.window": str(task.window.window),
-        "longtake.continuity": task.continuity,
-        "longtake.direction": task.direction,
-        "longtake.frame_interval": str(task.frame_interval),
-        "longtake.grid_start": str(task.grid.start),
-        "longtake.grid_stop": str(task.grid.stop),
-        "longtake.emit_start": str(emitted.start // task.frame_interval),
-        "longtake.emit_stop": str(emitted.start // task.frame_interval + len(emitted)),
-        "longtake.grid_frames": str(grid_frames(task)),
-        "longtake.model": task.tracker.digest,
-        "longtake.source": task.index.digest,
-    }
+    first = emitted.start // task.frame_interval
+    return WindowFacts(
+        video=task.window.video,
+        window=task.window.window,
+        continuity=task.continuity,
+        direction=task.direction,
+        frame_interval=task.frame_interval,
+        grid_start=task.grid.start,
+        grid_stop=task.grid.stop,
+        emit_start=first,
+        emit_stop=first + len(emitted),
+        grid_frames=grid_frames(task),
+        model=task.tracker.digest,
+        source=task.index.digest,
+    ).to_metadata()
 
 
 def record(task: Task, session: BoundedSession, state_bytes: int, spent: Mapping[str, float]) -> Row:
