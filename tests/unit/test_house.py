@@ -100,7 +100,7 @@ def test_the_snakefile_loads_nothing_heavy():
 def test_scripts_are_thin(path):
     lines = path.read_text().splitlines()
     assert len(lines) <= 20
-    assert "with job(snakemake) as it:" in lines
+    assert "with job(snakemake) as job:" in lines
     assert "snakemake.config" not in path.read_text()
 
 

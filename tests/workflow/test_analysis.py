@@ -82,8 +82,8 @@ def add(out, side, rows, progress=None):
     "workflow/scripts/toy_case.py": """from longtake.job import job
 from longtake.toy.sums import add
 
-with job(snakemake) as it:
-    it.survive(add, out=it.output.sum, side=it.params.side, rows=it.resources["chunk"])
+with job(snakemake) as job:
+    job.survive(add, out=job.output.sum, side=job.params.side, rows=job.resources["chunk"])
 """,
     "rules/toy.smk": '''"""Sums of arrays."""
 

@@ -1,12 +1,12 @@
 from longtake.gradients.annotations import write_annotations
 from longtake.job import job
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     facts = write_annotations(
-        annotations=it.input.annotations,
-        video=it.wildcards["video"],
-        video_path=it.input.video,
-        index_path=it.input.index,
-        out=it.output.table,
+        annotations=job.input.annotations,
+        video=job.wildcards["video"],
+        video_path=job.input.video,
+        index_path=job.input.index,
+        out=job.output.table,
     )
-    it.record(**facts)
+    job.record(**facts)

@@ -3,13 +3,13 @@ from pathlib import Path
 from longtake.attribution.figures import study_figures
 from longtake.job import job
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     made = study_figures(
-        findings=it.input.findings,
-        folders=[Path(path).parent for path in it.input.results],
-        probes=list(it.input.probes),
-        rows=it.params.rows,
-        options=it.params.options,
-        out=Path(it.output.summary).parent,
+        findings=job.input.findings,
+        folders=[Path(path).parent for path in job.input.results],
+        probes=list(job.input.probes),
+        rows=job.params.rows,
+        options=job.params.options,
+        out=Path(job.output.summary).parent,
     )
-    it.record(figures=made)
+    job.record(figures=made)

@@ -3,12 +3,12 @@ from pathlib import Path
 from longtake.attribution.summary import summarise
 from longtake.job import job
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     facts = summarise(
-        [Path(path).parent for path in it.input],
-        **{f"{name}_out": it.output[name] for name in ("results", "regions", "findings")},
-        percentile=it.params.percentile,
-        seed=it.params.seed,
-        level=it.params.level,
+        [Path(path).parent for path in job.input],
+        **{f"{name}_out": job.output[name] for name in ("results", "regions", "findings")},
+        percentile=job.params.percentile,
+        seed=job.params.seed,
+        level=job.params.level,
     )
-    it.record(**facts)
+    job.record(**facts)

@@ -4,16 +4,16 @@ from longtake.attribution.ladder import asked, ladder
 from longtake.attribution.volume import analyse_volume
 from longtake.job import job
 
-with job(snakemake) as it:
-    it.survive(
+with job(snakemake) as job:
+    job.survive(
         analyse_volume,
         ladder,
-        row=it.params.row,
-        options=asked(it.params.options, it.resources),
-        out=Path(it.output.results).parent,
-        **{f"{name}_out": it.output[name] for name in ("results", "regions", "curves")},
-        seed=it.params.seed,
-        check=it.params.check,
-        device=it.device(it.params.force_cpu),
-        requested_mb=it.resources.get("mem_mb"),
+        row=job.params.row,
+        options=asked(job.params.options, job.resources),
+        out=Path(job.output.results).parent,
+        **{f"{name}_out": job.output[name] for name in ("results", "regions", "curves")},
+        seed=job.params.seed,
+        check=job.params.check,
+        device=job.device(job.params.force_cpu),
+        requested_mb=job.resources.get("mem_mb"),
     )

@@ -4,12 +4,12 @@ from longtake.export.formats import WRITERS
 from longtake.export.rows import Annotated
 from longtake.job import job
 
-with job(snakemake) as it:
-    files = [Path(it.input.video), Path(it.input.index), Path(it.input.detections)]
-    facts = WRITERS[it.params.format](
-        Annotated(it.wildcards["video"], *files, it.windows),
-        frame_interval=it.params.frame_interval,
-        categories=it.params.species,
-        out=Path(it.output.file),
+with job(snakemake) as job:
+    files = [Path(job.input.video), Path(job.input.index), Path(job.input.detections)]
+    facts = WRITERS[job.params.format](
+        Annotated(job.wildcards["video"], *files, job.windows),
+        frame_interval=job.params.frame_interval,
+        categories=job.params.species,
+        out=Path(job.output.file),
     )
-    it.record(**facts)
+    job.record(**facts)

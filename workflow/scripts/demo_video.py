@@ -1,5 +1,5 @@
 from longtake.demo.render import render_demo
 from longtake.job import job
 
-with job(snakemake) as it:
-    render_demo(it.wildcards["video"], it.output.video, progress=it.progress)
+with job(snakemake) as job:
+    render_demo(job.wildcards["video"], job.output.video, progress=job.progress)

@@ -5,12 +5,12 @@ from longtake.planning.cache import Known
 from longtake.planning.driver import Ask, forecast
 from longtake.unit import Study
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     ask = Ask(
-        Study(Path(it.output.forecast).parents[1], it.params.facts),
-        it.input.shapes,
-        Known.within(it.params.known, it.params.code),
-        it.threads,
-        it.progress,
+        Study(Path(job.output.forecast).parents[1], job.params.facts),
+        job.input.shapes,
+        Known.within(job.params.known, job.params.code),
+        job.threads,
+        job.progress,
     )
-    it.record(**forecast(it.wildcards["analysis"], ask, force_cpu=it.params.force_cpu, out=it.output.forecast))
+    job.record(**forecast(job.wildcards["analysis"], ask, force_cpu=job.params.force_cpu, out=job.output.forecast))

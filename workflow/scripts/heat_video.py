@@ -3,15 +3,15 @@ from pathlib import Path
 from longtake.export.heat import write_heat_video
 from longtake.job import job
 
-with job(snakemake) as it:
-    it.run(
+with job(snakemake) as job:
+    job.run(
         write_heat_video,
-        video_path=Path(it.input.video),
-        index_path=Path(it.input.index),
-        clips=Path(it.input.clips),
-        curves=Path(it.input.curves),
-        maps=[Path(path) for path in it.input.maps],
-        species=it.params.species,
-        width=it.params.width,
-        out=Path(it.output.video),
+        video_path=Path(job.input.video),
+        index_path=Path(job.input.index),
+        clips=Path(job.input.clips),
+        curves=Path(job.input.curves),
+        maps=[Path(path) for path in job.input.maps],
+        species=job.params.species,
+        width=job.params.width,
+        out=Path(job.output.video),
     )

@@ -1,11 +1,11 @@
 from longtake.job import job
 from longtake.latents.figures import draw_study
 
-with job(snakemake) as it:
-    it.run(
+with job(snakemake) as job:
+    job.run(
         draw_study,
-        given=dict(it.input.items()),
-        out=list(it.output),
-        options=it.params.choices,
-        baseline=it.params.baseline,
+        given=dict(job.input.items()),
+        out=list(job.output),
+        options=job.params.choices,
+        baseline=job.params.baseline,
     )

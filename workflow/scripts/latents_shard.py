@@ -1,13 +1,13 @@
 from longtake.job import job
 from longtake.latents.shard import measure_shard
 
-with job(snakemake) as it:
-    it.survive(
+with job(snakemake) as job:
+    job.survive(
         measure_shard,
-        index=it.input.index,
-        kept_in=it.params.kept_in,
-        out=dict(it.output.items()),
-        options={**it.params.choices, "read_ahead": it.resources["read_ahead"]},
-        code=it.params.code,
-        device=it.device(it.params.force_cpu),
+        index=job.input.index,
+        kept_in=job.params.kept_in,
+        out=dict(job.output.items()),
+        options={**job.params.choices, "read_ahead": job.resources["read_ahead"]},
+        code=job.params.code,
+        device=job.device(job.params.force_cpu),
     )

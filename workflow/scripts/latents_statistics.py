@@ -1,12 +1,12 @@
 from longtake.job import job
 from longtake.latents.results import study_statistics
 
-with job(snakemake) as it:
-    it.run(
+with job(snakemake) as job:
+    job.run(
         study_statistics,
-        given=dict(it.input.items()),
-        out=dict(it.output.items()),
-        options=it.params.options,
-        seed=it.params.seed,
-        level=it.params.level,
+        given=dict(job.input.items()),
+        out=dict(job.output.items()),
+        options=job.params.options,
+        seed=job.params.seed,
+        level=job.params.level,
     )

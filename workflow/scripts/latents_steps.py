@@ -1,12 +1,12 @@
 from longtake.job import job
 from longtake.latents.study import compare_steps
 
-with job(snakemake) as it:
-    it.run(
+with job(snakemake) as job:
+    job.run(
         compare_steps,
-        indices=list(it.input.index),
-        videos=it.input.videos,
-        grams=list(it.output.grams),
-        out={"videos": it.output.videos, "groups": it.output.groups},
-        **it.params.study,
+        indices=list(job.input.index),
+        videos=job.input.videos,
+        grams=list(job.output.grams),
+        out={"videos": job.output.videos, "groups": job.output.groups},
+        **job.params.study,
     )

@@ -6,13 +6,13 @@ from longtake.planning.choice import Terms
 from longtake.planning.classes import GpuClass
 from longtake.planning.jobs import check_memory
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     text = check_memory(
-        it.input.forecasts,
-        classes=[GpuClass(**each) for each in it.params.classes],
-        terms=Terms(**it.params.terms),
-        gpus=it.params.gpus,
-        runs=[Path(it.output.table).parents[1], *filter(None, [it.params.history])],
-        out=it.output.table,
+        job.input.forecasts,
+        classes=[GpuClass(**each) for each in job.params.classes],
+        terms=Terms(**job.params.terms),
+        gpus=job.params.gpus,
+        runs=[Path(job.output.table).parents[1], *filter(None, [job.params.history])],
+        out=job.output.table,
     )
     sys.stdout.write(text)

@@ -6,15 +6,15 @@ from longtake.planning.classes import GpuClass
 from longtake.planning.jobs import plan_jobs
 from longtake.unit import Study
 
-with job(snakemake) as it:
-    results = Path(it.output.jobs).parents[1]
+with job(snakemake) as job:
+    results = Path(job.output.jobs).parents[1]
     facts = plan_jobs(
-        {name: Study(results, facts) for name, facts in it.params.studies.items()},
-        it.input.forecasts,
-        classes=[GpuClass(**each) for each in it.params.classes],
-        terms=Terms(**it.params.terms),
-        here=it.params.here,
-        runs=[results, *filter(None, [it.params.history])],
-        out=it.output.jobs,
+        {name: Study(results, facts) for name, facts in job.params.studies.items()},
+        job.input.forecasts,
+        classes=[GpuClass(**each) for each in job.params.classes],
+        terms=Terms(**job.params.terms),
+        here=job.params.here,
+        runs=[results, *filter(None, [job.params.history])],
+        out=job.output.jobs,
     )
-    it.record(**facts)
+    job.record(**facts)

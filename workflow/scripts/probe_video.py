@@ -1,14 +1,14 @@
 from longtake.job import job
 from longtake.media.cut import probe
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     facts = probe(
-        it.wildcards["video"],
-        it.input.video,
-        it.output.summary,
-        it.output.index,
-        it.progress,
-        picture_rate=it.params.picture_rate,
-        stream=it.params.stream,
+        job.wildcards["video"],
+        job.input.video,
+        job.output.summary,
+        job.output.index,
+        job.progress,
+        picture_rate=job.params.picture_rate,
+        stream=job.params.stream,
     )
-    it.record(status=facts["status"], reason=facts["reason"])
+    job.record(status=facts["status"], reason=facts["reason"])

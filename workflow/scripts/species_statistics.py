@@ -4,13 +4,13 @@ from longtake.job import job
 from longtake.species.study import species_statistics
 from longtake.verdicts import Borders
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     species_statistics(
-        videos=[Path(path).parent for path in it.input],
-        out=Path(it.output[0]).parent,
-        results=Path(it.output.results),
-        seed=it.params.seed,
-        level=it.params.level,
-        draws=it.params.draws,
-        borders=Borders(**it.params.borders),
+        videos=[Path(path).parent for path in job.input],
+        out=Path(job.output[0]).parent,
+        results=Path(job.output.results),
+        seed=job.params.seed,
+        level=job.params.level,
+        draws=job.params.draws,
+        borders=Borders(**job.params.borders),
     )

@@ -4,14 +4,14 @@ from pathlib import Path
 from longtake.job import job
 from longtake.report.status import write_status
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     text, counted = write_status(
-        results=Path(it.params.results),
-        studies=it.params.studies,
-        command=it.params.command,
-        table_out=Path(it.output.table),
-        text_out=Path(it.output.text),
-        figure_out=Path(it.output.figure),
+        results=Path(job.params.results),
+        studies=job.params.studies,
+        command=job.params.command,
+        table_out=Path(job.output.table),
+        text_out=Path(job.output.text),
+        figure_out=Path(job.output.figure),
     )
-    it.record(**counted)
+    job.record(**counted)
     sys.stderr.write(text)

@@ -1,15 +1,15 @@
 from longtake.job import job
 from longtake.training.jobs import baseline_job
 
-with job(snakemake) as it:
-    it.record(
+with job(snakemake) as job:
+    job.record(
         **baseline_job(
-            options=it.params.options,
-            model=it.wildcards["model"],
-            unit=int(it.wildcards["fold"]),
-            folds=it.params.study["folds"],
-            features=it.input.features,
-            folder=it.params.folder,
-            seed=it.params.study["seed"],
+            options=job.params.options,
+            model=job.wildcards["model"],
+            unit=int(job.wildcards["fold"]),
+            folds=job.params.study["folds"],
+            features=job.input.features,
+            folder=job.params.folder,
+            seed=job.params.study["seed"],
         )
     )

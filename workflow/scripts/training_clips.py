@@ -1,14 +1,14 @@
 from longtake.job import job
 from longtake.training.jobs import clips_job
 
-with job(snakemake) as it:
-    it.run(
+with job(snakemake) as job:
+    job.run(
         clips_job,
-        videos=it.params.videos,
-        options=it.params.options,
-        seed=it.params.seed,
-        store=it.params.store,
-        notes=it.params.notes,
-        clips=it.output.clips,
-        sources=it.output.sources,
+        videos=job.params.videos,
+        options=job.params.options,
+        seed=job.params.seed,
+        store=job.params.store,
+        notes=job.params.notes,
+        clips=job.output.clips,
+        sources=job.output.sources,
     )

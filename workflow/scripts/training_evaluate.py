@@ -1,13 +1,13 @@
 from longtake.job import job
 from longtake.training.jobs import evaluate_job
 
-with job(snakemake) as it:
-    it.record(
+with job(snakemake) as job:
+    job.record(
         **evaluate_job(
-            options=it.params.options,
-            results=it.params.results,
-            folds=it.params.study["folds"],
-            seed=it.params.study["seed"],
-            out=dict(it.output.items()),
+            options=job.params.options,
+            results=job.params.results,
+            folds=job.params.study["folds"],
+            seed=job.params.study["seed"],
+            out=dict(job.output.items()),
         )
     )

@@ -1,5 +1,5 @@
 from longtake.job import job
 from longtake.training.baseline import features_of_shard
 
-with job(snakemake) as it:
-    it.run(features_of_shard, videos=it.params.videos, frames=it.params.frames, out=it.output.features)
+with job(snakemake) as job:
+    job.run(features_of_shard, videos=job.params.videos, frames=job.params.frames, out=job.output.features)

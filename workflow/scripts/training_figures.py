@@ -1,5 +1,5 @@
 from longtake.job import job
 from longtake.training.figures import training_figures
 
-with job(snakemake) as it:
-    it.record(**training_figures(it.params.results, it.params.store, it.output[0]))
+with job(snakemake) as job:
+    job.record(**training_figures(job.params.results, job.params.store, job.output[0]))

@@ -1,15 +1,15 @@
 from longtake.job import job
 from longtake.training.leaks import make_folds
 
-with job(snakemake) as it:
-    it.record(
+with job(snakemake) as job:
+    job.record(
         **make_folds(
-            it.params.rows,
-            it.input.clips,
-            it.input.sources,
-            out=dict(it.output.items()),
-            **it.params.options,
-            seed=it.params.seed,
-            sheet=it.params.sheet,
+            job.params.rows,
+            job.input.clips,
+            job.input.sources,
+            out=dict(job.output.items()),
+            **job.params.options,
+            seed=job.params.seed,
+            sheet=job.params.sheet,
         )
     )

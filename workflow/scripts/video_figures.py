@@ -3,15 +3,15 @@ from pathlib import Path
 from longtake.job import job
 from longtake.species.draw import draw_video
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     facts = draw_video(
-        video=it.wildcards["video"],
-        windows=it.windows,
-        detections=Path(it.input.detections),
-        curves=next(map(Path, it.input["curves"]), None),
-        statistics=Path(it.input.statistics[0]).parent,
-        species=it.params.species,
-        timeline_out=Path(it.output.timeline),
-        heatmap_out=Path(it.output.heatmap),
+        video=job.wildcards["video"],
+        windows=job.windows,
+        detections=Path(job.input.detections),
+        curves=next(map(Path, job.input["curves"]), None),
+        statistics=Path(job.input.statistics[0]).parent,
+        species=job.params.species,
+        timeline_out=Path(job.output.timeline),
+        heatmap_out=Path(job.output.heatmap),
     )
-    it.record(**facts)
+    job.record(**facts)

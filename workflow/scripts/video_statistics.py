@@ -4,14 +4,14 @@ from longtake.job import job
 from longtake.species.video import video_statistics
 from longtake.verdicts import Borders
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     video_statistics(
-        video=it.wildcards["video"],
-        detections=Path(it.input.detections),
-        **{name: Path(path) for name in ("clips", "curves", "perturbations") for path in it.input[name]},
-        windows=it.windows,
-        frame_interval=it.params.frame_interval,
-        **{name: it.params[name] for name in ("duration_s", "surveyed", "visit_gap", "speed_step_s")},
-        borders=Borders(**it.params.borders),
-        out=Path(it.output[0]).parent,
+        video=job.wildcards["video"],
+        detections=Path(job.input.detections),
+        **{name: Path(path) for name in ("clips", "curves", "perturbations") for path in job.input[name]},
+        windows=job.windows,
+        frame_interval=job.params.frame_interval,
+        **{name: job.params[name] for name in ("duration_s", "surveyed", "visit_gap", "speed_step_s")},
+        borders=Borders(**job.params.borders),
+        out=Path(job.output[0]).parent,
     )

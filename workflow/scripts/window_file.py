@@ -4,11 +4,11 @@ from longtake.job import job
 from longtake.media.segment import write_window
 from longtake.media.windows import Window
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     facts = write_window(
-        source=Path(it.input.video),
-        index_path=Path(it.input.index),
-        window=Window(**it.params.window),
-        out=Path(it.output.video),
+        source=Path(job.input.video),
+        index_path=Path(job.input.index),
+        window=Window(**job.params.window),
+        out=Path(job.output.video),
     )
-    it.record(**facts)
+    job.record(**facts)

@@ -1,15 +1,15 @@
 from longtake.job import job
 from longtake.media.cut import plan
 
-with job(snakemake) as it:
+with job(snakemake) as job:
     windows = plan(
-        it.input.summaries,
-        it.input.indexes,
-        duration=it.params.duration,
-        overlap=it.params.overlap,
-        frame_interval=it.params.frame_interval,
-        windows_out=it.output.windows,
-        videos_out=it.output.videos,
-        independent=it.params.independent,
+        job.input.summaries,
+        job.input.indexes,
+        duration=job.params.duration,
+        overlap=job.params.overlap,
+        frame_interval=job.params.frame_interval,
+        windows_out=job.output.windows,
+        videos_out=job.output.videos,
+        independent=job.params.independent,
     )
-    it.record(windows=windows)
+    job.record(windows=windows)
