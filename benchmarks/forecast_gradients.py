@@ -149,13 +149,13 @@ def forecasts(model: Model, spec: str) -> Iterator[tuple[Any, float]]:
     """Each forecast on the CPU, and the GiB of tensors to grant so that this way is taken."""
     from longtake.gradients import workload
     from longtake.gradients.cases import Seen
-    from longtake.gradients.rehearsal import rehearsed
     from longtake.gradients.resident import resident
+    from longtake.gradients.simulation import simulated
     from longtake.models import load_model
     from longtake.planning.driver import forecasts as rows_of
 
     given, loaded = options(model, spec), load_model(spec)
-    clips = rehearsed(loaded, loaded.input_size(288, 512), given)
+    clips = simulated(loaded, loaded.input_size(288, 512), given)
     facts = {"video": "pond", "height": 288, "width": 512}
     held = resident(given)
     found = workload.ways(clips, facts, Seen(1), given, held.parameters)

@@ -257,16 +257,16 @@ def budget(part: float) -> Callable[..., tuple[Any, dict[str, Any]]]:
         from torch import nn
 
         from longtake.bounded.guard import frozen as held
-        from longtake.bounded.planning import plan, rehearse
+        from longtake.bounded.planning import plan, simulate
         from longtake.bounded.run import Way
         from longtake.errors import BudgetError
 
         whole = nn.Sequential(model).eval()
         with held(whole):
-            rehearse(whole, frames[:1], score, Way())  # loads what torch needs for it: code, and no tensors
+            simulate(whole, frames[:1], score, Way())  # loads what torch needs for it: code, and no tensors
         with Measured() as planning:
             with held(whole):
-                limit = int(part * rehearse(whole, frames, score, Way()).peak)
+                limit = int(part * simulate(whole, frames, score, Way()).peak)
             try:
                 way = plan(whole, frames, score, budget=limit)
             except BudgetError as error:

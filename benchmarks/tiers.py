@@ -2,7 +2,7 @@
 
     PYTHONPATH=workflow python benchmarks/tiers.py
 
-Nothing is computed: models of the published sizes are rehearsed with fake tensors, and what a GPU's allocator would
+Nothing is computed: models of the published sizes are simulated with fake tensors, and what a GPU's allocator would
 reserve is found by following its rules. No GPU was at hand to measure it. Writes ``benchmarks/results/tiers.json`` and
 prints a table.
 """
@@ -20,8 +20,8 @@ from forecast_gradients import LABELS, VitModel
 from longtake.gradients import workload
 from longtake.gradients.cases import Resident, Seen
 from longtake.gradients.options import Options
-from longtake.gradients.rehearsal import rehearsed
 from longtake.gradients.resident import parameter_bytes
+from longtake.gradients.simulation import simulated
 from longtake.models import load_model
 from longtake.planning.choice import Terms, choose
 from longtake.planning.classes import GpuClass
@@ -62,7 +62,7 @@ def models() -> Any:
 def tiers(name: str, model: Any, frames: int) -> Any:
     given = Options(max_frames=frames, clips="even")
     size = model.input_size(1080, 1920)
-    clips = rehearsed(model, size, given)
+    clips = simulated(model, size, given)
     held = Resident(base=0, parameters=parameter_bytes(model.module), loading=0, seconds_per_frame=0.0)
     facts = {"video": "reef", "height": 1080, "width": 1920}
     found = workload.ways(clips, facts, Seen(1), given, held.parameters)

@@ -27,7 +27,7 @@ import torch
 from torch.nn import functional
 
 from longtake.bounded.live import LiveBytes
-from longtake.bounded.profile import rehearsal
+from longtake.bounded.profile import simulation
 from longtake.media.index import index_video
 from longtake.media.writer import write_video
 from longtake.models.networks.build import NETWORKS, build, describe
@@ -146,7 +146,7 @@ def activations(name: str) -> dict[str, Any]:
     peaks = []
     for active in (False, True):
         clips = torch.empty(4, 16, 3, 112, 112)
-        with rehearsal(network, clips) as (double, fake), recomputed(double, active=active), LiveBytes() as live:
+        with simulation(network, clips) as (double, fake), recomputed(double, active=active), LiveBytes() as live:
             functional.cross_entropy(double(fake), torch.tensor([0, 1, 0, 1])).backward()
         peaks.append(live.peak)
     return {"plain_bytes": peaks[0], "recomputed_bytes": peaks[1], "ratio": peaks[1] / peaks[0]}

@@ -1,4 +1,4 @@
-"""Rehearsals against real steps of the same models, and the table that is made of them."""
+"""Simulations against real steps of the same models, and the table that is made of them."""
 
 import json
 import shutil
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtake.annotate import cases, rehearsal, trial, workload
+from longtake.annotate import cases, simulation, trial, workload
 from longtake.annotate.cases import Trial
-from longtake.annotate.rehearsal import rehearse
 from longtake.annotate.session import BoundedSession, track
+from longtake.annotate.simulation import simulate
 from longtake.annotate.tracker import load_tracker
 from longtake.annotate.workload import needs
 from longtake.bounded.live import LiveBytes
@@ -26,7 +26,7 @@ from longtake.unit import Study
 
 MIB = 2**20
 FRAMES = 20
-rehearsed = cache(rehearse)
+simulated = cache(simulate)
 
 
 def lived(folder, objects, batch, drifting_pixels, square, prompted=1, **options):
@@ -48,8 +48,8 @@ def lived(folder, objects, batch, drifting_pixels, square, prompted=1, **options
 
 
 @pytest.mark.parametrize(("objects", "batch"), [(2, 1), (3, 2)])
-def test_a_rehearsal_counts_what_real_steps_make(model_dir, objects, batch, drifting_pixels, square):
-    found = rehearse(model_dir, objects, object_batch=batch)
+def test_a_simulation_counts_what_real_steps_make(model_dir, objects, batch, drifting_pixels, square):
+    found = simulate(model_dir, objects, object_batch=batch)
     parameters, state, activations = lived(model_dir, objects, batch, drifting_pixels, square)
     assert found.parameters == parameters
     assert found.state == state
@@ -57,8 +57,8 @@ def test_a_rehearsal_counts_what_real_steps_make(model_dir, objects, batch, drif
 
 
 @pytest.mark.parametrize("family", ["EdgeTamVideo", "Sam3TrackerVideo"])
-def test_every_family_can_be_rehearsed(family_dirs, family, drifting_pixels, square):
-    found = rehearse(family_dirs[family], 2, object_batch=2)
+def test_every_family_can_be_simulated(family_dirs, family, drifting_pixels, square):
+    found = simulate(family_dirs[family], 2, object_batch=2)
     parameters, state, activations = lived(family_dirs[family], 2, 2, drifting_pixels, square)
     assert found.parameters == parameters
     assert found.state == state
@@ -67,7 +67,7 @@ def test_every_family_can_be_rehearsed(family_dirs, family, drifting_pixels, squ
 
 def test_conditioning_frames_are_kept_as_the_model_keeps_them(model_dir):
     one, three, bounded = (
-        rehearsed(model_dir, 1, **options)
+        simulated(model_dir, 1, **options)
         for options in (
             {},
             {"conditioning_frames": 3},
@@ -80,10 +80,10 @@ def test_conditioning_frames_are_kept_as_the_model_keeps_them(model_dir):
 
 
 @pytest.mark.parametrize(("objects", "batch"), [(1, 1), (2, 2)])
-def test_many_prompted_frames_take_what_was_rehearsed_of_them(model_dir, objects, batch, drifting_pixels, square):
+def test_many_prompted_frames_take_what_was_simulated_of_them(model_dir, objects, batch, drifting_pixels, square):
     """The model reads them all: its own rule is -1."""
-    one = rehearsed(model_dir, objects, object_batch=batch)
-    found = rehearse(model_dir, objects, object_batch=batch, conditioning_frames=8)
+    one = simulated(model_dir, objects, object_batch=batch)
+    found = simulate(model_dir, objects, object_batch=batch, conditioning_frames=8)
     _, state, activations = lived(model_dir, objects, batch, drifting_pixels, square, prompted=8)
     assert found.state == state
     assert found.activations == pytest.approx(activations, rel=0.03)
@@ -92,9 +92,9 @@ def test_many_prompted_frames_take_what_was_rehearsed_of_them(model_dir, objects
 
 
 def test_nothing_of_the_model_is_allocated(model_dir, tmp_path):
-    """A folder without weights can be rehearsed: shapes are all that is read."""
+    """A folder without weights can be simulated: shapes are all that is read."""
     (tmp_path / "config.json").write_text((model_dir / "config.json").read_text())
-    found, whole = rehearse(tmp_path, 1), rehearsed(model_dir, 1)
+    found, whole = simulate(tmp_path, 1), simulated(model_dir, 1)
     assert (found.parameters, found.state, found.flops) == (whole.parameters, whole.state, whole.flops)
 
 
@@ -138,7 +138,7 @@ def test_a_row_for_each_readable_video_device_and_chunk(tmp_path, model_dir, unt
     rows, told = table(tmp_path, model_dir, {"a": 3, "b": 3}, *videos, object_batch=4, force_cpu=False)
     asked = [(video, chunk, device) for video in "ab" for chunk in (4, 2, 1) for device in ("cpu", "cuda")]
     assert [(row.case, row.chunk, row.device) for row in rows] == asked
-    assert (told["cases"], told["found_out"]) == (2, 6), "videos alike are rehearsed once"
+    assert (told["cases"], told["found_out"]) == (2, 6), "videos alike are simulated once"
     assert rows[0].key == rows[6].key
     assert len({row.key for row in rows}) == 6
     assert all(not row.gpu for row in rows if row.device == "cpu")
@@ -156,12 +156,12 @@ def test_the_sum_lies_on_the_line_that_was_measured(tmp_path, model_dir, untried
 
 
 def test_prompted_frames_count_as_far_as_the_model_reads_them(tmp_path, model_dir, untried):
-    """Five are rehearsed as eight; the setting and the model's own rule limit them."""
+    """Five are simulated as eight; the setting and the model's own rule limit them."""
     videos = [summary(tmp_path, name) for name in "abc"]
     objects, prompted = dict.fromkeys("abc", 1), {"b": 5, "c": 8}
     rows, _ = table(tmp_path, model_dir, objects, *videos, prompted=prompted, max_conditioning_frames=32)
     one, five, eight = rows
-    found = rehearsed(model_dir, 1, conditioning_frames=8, max_conditioning_frames=32)
+    found = simulated(model_dir, 1, conditioning_frames=8, max_conditioning_frames=32)
     assert five.host == eight.host
     assert five.key == eight.key != one.key
     assert five.host["state"] == found.state > 1.5 * one.host["state"]
@@ -185,7 +185,7 @@ def test_a_model_that_costs_too_much_is_not_tried(tmp_path, model_dir, untried, 
     assert row.source == told["source"] == "simulated"
 
 
-def test_between_two_rehearsals_nothing_is_too_low(model_dir, monkeypatch):
+def test_between_two_simulations_nothing_is_too_low(model_dir, monkeypatch):
     def activations(objects, each):
         monkeypatch.setattr(workload, "_EACH", each)
         case = cases.cases({"width": 96, "height": 56}, objects, {"scale": 0.5})[0]
@@ -215,38 +215,38 @@ def test_what_is_searched_has_objects_that_nobody_counted():
 
 
 def test_searching_takes_its_own_memory(model_dir):
-    assert rehearse(model_dir, 1, seeding=True).activations > rehearsed(model_dir, 1).activations
+    assert simulate(model_dir, 1, seeding=True).activations > simulated(model_dir, 1).activations
     assert torch.is_grad_enabled()
 
 
 @pytest.fixture
 def counted(untried, model_dir, monkeypatch):
-    """Numbers of objects that were rehearsed, and models that were tried, in place of either."""
-    counts = {"rehearsed": [], "tried": []}
+    """Numbers of objects that were simulated, and models that were tried, in place of either."""
+    counts = {"simulated": [], "tried": []}
 
     def count(folder, objects, **options):
-        counts["rehearsed"].append(objects)
-        one = rehearsed(model_dir, 1)
+        counts["simulated"].append(objects)
+        one = simulated(model_dir, 1)
         return replace(one, state=objects * one.state, flops=objects * one.flops)
 
     def trying(folder, objects, **options):
         counts["tried"].append(folder)
         return Trial(300 * MIB + len(counts["tried"]), 1 / 3)
 
-    monkeypatch.setattr(rehearsal, "rehearse", count)
+    monkeypatch.setattr(simulation, "simulate", count)
     monkeypatch.setattr(trial, "run", trying)
     return counts
 
 
 def anew(counted, folder, model_dir, *summaries, code="one", kept="known", objects=None, **options):
-    """A table as another process would write it: its bytes, what was told, and what was rehearsed and tried."""
-    workload._rehearsed.cache_clear()
+    """A table as another process would write it: its bytes, what was told, and what was simulated and tried."""
+    workload._simulated.cache_clear()
     workload._tried.cache_clear()
     for each in counted.values():
         each.clear()
     known = Known.within(folder / kept, code) if kept else None
     _, told = table(folder, model_dir, objects or {"a": 2}, *summaries, known=known, force_cpu=False, **options)
-    workload._rehearsed.cache_clear()
+    workload._simulated.cache_clear()
     return (folder / "forecast.tsv").read_bytes(), told, {name: list(each) for name, each in counted.items()}
 
 
@@ -256,15 +256,15 @@ def test_one_more_video_asks_for_nothing_but_its_own(tmp_path, model_dir, counte
     _, told, done = anew(counted, tmp_path, model_dir, a)
     # The model's digest, what two objects take, the trial, and what its four objects take.
     assert (told["known"], told["found_out"]) == (0, 4)
-    assert done == {"rehearsed": [2, 4], "tried": [model_dir.resolve()]}
+    assert done == {"simulated": [2, 4], "tried": [model_dir.resolve()]}
 
     two, told, done = anew(counted, tmp_path, model_dir, a, b, objects=objects)
     assert (told["known"], told["found_out"]) == (4, 0), "a picture of another size is the same to the model"
-    assert done == {"rehearsed": [], "tried": []}
+    assert done == {"simulated": [], "tried": []}
     assert two == anew(counted, tmp_path, model_dir, a, b, objects=objects, kept=None)[0]
 
     three, told, done = anew(counted, tmp_path, model_dir, a, b, c, objects=objects)
-    assert (told["known"], told["found_out"], done["rehearsed"]) == (4, 1, [3])
+    assert (told["known"], told["found_out"], done["simulated"]) == (4, 1, [3])
     assert three == anew(counted, tmp_path, model_dir, a, b, c, objects=objects, kept=None)[0]
     assert len(list((tmp_path / "known").iterdir())) == 5
 
@@ -273,24 +273,24 @@ def test_what_changes_memory_is_found_out_again(tmp_path, model_dir, counted):
     a = summary(tmp_path, "a")
     anew(counted, tmp_path, model_dir, a)
     other = shutil.copytree(model_dir, tmp_path / "other")
-    assert not anew(counted, tmp_path, other, a)[2]["rehearsed"], "the same model in another folder"
+    assert not anew(counted, tmp_path, other, a)[2]["simulated"], "the same model in another folder"
 
     for changed in ({"precision": "bfloat16"}, {"max_conditioning_frames": 1}, {"object_batch": 2}):
-        assert anew(counted, tmp_path, model_dir, a, **changed)[2]["rehearsed"] == [2], changed
-    assert anew(counted, tmp_path, model_dir, a, code="two")[2]["rehearsed"] == [2, 4]
+        assert anew(counted, tmp_path, model_dir, a, **changed)[2]["simulated"] == [2], changed
+    assert anew(counted, tmp_path, model_dir, a, code="two")[2]["simulated"] == [2, 4]
 
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"max_object_pointers_in_encoder": 8}))
-    assert anew(counted, tmp_path, other, a)[2]["rehearsed"] == [2, 4]
+    assert anew(counted, tmp_path, other, a)[2]["simulated"] == [2, 4]
 
 
 def test_how_many_prompted_frames_a_model_reads_is_asked_once(tmp_path, model_dir, counted):
     a = summary(tmp_path, "a")
     anew(counted, tmp_path, model_dir, a)
     _, told, done = anew(counted, tmp_path, model_dir, a, prompted={"a": 3})
-    assert (told["known"], told["found_out"], done["rehearsed"]) == (3, 2, [2])
+    assert (told["known"], told["found_out"], done["simulated"]) == (3, 2, [2])
     _, told, done = anew(counted, tmp_path, model_dir, a, prompted={"a": 4})
-    assert (told["known"], told["found_out"], done["rehearsed"]) == (5, 0, [])
+    assert (told["known"], told["found_out"], done["simulated"]) == (5, 0, [])
 
 
 def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, model_dir, counted):
@@ -317,7 +317,7 @@ def test_a_trial_that_memory_did_not_suffice_for_is_tried_the_next_time(tmp_path
         patched.setattr(trial, "run", refuse)
         assert anew(counted, tmp_path, other, a)[1]["source"] == "simulated"
     _, told, done = anew(counted, tmp_path, other, a)
-    assert (told["source"], done) == ("calibrated", {"rehearsed": [], "tried": [other.resolve()]})
+    assert (told["source"], done) == ("calibrated", {"simulated": [], "tried": [other.resolve()]})
 
 
 def test_where_all_is_known_pytorch_is_not_loaded(tmp_path, model_dir, counted):

@@ -80,7 +80,7 @@ def test_an_encoder_that_looks_at_neighbours_is_not_split(split_clips, few, seco
     assert "influence each other" in caplog.text
 
 
-def test_numbers_of_the_scores_own_can_be_rehearsed_with():
+def test_numbers_of_the_scores_own_can_be_simulated_with():
     """Weights of 16 KB and more would be written to a file."""
     model = nn.Sequential(*(each for _ in range(6) for each in (nn.Linear(64, 64), nn.Tanh()))).eval()
     x, weights = torch.randn(200, 64), torch.randn(200, 64)
@@ -160,7 +160,7 @@ def test_what_an_operation_in_place_changes_is_differentiated_before_it(activati
     assert torch.equal(found.gradient, expected)
 
 
-def test_a_way_that_cannot_be_rehearsed_is_left_out_and_the_others_are_not(caplog):
+def test_a_way_that_cannot_be_simulated_is_left_out_and_the_others_are_not(caplog):
     class Twice(torch.autograd.Function):
         """Looks at what it saved more than once, which a checkpoint does not allow."""
 

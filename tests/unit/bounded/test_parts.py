@@ -10,7 +10,7 @@ from longtake.bounded.guard import fingerprint, frozen, has_values
 from longtake.bounded.independence import independent, possible_cuts, rows_round_alike, seems_independent
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.pieces import Cut, even_bounds
-from longtake.bounded.planning import proved_cuts, rehearse, splits, usage
+from longtake.bounded.planning import proved_cuts, simulate, splits, usage
 from longtake.bounded.profile import Usage
 from longtake.bounded.run import Way
 from longtake.bounded.spill import spilled
@@ -272,9 +272,9 @@ def test_a_view_of_nothing_and_a_sparse_tensor_come_back(tmp_path):
 
 
 def test_chunks_of_one_frame_take_a_few_percent(vision_transformer, second):
-    """31 frames of 224 px, rehearsed, which costs no memory."""
+    """31 frames of 224 px, simulated, which costs no memory."""
     with frozen(vision_transformer.module):
-        plain, split = (rehearse(vision_transformer, torch.empty(31, 3, 224, 224), second, way).peak for way in WAYS)
+        plain, split = (simulate(vision_transformer, torch.empty(31, 3, 224, 224), second, way).peak for way in WAYS)
     assert split <= 0.06 * plain
 
 
@@ -285,7 +285,7 @@ def test_cut_and_spilled_a_segmentation_model_takes_a_few_percent(segmenter, cla
         cuts = proved_cuts(segmenter, usages)
         choice = next(choice for choice in choices(usages, cuts=cuts) if choice.insides < 0.02 * usages[""].saved)
         peaks = [
-            rehearse(segmenter, frames, class_score, way).peak for way in (Way(), Way(blocks=choice.blocks, spill=True))
+            simulate(segmenter, frames, class_score, way).peak for way in (Way(), Way(blocks=choice.blocks, spill=True))
         ]
     assert peaks[1] <= 0.08 * peaks[0]
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 from longtake.bounded import gradient
 from longtake.bounded.front import front_of
 from longtake.bounded.guard import frozen
-from longtake.bounded.planning import rehearse
+from longtake.bounded.planning import simulate
 from longtake.bounded.reach import Reach, reach_of
 from longtake.bounded.run import Way
-from longtake.bounded.slabplan import plan_slabs, rehearsed
+from longtake.bounded.slabplan import plan_slabs, simulated
 from longtake.bounded.slabproof import disproved, slab_front
 from longtake.bounded.slabwise import SlabWay, slab_gradient
 from longtake.bounded.tape import record
@@ -103,9 +103,9 @@ def test_peaks_do_not_grow_with_the_insides_of_the_front():
     given = torch.zeros(1, 1, 64, 48, 48)
     front = slab_front(model, given)
     with frozen(model):
-        plain = rehearse(model, given, score, Way()).peak
+        plain = simulate(model, given, score, Way()).peak
         thin = SlabWay(front.waists[0], front.waists[-1], 2 * given.nbytes, 4)
-        at_input = rehearsed(model, given, score, front, thin).predicted_bytes
+        at_input = simulated(model, given, score, front, thin).predicted_bytes
         at_layer = plan_slabs(model, given, score, front, wrt="layers.2", budget=plain // 6)
     assert at_input < 0.3 * plain
     assert at_layer.predicted_bytes < plain // 6

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from longtake.errors import ModelError
-from longtake.gradients import perturbations, rehearsal, resident, workload
+from longtake.gradients import perturbations, resident, simulation, workload
 from longtake.gradients.cases import Resident
 from longtake.gradients.options import Options
 from longtake.gradients.resident import resident as measured_resident
@@ -131,29 +131,29 @@ def test_a_shuffled_clip_is_called_so():
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Sizes of clips that were rehearsed, and how often a model was measured."""
-    counts = {"rehearsed": [], "measured": 0}
-    given = rehearsal.rehearsed
+    """Sizes of clips that were simulated, and how often a model was measured."""
+    counts = {"simulated": [], "measured": 0}
+    given = simulation.simulated
 
-    def rehearse(adapter, size, options):
-        counts["rehearsed"].append(size)
+    def simulate(adapter, size, options):
+        counts["simulated"].append(size)
         return given(adapter, size, options)
 
     def measure(options, threads):
         counts["measured"] += 1
         return HELD
 
-    monkeypatch.setattr(rehearsal, "rehearsed", rehearse)
+    monkeypatch.setattr(simulation, "simulated", simulate)
     monkeypatch.setattr(resident, "resident", measure)
     return counts
 
 
 def anew(counted, tmp_path, folder, summaries, code="one", kept="known", **options):
-    """A table as another process would write it: its bytes, what was told, what was rehearsed, and measured."""
-    counted.update(rehearsed=[], measured=0)
+    """A table as another process would write it: its bytes, what was told, what was simulated, and measured."""
+    counted.update(simulated=[], measured=0)
     known = Known.within(tmp_path / kept, code) if kept else None
     told, _ = tell(tmp_path, folder, summaries, known=known, frames={"pond": 90}, **options)
-    return (tmp_path / "forecast.tsv").read_bytes(), told, counted["rehearsed"], counted["measured"]
+    return (tmp_path / "forecast.tsv").read_bytes(), told, counted["simulated"], counted["measured"]
 
 
 def test_one_more_video_asks_for_nothing_but_its_own(tmp_path, folder, counted):
@@ -177,7 +177,7 @@ def test_what_changes_memory_is_found_out_again(tmp_path, folder, counted):
     for changed in ({"chunk_size": 4}, {"memory_gb": 1e-6}, {"code": "two"}):
         assert anew(counted, tmp_path, folder, summaries, **changed)[2], changed
     for changed in ({"shuffles": 2}, {"clips": "even"}):
-        assert not anew(counted, tmp_path, folder, summaries, **changed)[2], "memory is summed up, not rehearsed"
+        assert not anew(counted, tmp_path, folder, summaries, **changed)[2], "memory is summed up, not simulated"
     weights = next(moved.glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert anew(counted, tmp_path, moved, summaries)[2:] == ([(48, 48)], 1)
@@ -192,11 +192,11 @@ def test_a_damaged_file_costs_time_and_nothing_else(tmp_path, folder, counted):
     assert (again, told["found_out"]) == (expected, 3)
 
 
-def test_what_cannot_be_rehearsed_says_so_each_time(tmp_path, folder, counted, monkeypatch, caplog):
+def test_what_cannot_be_simulated_says_so_each_time(tmp_path, folder, counted, monkeypatch, caplog):
     def refuse(*_):
         raise ModelError("it looks at numbers")
 
-    monkeypatch.setattr(rehearsal.Planner, "ways", refuse)
+    monkeypatch.setattr(simulation.Planner, "ways", refuse)
     for _ in range(2):
         caplog.clear()
         _, told, sizes, _ = anew(counted, tmp_path, folder, write_summaries(tmp_path, pond=(96, 160)))

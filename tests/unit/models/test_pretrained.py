@@ -229,7 +229,7 @@ def test_class_names_come_in_the_order_of_the_scores(own_folder, change):
     assert load_model(folder).class_names == ("cod", "eel", "ray")
 
 
-def test_joining_queries_can_be_rehearsed_without_values():
+def test_joining_queries_can_be_simulated_without_values():
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode() as mode:

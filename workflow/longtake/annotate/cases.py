@@ -1,6 +1,6 @@
 """What the memory of a window job depends on, and what was found out of it: records and sums, without PyTorch.
 
-What makes the numbers loads it (`longtake.annotate.rehearsal`, `longtake.annotate.trial`); whoever knows them need
+What makes the numbers loads it (`longtake.annotate.simulation`, `longtake.annotate.trial`); whoever knows them need
 not.
 """
 
@@ -47,12 +47,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Taken:
-    """What the model's part of a window job takes, in bytes: `longtake.annotate.rehearsal.Rehearsed`, its events
+    """What the model's part of a window job takes, in bytes: `longtake.annotate.simulation.Simulated`, its events
     replayed.
 
     Attributes
     ----------
-    parameters, state, frame, logits, flops : as rehearsed
+    parameters, state, frame, logits, flops : as simulated
     activations : what the heap takes beside the state, or the most that is alive where that is more
     reserved : what a GPU's allocator would hold of state and activations
     """
@@ -102,7 +102,7 @@ class Machine:
 def frames_read(prompted: int, most: int) -> int:
     """Of how many prompted frames the model may read the features, where an object has so many: a power of two, or all.
 
-    In powers of two, since each number is another rehearsal. `most` is what the model reads
+    In powers of two, since each number is another simulation. `most` is what the model reads
     (`longtake.annotate.tracker.most_conditioning_frames`), -1 for all. An object's later pointers are not counted: a
     frame's features are thousands of tokens, a pointer a few.
 

@@ -226,7 +226,7 @@ def step(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Do what `track` does with tensors: (N, h, w) float32 mask logits on the host, and (N,) object-score logits.
 
-    It looks at no number, so that it can be rehearsed with tensors that have none; `session` has its prompts already.
+    It looks at no number, so that it can be simulated with tensors that have none; `session` has its prompts already.
     """
     if tracker.max_conditioning_frames is not None:
         session.note_shortened(tracker.max_conditioning_frames, prompts)

@@ -1,6 +1,6 @@
 """What following objects will take of memory, said before any window runs (`longtake.planning.driver`).
 
-The model's part is rehearsed without numbers (`longtake.annotate.rehearsal`); what Python and the libraries hold is
+The model's part is simulated without numbers (`longtake.annotate.simulation`); what Python and the libraries hold is
 measured on this machine, once, by a window job of the embedded model in a process of its own. What was found out may be
 kept (`longtake.planning.cache`); PyTorch is loaded only where something is not known yet.
 """
@@ -38,7 +38,7 @@ from longtake.unit import Study
 log = logging.getLogger(__name__)
 
 EMBEDDED = Path(__file__).resolve().parents[2] / "models" / "sam2-pond"
-# Each number of objects up to this one is rehearsed for itself.
+# Each number of objects up to this one is simulated for itself.
 _EACH = 8
 # A model is tried with so many objects, where that takes no more seconds than this.
 _TRIED = 4
@@ -105,7 +105,7 @@ def _footprint(needed: Needs) -> Footprint:
 
 
 def needs(model_dir: Location, case: Case, known: Known | None = None) -> Needs:
-    """Rehearse a case; between powers of two of more than eight objects, as a straight line.
+    """Simulate a case; between powers of two of more than eight objects, as a straight line.
 
     What is needed is the greatest of several straight lines over the number of objects, so that between two of them
     nothing is forecast too low. `known` is of this model.
@@ -169,7 +169,7 @@ def _taken(model_dir: Location, case: Case, known: Known) -> Taken:
         "conditioning_frames": case.conditioning_frames,
         "seeding": case.seeding,
     }
-    return Taken(**known.value(lambda: asdict(_rehearsed(str(model_dir), **facts)), what="steps", **facts))
+    return Taken(**known.value(lambda: asdict(_simulated(str(model_dir), **facts)), what="steps", **facts))
 
 
 # What is not known yet needs PyTorch and the model, which take seconds to load.
@@ -188,10 +188,10 @@ def _most_read(model_dir: Location, setting: int | None) -> int:
 
 
 @cache
-def _rehearsed(model_dir: str, **facts: Any) -> Taken:
-    from longtake.annotate.rehearsal import rehearse, taken
+def _simulated(model_dir: str, **facts: Any) -> Taken:
+    from longtake.annotate.simulation import simulate, taken
 
-    return taken(rehearse(model_dir, **facts))
+    return taken(simulate(model_dir, **facts))
 
 
 @cache

@@ -13,8 +13,8 @@ from torch import Tensor
 from longtake.bounded import Gradient, gradient
 from longtake.bounded.front import Front
 from longtake.bounded.guard import frozen
-from longtake.bounded.planning import plan, rehearse
-from longtake.bounded.profile import load_rehearsal
+from longtake.bounded.planning import plan, simulate
+from longtake.bounded.profile import load_simulation
 from longtake.bounded.run import Way
 from longtake.bounded.slabplan import plan_slabs
 from longtake.bounded.slabproof import slab_front
@@ -43,7 +43,7 @@ def room_for_tensors(memory_gb: float, device: str, *, part: float = 1.0, reques
     gpu = gpu_budget() if device.startswith("cuda") else None
     if gpu is not None:
         return int(part * GPU_SHARE * max(0, gpu.nbytes - torch.cuda.memory_allocated()))
-    load_rehearsal()
+    load_simulation()
     free = left(host_budget(requested_mb).limits, psutil.Process())
     return int(part * HOST_SHARE * free)
 
@@ -140,7 +140,7 @@ class Exact:
         if not self.tile:
             try:
                 with frozen(self.model.module):
-                    plain = rehearse(self.model, given, scalar, Way(), wrt=layer)
+                    plain = simulate(self.model, given, scalar, Way(), wrt=layer)
             except ModelError as error:
                 logger.warning("%s It is tried with the graph of the whole.", error)
                 return Way()

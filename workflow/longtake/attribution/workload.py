@@ -1,6 +1,6 @@
 """What a volume's job will take of memory, for each way its gradients could be had (`longtake.planning.driver`).
 
-Volumes of one shape take the same, so each shape is rehearsed once, with fake tensors.
+Volumes of one shape take the same, so each shape is simulated once, with fake tensors.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def model(study: Study) -> str:
 
 
 def workloads(ask: Ask) -> Iterator[Workload]:
-    """Yield the ways to the maps of each shape of volume; none of a shape whose memory cannot be rehearsed.
+    """Yield the ways to the maps of each shape of volume; none of a shape whose memory cannot be simulated.
 
     Raises
     ------

@@ -15,7 +15,7 @@ spill                       next to nothing                                     
 
 *split* is for models that offer `encode` and `head` (`longtake.bounded.split`), the others are for any module
 (`longtake.bounded.checkpoint`, `.independence`, `.spill`). Which submodules are chosen follows from what each saves
-(`.profile`, `.choose`). Before anything is computed, each way is rehearsed with fake tensors while the bytes of living
+(`.profile`, `.choose`). Before anything is computed, each way is simulated with fake tensors while the bytes of living
 ones are counted (`.planning`, `.live`), and the first whose peak is within the budget is taken. The run
 itself is counted in the same manner, so that prediction and measurement can be compared.
 

@@ -93,11 +93,11 @@ def check_scalar(value: Tensor) -> None:
 
 
 def has_values(tensor: Tensor) -> bool:
-    """False for the fake tensors with which a run is rehearsed."""
+    """False for the fake tensors with which a run is simulated."""
     return not isinstance(tensor, FakeTensor)
 
 
-def rehearsing() -> bool:
+def simulating() -> bool:
     """Whether fake tensors are being made: what has values then was there before, and belongs to others."""
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 

@@ -1,7 +1,7 @@
 """Finding the cheapest way whose memory is within a budget, before anything is computed.
 
-Each way is rehearsed: run, forward and backward, with fake tensors, while the bytes of living ones are counted. What a
-rehearsal costs is Python's time for each operation, some tenths of a millisecond, whatever the tensors' size.
+Each way is simulated: run, forward and backward, with fake tensors, while the bytes of living ones are counted. What a
+simulation costs is Python's time for each operation, some tenths of a millisecond, whatever the tensors' size.
 """
 
 import logging
@@ -26,7 +26,7 @@ from longtake.bounded.independence import (
 )
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.pieces import Cut
-from longtake.bounded.profile import NEEDS_NUMBERS, Usage, rehearsal, saved_by_module
+from longtake.bounded.profile import NEEDS_NUMBERS, Usage, saved_by_module, simulation
 from longtake.bounded.run import Scalar, Way, leaf_at, run, subject_of
 from longtake.bounded.split import FrameStack, chunk_bounds, frames_alone, gradient_chunks, head_pass
 from longtake.errors import BudgetError, LongtakeError, ModelError
@@ -40,7 +40,7 @@ TRIAL = 512 * 2**20
 def plan(
     model: Any, frames: Tensor, scalar: Scalar, *, wrt: str | None = None, budget: int, uncut: Collection[str] = ()
 ) -> Way:
-    """The cheapest way whose rehearsed peak is within `budget` bytes; see `longtake.bounded.automatic.gradient`.
+    """The cheapest way whose simulated peak is within `budget` bytes; see `longtake.bounded.automatic.gradient`.
 
     Memory: one submodule in float64, while it is found out whether its call can be cut; with `encode` and `head`, what
     `splits` tries within the budget.
@@ -48,7 +48,7 @@ def plan(
     Raises
     ------
     BudgetError : there is none; the message names the smallest peak that can be had.
-    ModelError : the model cannot be rehearsed.
+    ModelError : the model cannot be simulated.
     """
     least, smallest = Way(), None
     with frozen(subject_of(model).module):
@@ -65,7 +65,7 @@ def plan(
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class Simulated:
     """A way, and what it was found to take: most bytes of living tensors at a time, and every allocation in order
     (`longtake.planning.heap`)."""
 
@@ -79,7 +79,7 @@ class Rehearsed:
         return cls(replace(way, predicted_bytes=live.peak), live.peak, live.events or ())
 
 
-def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str | None = None) -> Rehearsed:
+def simulate(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str | None = None) -> Simulated:
     """Go through this way with fake tensors; the model must be frozen.
 
     Raises
@@ -87,9 +87,9 @@ def rehearse(model: Any, frames: Tensor, scalar: Scalar, way: Way, *, wrt: str |
     ModelError : the model cannot be called with fake tensors.
     ExactnessError : the way is not for this model.
     """
-    with rehearsal(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
-        run(subject_of(double), fake, _rehearsable(scalar), way, wrt=wrt)
-    return Rehearsed.of(way, live)
+    with simulation(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
+        run(subject_of(double), fake, _simulable(scalar), way, wrt=wrt)
+    return Simulated.of(way, live)
 
 
 def ways(
@@ -101,11 +101,11 @@ def ways(
     budget: int | None = None,
     split: bool = True,
     uncut: Collection[str] = (),
-) -> Iterator[Rehearsed]:
-    """Ways, cheapest first. Made one by one, because the next costs another rehearsal.
+) -> Iterator[Simulated]:
+    """Ways, cheapest first. Made one by one, because the next costs another simulation.
 
-    A way whose rehearsal fails is left out: what a model does can be in the way of one and not of the others. Only
-    where plain back-propagation cannot be rehearsed there is none.
+    A way whose simulation fails is left out: what a model does can be in the way of one and not of the others. Only
+    where plain back-propagation cannot be simulated there is none.
 
     Parameters
     ----------
@@ -116,30 +116,30 @@ def ways(
     The model must be frozen.
     """
 
-    def rehearsed(way: Way) -> Iterator[Rehearsed]:
+    def simulated(way: Way) -> Iterator[Simulated]:
         try:
-            yield rehearse(model, frames, scalar, way, wrt=wrt)
+            yield simulate(model, frames, scalar, way, wrt=wrt)
         except LongtakeError as error:
             logger.info("%s is ruled out: %s", way.name, error)
 
-    yield rehearse(model, frames, scalar, Way(), wrt=wrt)
+    yield simulate(model, frames, scalar, Way(), wrt=wrt)
     if split and wrt is None and splits(model, frames, limit=budget):
         for chunk in halves(len(frames)):
-            yield from rehearsed(Way(chunk_size=chunk))
+            yield from simulated(Way(chunk_size=chunk))
     usages = usage(model, frames, wrt=wrt)
     cuts = proved_cuts(subject_of(model).module, usages, limit=budget, uncut=uncut)
     for found in (choices(usages, without=wrt), choices(usages, cuts=cuts, without=wrt)):
         if found:
             best = min(found, key=lambda choice: choice.stay + choice.insides)
-            for whole in rehearsed(Way(blocks=best.blocks)):
+            for whole in simulated(Way(blocks=best.blocks)):
                 fewer = best.blocks if budget is None else relaxed(best.blocks, usages, budget - whole.peak)
                 if fewer != best.blocks:
-                    yield from rehearsed(Way(blocks=fewer))
+                    yield from simulated(Way(blocks=fewer))
                 yield whole
     for choice in choices(usages, cuts=cuts, without=wrt):
-        yield from rehearsed(Way(blocks=choice.blocks, spill=True))
+        yield from simulated(Way(blocks=choice.blocks, spill=True))
     # All that autograd saves: nothing is recomputed, but a clip's worth of memory is written and read.
-    yield from rehearsed(Way(spill=True))
+    yield from simulated(Way(spill=True))
 
 
 def usage(model: Any, frames: Tensor, *, wrt: str | None = None) -> dict[str, Usage]:
@@ -149,14 +149,14 @@ def usage(model: Any, frames: Tensor, *, wrt: str | None = None) -> dict[str, Us
     ------
     ModelError : the model cannot be called with fake tensors.
     """
-    with rehearsal(model, frames) as (double, fake):
+    with simulation(model, frames) as (double, fake):
         twin = subject_of(double)
         leaf = fake.requires_grad_(wrt is None)
         with leaf_at(twin.module, wrt):
             return saved_by_module(twin.module, lambda: twin.forward(leaf), leaf)
 
 
-def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None = None) -> Iterator[Rehearsed]:
+def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None = None) -> Iterator[Simulated]:
     """The same for who takes the gradient chunk by chunk and keeps none of it, of a model with `encode` and `head`.
 
     All frames at once need no second pass. The peaks hold a chunk's frames and its gradient, not the clip's.
@@ -167,10 +167,10 @@ def chunk_ways(model: Any, frames: Tensor, scalar: Scalar, *, most: int | None =
     """
     most = min(most or len(frames), len(frames))
     if most == len(frames):
-        yield rehearse(model, frames, scalar, Way())
+        yield simulate(model, frames, scalar, Way())
     for chunk in [most, *halves(most)]:
         if chunk < len(frames):
-            yield rehearse_chunks(model, frames, scalar, chunk)
+            yield simulate_chunks(model, frames, scalar, chunk)
 
 
 def halves(n_frames: int) -> Iterator[int]:
@@ -180,20 +180,20 @@ def halves(n_frames: int) -> Iterator[int]:
         yield n_frames
 
 
-def rehearse_chunks(model: Any, frames: Tensor, scalar: Scalar, chunk_size: int) -> Rehearsed:
+def simulate_chunks(model: Any, frames: Tensor, scalar: Scalar, chunk_size: int) -> Simulated:
     """Go through both passes of `longtake.bounded.split` with fake tensors, keeping no chunk.
 
-    Chunks of equal length need the same: of the first pass the first and the last two are rehearsed, of the second the
+    Chunks of equal length need the same: of the first pass the first and the last two are simulated, of the second the
     first one.
     """
-    with rehearsal(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
+    with simulation(model, frames) as (double, fake), LiveBytes(keep_events=True) as live:
         subject = subject_of(double)
         if subject.encode is None or subject.head is None:
             raise ModelError(f"{type(model).__name__} has no encode and head")
         stack, abridged = _Made(fake), _Abridged(subject.encode, len(chunk_bounds(len(frames), chunk_size)))
-        first = head_pass(abridged, subject.head, stack, _rehearsable(scalar), chunk_size, module=subject.module)
+        first = head_pass(abridged, subject.head, stack, _simulable(scalar), chunk_size, module=subject.module)
         next(gradient_chunks(subject.encode, stack, first, chunk_size, module=subject.module))
-    return Rehearsed.of(Way(chunk_size=chunk_size), live)
+    return Simulated.of(Way(chunk_size=chunk_size), live)
 
 
 @dataclass(frozen=True)
@@ -247,9 +247,9 @@ def splits(model: Any, frames: FrameStack, *, limit: int | None = None) -> bool:
 
 
 def _encoding_bytes(model: Any, frame: Tensor, count: int) -> int:
-    """Bytes of encoding so many frames without a graph; more than there are if that cannot be rehearsed."""
+    """Bytes of encoding so many frames without a graph; more than there are if that cannot be simulated."""
     try:
-        with rehearsal(model, frame) as (double, fake), LiveBytes() as live, torch.no_grad():
+        with simulation(model, frame) as (double, fake), LiveBytes() as live, torch.no_grad():
             double.encode(fake.new_empty((count, *fake.shape[1:])))
     except ModelError:
         return sys.maxsize
@@ -292,7 +292,7 @@ def proved_cuts(
     return cuts
 
 
-def _rehearsable(scalar: Scalar) -> Scalar:
+def _simulable(scalar: Scalar) -> Scalar:
     """The scalar; or, where it must see numbers (the class that is predicted), the sum of all outputs instead."""
 
     def score(outputs: Any) -> Tensor:

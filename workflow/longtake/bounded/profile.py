@@ -149,7 +149,7 @@ def saved_by_module(module: nn.Module, forward: Callable[[], Any], *held: Tensor
 
 
 @contextmanager
-def rehearsal(model: Any, frames: Tensor) -> Iterator[tuple[Any, Tensor]]:
+def simulation(model: Any, frames: Tensor) -> Iterator[tuple[Any, Tensor]]:
     """A fake copy of the model and of the frames, to be called inside this block at no cost.
 
     Raises
@@ -182,9 +182,9 @@ def rehearsal(model: Any, frames: Tensor) -> Iterator[tuple[Any, Tensor]]:
         ) from error
 
 
-def load_rehearsal() -> None:
-    """Load what the first rehearsal would load, some 70 MiB, so that who asks what is free counts it."""
-    with rehearsal(nn.Linear(1, 1), torch.empty(1, 1)) as (double, fake):
+def load_simulation() -> None:
+    """Load what the first simulation would load, some 70 MiB, so that who asks what is free counts it."""
+    with simulation(nn.Linear(1, 1), torch.empty(1, 1)) as (double, fake):
         double(fake)
 
 

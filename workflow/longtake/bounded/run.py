@@ -1,6 +1,6 @@
 """One gradient, computed in one given way.
 
-The same function does the real run and, with a fake model and fake frames, its rehearsal.
+The same function does the real run and, with a fake model and fake frames, its simulation.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ class Way:
     chunk_size : frames at a time, if the model is split into `encode` and `head`; None if not
     blocks : submodules to checkpoint
     spill : what autograd saves goes to files
-    predicted_bytes : peak of living tensors in the rehearsal; None if there was none
+    predicted_bytes : peak of living tensors in the simulation; None if there was none
     """
 
     chunk_size: int | None = None

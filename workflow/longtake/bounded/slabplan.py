@@ -1,4 +1,4 @@
-"""Finding the cheapest way in slabs whose memory is within a budget, by rehearsals with fake tensors."""
+"""Finding the cheapest way in slabs whose memory is within a budget, by simulations with fake tensors."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from longtake.bounded.front import Front, Waist
 from longtake.bounded.guard import frozen
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.planning import plan
-from longtake.bounded.profile import rehearsal
+from longtake.bounded.profile import simulation
 from longtake.bounded.run import Scalar, Way, subject_of
 from longtake.bounded.slabwise import SlabWay, parts_of, run_slabs
 from longtake.bounded.tape import Tail
@@ -34,7 +34,7 @@ def plan_slabs(
     budget: int | None = None,
     tile: int = 0,
 ) -> SlabWay:
-    """The cheapest way in slabs whose rehearsed peak is within `budget`: few seams, wide slabs, an early cut.
+    """The cheapest way in slabs whose simulated peak is within `budget`: few seams, wide slabs, an early cut.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def plan_slabs(
 
 @dataclass
 class _Search:
-    """Rehearsals of ways, and the one with the smallest peak so far."""
+    """Simulations of ways, and the one with the smallest peak so far."""
 
     model: Any
     given: Tensor
@@ -82,28 +82,28 @@ class _Search:
         tape = self.front.tape
         widest = max(tape.nbytes(each.value) for each in self.front.waists)
         for most in sorted({widest, 2 * tape.nbytes(0), tape.nbytes(0) // 2}, reverse=True):
-            thin = self._rehearsed(replace(way, most=most, tile=self.tiles[-1]))
+            thin = self._simulated(replace(way, most=most, tile=self.tiles[-1]))
             if self.budget is not None and thin.predicted_bytes > self.budget:
                 continue
             for rows in self.tiles[:-1]:
-                wide = self._rehearsed(replace(way, most=most, tile=rows))
+                wide = self._simulated(replace(way, most=most, tile=rows))
                 if self.budget is None or wide.predicted_bytes <= self.budget:
                     return wide
             return thin
         return None
 
-    def _rehearsed(self, way: SlabWay) -> SlabWay:
-        found = rehearsed(self.model, self.given, self.scalar, self.front, way, wrt=self.wrt)
+    def _simulated(self, way: SlabWay) -> SlabWay:
+        found = simulated(self.model, self.given, self.scalar, self.front, way, wrt=self.wrt)
         if self.least is None or found.predicted_bytes < self.least.predicted_bytes:
             self.least = found
         return found
 
 
-def rehearsed(
+def simulated(
     model: Any, given: Tensor, scalar: Scalar, front: Front, way: SlabWay, *, wrt: str | None = None
 ) -> SlabWay:
     """The way with the peak of living tensors that it takes; of equal slabs few are gone through."""
-    with rehearsal(model, given) as (double, fake), LiveBytes() as live:
+    with simulation(model, given) as (double, fake), LiveBytes() as live:
         run_slabs(double, fake, scalar, front, way, wrt=wrt, abridged=True)
     return replace(way, predicted_bytes=live.peak)
 
@@ -146,7 +146,7 @@ def _tail_way(
 ) -> Way | None:
     """How the rest is done within `room` bytes; None where it cannot."""
     tail = Tail(model, front.tape, way.cut.ops)
-    # Never written: a rehearsal asks for no more than its shape.
+    # Never written: a simulation asks for no more than its shape.
     features = given.new_empty(front.tape.shapes[way.cut.value], dtype=front.tape.dtypes[way.cut.value])
     try:
         return plan(tail, features, scalar, wrt=wrt if way.start == way.cut else None, budget=room)

@@ -35,7 +35,7 @@ class Pass:
     abridged: bool = False
 
     def slabs(self, value: int) -> Iterator[tuple[int, int]]:
-        """Rows that each slab owns; in a rehearsal the first three and the last stand for all."""
+        """Rows that each slab owns; in a simulation the first three and the last stand for all."""
         every = list(self.segment.slabs(value, self.rows))
         yield from every if not self.abridged or len(every) < 5 else [*every[:3], every[-1]]
 

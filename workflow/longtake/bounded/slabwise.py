@@ -93,7 +93,7 @@ def run_slabs(
     folder: PathLike[str] | str | None = None,
     abridged: bool = False,
 ) -> Found:
-    """The gradient in this way; parameters must be frozen. The same for a real run and, with fakes, a rehearsal."""
+    """The gradient in this way; parameters must be frozen. The same for a real run and, with fakes, a simulation."""
     at_cut = way.start == way.cut
     passes, features = through(front, way, given.detach(), held_by(model), abridged=abridged, keep=not at_cut)
     tail = Tail(model, front.tape, way.cut.ops)
@@ -131,7 +131,7 @@ def slab_gradient(
     front : of `slab_front`, for this model and shape
     way : of `plan_slabs`, for the same
 
-    Memory: what the way's rehearsal predicted, of tensors beyond the model and the volume.
+    Memory: what the way's simulation predicted, of tensors beyond the model and the volume.
 
     Raises
     ------

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from longtake.bounded.guard import fingerprint, has_values, rehearsing
+from longtake.bounded.guard import fingerprint, has_values, simulating
 from longtake.bounded.live import storage_key
 from longtake.store.leftovers import SCRATCH, mark
 
@@ -41,7 +41,7 @@ class Spilled:
 
 @dataclass
 class _File:
-    """A storage on disk; the file goes when nobody refers to this any more. `path` is None in a rehearsal.
+    """A storage on disk; the file goes when nobody refers to this any more. `path` is None in a simulation.
 
     `content` tells whether the storage is still what was written. A tensor's version does not: an LSTM changes parts of
     one storage in place that count their versions each for itself.
@@ -107,7 +107,7 @@ class _Store:
     files: dict[int, weakref.ref[_File]] = field(default_factory=dict)
 
     def pack(self, tensor: Tensor) -> Tensor | _View:
-        if tensor.layout is not torch.strided or (has_values(tensor) and rehearsing()):
+        if tensor.layout is not torch.strided or (has_values(tensor) and simulating()):
             return tensor
         storage = tensor.untyped_storage()
         key = storage_key(tensor)

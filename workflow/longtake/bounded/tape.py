@@ -1,7 +1,7 @@
 """The operations of one forward pass, noted as Python calls them, and a pass that begins in their middle.
 
 To evaluate the first part of a model slab by slab one must know which operations it consists of. They are noted while
-the model runs on fake tensors (`longtake.bounded.profile.rehearsal`): every call of a function of PyTorch on tensors,
+the model runs on fake tensors (`longtake.bounded.profile.simulation`): every call of a function of PyTorch on tensors,
 at the level at which people write models (a convolution, a group norm, ``+``), with shapes and without numbers. What
 is changed in place is noted as if it were not: its later readers read a value of another number.
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from longtake.bounded.profile import NEEDS_NUMBERS, rehearsal
+from longtake.bounded.profile import NEEDS_NUMBERS, simulation
 from longtake.bounded.run import subject_of
 from longtake.errors import ExactnessError, ModelError
 
@@ -166,7 +166,7 @@ def record(model: Any, given: Tensor) -> Tape:
     ------
     ModelError : the model cannot be called with fake tensors.
     """
-    with rehearsal(model, given) as (double, fake):
+    with simulation(model, given) as (double, fake):
         subject = subject_of(double)
         recorder = _Recorder(subject.module, fake)
         with _hooked(subject.module, recorder):

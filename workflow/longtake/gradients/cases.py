@@ -1,7 +1,7 @@
 """What was found out of clips, of ways to their gradients, and of a job's process: records, without PyTorch.
 
-What makes the numbers loads it (`longtake.gradients.rehearsal`, `longtake.gradients.resident`); whoever knows them need
-not.
+What makes the numbers loads it (`longtake.gradients.simulation`, `longtake.gradients.resident`); whoever knows them
+need not.
 """
 
 from __future__ import annotations

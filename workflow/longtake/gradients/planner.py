@@ -9,8 +9,8 @@ import psutil
 import torch
 
 from longtake.bounded.guard import frozen
-from longtake.bounded.planning import Rehearsed, chunk_ways, splits, ways
-from longtake.bounded.profile import load_rehearsal
+from longtake.bounded.planning import Simulated, chunk_ways, splits, ways
+from longtake.bounded.profile import load_simulation
 from longtake.bounded.run import Way
 from longtake.errors import BudgetError, ModelError
 from longtake.memory.budget import GIB, gpu_budget, host_budget
@@ -49,7 +49,7 @@ class Budget:
     firm: bool = True
     chunk_size: int = 0
 
-    def holds(self, found: Rehearsed) -> bool:
+    def holds(self, found: Simulated) -> bool:
         """Whether a way keeps to it."""
         if self.nbytes is None:
             return True
@@ -73,7 +73,7 @@ def granted(
     if gpu is not None:
         free = max(0, gpu.nbytes - torch.cuda.memory_allocated())  # the model is on it already
         return Budget(int(part * GPU_SHARE * free), firm=False, chunk_size=chunk_size)
-    load_rehearsal()
+    load_simulation()
     budget = host_budget(None if requested_mb is None else requested_mb - OVERHEAD_MB)
     free = left(budget.limits, psutil.Process())
     return Budget(int(part * HOST_SHARE * free), heap=True, firm=False, chunk_size=chunk_size)
@@ -97,7 +97,7 @@ class Planner:
         self._splits: bool | None = None
 
     def strategy(self, shape: Shape) -> Way:
-        """The fastest way whose rehearsed peak is within the budget: of a model that splits, the one with most frames
+        """The fastest way whose simulated peak is within the budget: of a model that splits, the one with most frames
         at a time.
 
         Where none is, the one that takes least; or of a firm budget,
@@ -122,15 +122,15 @@ class Planner:
             self._splits = split and splits(self.model, self._clip(shape), limit=self.budget.nbytes)
         return self._splits
 
-    def ways(self, shape: Shape) -> Iterator[Rehearsed]:
-        """Ways to the gradient of one clip, fastest first; rehearsed one by one.
+    def ways(self, shape: Shape) -> Iterator[Simulated]:
+        """Ways to the gradient of one clip, fastest first; simulated one by one.
 
         Raises
         ------
-        ModelError : the model cannot be rehearsed.
+        ModelError : the model cannot be simulated.
         """
         clip, split = self._clip(shape), self.splits(shape)
-        # A score of its own: none may choose a class by a rehearsal's numbers.
+        # A score of its own: none may choose a class by a simulation's numbers.
         score = FixedTarget(None, self.model.class_names)
         with frozen(self.model.module):
             if split:
@@ -162,7 +162,7 @@ class Planner:
         }
 
     def _clip(self, shape: Shape) -> torch.Tensor:
-        """Never written: a rehearsal asks for no more than its shape, and a trial draws its own."""
+        """Never written: a simulation asks for no more than its shape, and a trial draws its own."""
         return torch.empty(shape, device=next(self.model.module.parameters(), torch.empty(0)).device)
 
     def _planned(self, shape: Shape) -> Way:
@@ -171,7 +171,7 @@ class Planner:
         if limit is None:
             size = min(self.budget.chunk_size or count, count)
             return Way(chunk_size=size) if split and size < count else Way()
-        least: Rehearsed | None = None
+        least: Simulated | None = None
         try:
             for found in self.ways(shape):
                 if self.budget.holds(found):

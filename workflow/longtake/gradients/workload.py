@@ -1,8 +1,8 @@
 """What a window's gradients will need of memory, for every way they could be had (`longtake.planning.driver`).
 
-A way is rehearsed without numbers (`longtake.gradients.rehearsal`). What a process holds beside that is measured on
+A way is simulated without numbers (`longtake.gradients.simulation`). What a process holds beside that is measured on
 this machine (`longtake.gradients.resident`), the rest is arithmetic. A way depends on the size at which the model sees
-a clip, not on the video, so each size is rehearsed once. What was found out may be kept (`longtake.planning.cache`);
+a clip, not on the video, so each size is simulated once. What was found out may be kept (`longtake.planning.cache`);
 PyTorch and the model are loaded only where something is not known yet.
 """
 
@@ -22,8 +22,8 @@ from longtake.unit import Study
 if TYPE_CHECKING:
     from longtake.models import ClipModel
 
-REHEARSAL = 8 * 2**20
-"""Bytes of Python's that stay of a job's own rehearsals: what is kept of operations, a copy of the model's parts."""
+SIMULATION = 8 * 2**20
+"""Bytes of Python's that stay of a job's own simulations: what is kept of operations, a copy of the model's parts."""
 SHUFFLE = "shuffle"
 """As `longtake.gradients.perturbations` has it, which comes with PyTorch."""
 
@@ -34,7 +34,7 @@ def model(study: Study) -> str:
 
 
 def workloads(ask: Ask) -> Iterator[Workload]:
-    """Yield the ways to the gradients of a window of each readable video; none of a model that cannot be rehearsed.
+    """Yield the ways to the gradients of a window of each readable video; none of a model that cannot be simulated.
 
     Facts: ``options``, whose `chunk_size` and `memory_gb` leave out ways that a job may not go; ``objects``, at most
     how many of a video are seen at the same time, 0 where nobody counted them; and ``frames``, of a video's longest
@@ -65,7 +65,7 @@ def probe(ask: Ask, _first: Workload) -> Probe:
 def probe_of(held: Resident) -> Probe:
     """Return what a process that has loaded the model shows of this machine."""
     speed = 1 / held.seconds_per_frame if held.seconds_per_frame else 0.0
-    return Probe(held.base + REHEARSAL, loading=held.loading, speed=speed)
+    return Probe(held.base + SIMULATION, loading=held.loading, speed=speed)
 
 
 def _model(ask: Ask) -> _Model:
@@ -96,12 +96,12 @@ class _Model:
         return found[0], found[1]
 
     def clips(self, size: tuple[int, int]) -> Clips | None:
-        """Return what clips of this size need; None where the model cannot be rehearsed."""
+        """Return what clips of this size need; None where the model cannot be simulated."""
 
         def find() -> dict[str, Any] | None:
-            from longtake.gradients.rehearsal import rehearsed
+            from longtake.gradients.simulation import simulated
 
-            clips = rehearsed(self.load(), size, self._options)
+            clips = simulated(self.load(), size, self._options)
             return None if clips is None else asdict(clips)
 
         asked = {name: getattr(self._options, name) for name in ("max_frames", "chunk_size", "memory_gb")}

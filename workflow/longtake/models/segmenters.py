@@ -114,7 +114,7 @@ def join_queries(embeddings: Tensor) -> Tensor:
     (T, queries) int64: entry (t, q) is the query of frame t that continues q, found from frame to frame as the
     assignment with the largest sum of cosine similarities.
     """
-    if isinstance(embeddings, FakeTensor):  # a rehearsal, to see how much memory it takes: there are no values
+    if isinstance(embeddings, FakeTensor):  # a simulation, to see how much memory it takes: there are no values
         return torch.arange(embeddings.shape[1], device=embeddings.device).expand(embeddings.shape[:2])
     directions = normalize(embeddings.double(), dim=-1)
     order = [torch.arange(embeddings.shape[1], device=embeddings.device)]

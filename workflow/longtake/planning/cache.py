@@ -1,7 +1,7 @@
 """What was found out before and still holds: plain values in a folder, one small file each, found again by what they
 depend on.
 
-A forecast rehearses models and tries small jobs, which takes seconds to minutes for each distinct case; then one more
+A forecast simulates models and tries small jobs, which takes seconds to minutes for each distinct case; then one more
 video, or a changed sheet, asks for nearly the same again. A value's key is a digest of everything it depends on: the
 facts of the case, the model's files, the code, the versions of libraries, and the allocator that was asked. Nothing is
 ever out of date, then: what no longer holds is not found. Processes may write at once, as the same key has the same
@@ -131,7 +131,7 @@ def _model_digest(folder: Path) -> str | None:
 
 @cache
 def _surroundings() -> dict[str, Any]:
-    """What any rehearsal or measurement depends on beside `longtake.planning.forecast.key_of`'s libraries.
+    """What any simulation or measurement depends on beside `longtake.planning.forecast.key_of`'s libraries.
 
     The allocator is asked (`longtake.planning.heap`), and it refuses what is larger than the machine's memory.
     """

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from longtake.bounded.live import LiveBytes
-from longtake.bounded.profile import rehearsal
+from longtake.bounded.profile import simulation
 from longtake.errors import ModelError
 from longtake.models.networks.build import ClipNetwork, build, describe
 from longtake.planning.caching import reserved
@@ -97,7 +97,7 @@ def simulated(depends: Mapping[str, Any]) -> int | None:
     labels = torch.arange(micro_batch) % depends["classes"]
     try:
         with (
-            rehearsal(network, clips) as (double, fake),
+            simulation(network, clips) as (double, fake),
             recomputed(double, active=depends["recompute"]),
             LiveBytes(keep_events=True) as live,
         ):

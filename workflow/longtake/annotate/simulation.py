@@ -42,7 +42,7 @@ _FLOPS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class Simulated:
     """What the model's part of a window job takes, in bytes.
 
     Attributes
@@ -65,8 +65,8 @@ class Rehearsed:
     events: list[Event]
 
 
-def taken(found: Rehearsed) -> Taken:
-    """Replay the events of a rehearsal: what the heap of this machine, and a GPU's allocator, would take for them."""
+def taken(found: Simulated) -> Taken:
+    """Replay the events of a simulation: what the heap of this machine, and a GPU's allocator, would take for them."""
     heap = footprint(found.events)
     return Taken(
         parameters=found.parameters,
@@ -114,7 +114,7 @@ class _Session(BoundedSession):
         return sum(storage.nbytes() for storage in storages.values())
 
 
-def rehearse(
+def simulate(
     folder: str | os.PathLike[str],
     objects: int,
     *,
@@ -123,8 +123,8 @@ def rehearse(
     max_conditioning_frames: int | None = None,
     conditioning_frames: int = 1,
     seeding: bool = False,
-) -> Rehearsed:
-    """Rehearse the steps of a window job, on the CPU, for the tracker in a folder.
+) -> Simulated:
+    """Simulate the steps of a window job, on the CPU, for the tracker in a folder.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def rehearse(
                 step(tracker, session, session.last + 1, pixels, ())
     finally:
         _forget_encodings(hollow.model)
-    return Rehearsed(
+    return Simulated(
         parameters=sum(held.values()),
         state=state,
         activations=max(0, live.peak - state),
@@ -173,7 +173,7 @@ def rehearse(
 
 
 def _forget_encodings(model: torch.nn.Module) -> None:
-    """Empty what the library keeps of positions for all models of a process: those of a rehearsal have no numbers."""
+    """Empty what the library keeps of positions for all models of a process: those of a simulation have no numbers."""
     for kind in {type(part) for part in model.modules()}:
         for value in vars(kind).values():
             for cell in getattr(getattr(value, "__func__", value), "__closure__", None) or ():

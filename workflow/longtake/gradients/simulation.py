@@ -1,4 +1,4 @@
-"""The ways to the gradient of a clip of one size, rehearsed with fake tensors (`longtake.bounded.planning`).
+"""The ways to the gradient of a clip of one size, simulated with fake tensors (`longtake.bounded.planning`).
 
 What the heap, or a GPU's allocator, would take for a way's allocations is found by replaying them
 (`longtake.planning.heap`, `longtake.planning.caching`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from longtake.bounded.planning import Rehearsed
+from longtake.bounded.planning import Simulated
 from longtake.errors import ModelError
 from longtake.gradients.cases import Clips, ClipWay
 from longtake.gradients.options import Options
@@ -26,15 +26,15 @@ LOOSE, LOOSE_BYTES = 0.125, 8 * 2**20
 gradients before; a share, and so many bytes of a small one again. Measured with `benchmarks/forecast_gradients.py`."""
 
 
-def rehearsed(model: ClipModel, size: tuple[int, int], options: Options) -> Clips | None:
-    """Rehearse the ways to the gradient of a clip of this size; None where the model cannot be rehearsed.
+def simulated(model: ClipModel, size: tuple[int, int], options: Options) -> Clips | None:
+    """Simulate the ways to the gradient of a clip of this size; None where the model cannot be simulated.
 
     A way that takes no less than a faster one is left out, and so is one that takes more than `memory_gb`, unless
     nothing would be left. For a model that splits, one frame at a time is the last that is looked at.
     """
     shape = (options.max_frames, 3, *size)
     planner = Planner(model, Budget(chunk_size=options.chunk_size))
-    found: list[Rehearsed] = []
+    found: list[Simulated] = []
     try:
         for each in planner.ways(shape):
             if planner.splits(shape) and found and each.way.chunk_size is None:
@@ -49,7 +49,7 @@ def rehearsed(model: ClipModel, size: tuple[int, int], options: Options) -> Clip
     return Clips(options.max_frames, *size, _digest(model), tuple(map(_replayed, found)))
 
 
-def _replayed(found: Rehearsed) -> ClipWay:
+def _replayed(found: Simulated) -> ClipWay:
     way, heap = found.way, footprint(found.events)
     loose = heap + round(LOOSE * heap) + min(heap, LOOSE_BYTES)
     return ClipWay(way.name, way.chunk_size, repr(way), found.peak, loose, reserved(found.events))
