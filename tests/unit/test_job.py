@@ -207,7 +207,7 @@ def test_the_record_says_who_held_the_memory_and_how_far_off_the_forecast_was(sn
     snakemake.resources = {"mem_mb": 500, "host_mb": 400, "clean_up_percent": 50}
     with job(snakemake, interval=0.5) as it:
         it.survive(held, lambda _: [Rung("small", {"size": 50})])
-        assert it._terms().clean_up_at == 0.5
+        assert it._policy().clean_up_at == 0.5
     record = record_of(snakemake)
     assert record["ledger"]["stages"]["track"]["host"]["state"] == 50
     assert "ledger" not in record["attempts"][0]

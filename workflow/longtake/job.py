@@ -27,7 +27,7 @@ from typing import Any
 from longtake.errors import LongtakeError, OutOfMemory
 from longtake.media.windows import Window
 from longtake.memory.budget import CONTEXT, MIB, Budget, hold_to_gpu_limit, host_budget
-from longtake.memory.ledger import Terms
+from longtake.memory.ledger import MemoryPolicy
 from longtake.memory.meter import EVERY_S, Meter
 from longtake.memory.segments import AUTO
 from longtake.planning.request import CPU, PLANNED, from_words
@@ -125,17 +125,17 @@ class Job:
             budget=self.budget,
             progress=self.progress,
             attempts=self.attempts,
-            terms=self._terms(),
+            policy=self._policy(),
             expandable_segments=self.resources.get("expandable_segments", AUTO),
         )
         self.meter.quiet = False
         self.record(**climb.result, rung=climb.rung.name)
 
-    def _terms(self) -> Terms:
+    def _policy(self) -> MemoryPolicy:
         """How an attempt's memory is accounted for: by resource ``clean_up_percent``, where there is one."""
-        terms = Terms(self.meter.interval, self.budget.nbytes)
+        policy = MemoryPolicy(self.meter.interval, self.budget.nbytes)
         percent = self.resources.get("clean_up_percent")
-        return terms if percent is None else replace(terms, clean_up_at=percent / 100)
+        return policy if percent is None else replace(policy, clean_up_at=percent / 100)
 
     def progress(self, done: int, total: int) -> None:
         """Report that `done` of `total` units are finished; a line at most every ten seconds."""

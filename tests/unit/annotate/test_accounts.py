@@ -9,7 +9,7 @@ from longtake.annotate.pipeline import Room, ahead
 from longtake.annotate.window import annotate_window
 from longtake.media.windows import Window
 from longtake.memory import cleaning
-from longtake.memory.ledger import Ledger, Terms
+from longtake.memory.ledger import Ledger, MemoryPolicy
 from longtake.store.schemas import DETECTIONS
 from longtake.store.tables import read_table
 
@@ -61,7 +61,7 @@ def test_the_ledger_knows_the_model_the_state_and_the_frames(job, plain, tracker
 def test_what_is_let_go_when_memory_is_short_changes_no_number(job, plain, tracker, monkeypatch):
     # Whether this process grows depends on what earlier tests have freed in it.
     monkeypatch.setattr(cleaning, "_rss", count(step=MIB).__next__)
-    with Ledger(Terms(host=MIB, clean_up_at=0.5)) as kept:
+    with Ledger(MemoryPolicy(host=MIB, clean_up_at=0.5)) as kept:
         _, rows, state = job("short")
     assert (rows, state) == plain[1:]
     done = kept.facts()["clean_ups"]

@@ -6,7 +6,7 @@ import pytest
 
 from longtake.annotate import window as window_module
 from longtake.annotate.merge import merge_video
-from longtake.annotate.seeding import TERMS
+from longtake.annotate.seeding import CRITERIA
 from longtake.annotate.sheet import SEEDED
 from longtake.annotate.window import annotate_window
 from longtake.media.windows import Window
@@ -15,7 +15,7 @@ from longtake.store.tables import read_table
 
 FRAMES = 40
 # The random model of these tests is sure of nothing.
-LOOSE = replace(TERMS, points_per_side=4, least_area=0.0, most_area=0.4, uncovered=0.1, most=1)
+LOOSE = replace(CRITERIA, points_per_side=4, least_area=0.0, most_area=0.4, uncovered=0.1, most=1)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def video(make_video):
 @pytest.fixture
 def run(video, model_dir, tmp_path, monkeypatch):
     """Annotate a video in two windows that overlap and merge them; give the rows, and the tables' folder."""
-    monkeypatch.setattr(window_module, "TERMS", LOOSE)
+    monkeypatch.setattr(window_module, "CRITERIA", LOOSE)
 
     def go(prompts=(), name="it", *, continuity="chain", dense_seeding="auto", species="carp", stability=0.0):
         folder = tmp_path / name

@@ -1,4 +1,4 @@
-"""Seeds: chosen by terms that can be counted by hand, and tracked like any other object once they are grafted."""
+"""Seeds: chosen by criteria that can be counted by hand, and tracked like any other object once they are grafted."""
 
 from dataclasses import replace
 
@@ -8,13 +8,13 @@ import torch
 
 from longtake import masks
 from longtake.annotate import seeding
-from longtake.annotate.seeding import TERMS, gone, graft, seed, seed_objects
+from longtake.annotate.seeding import CRITERIA, gone, graft, seed, seed_objects
 from longtake.annotate.session import BoundedSession, ModelPrompt, Prediction, track
 from longtake.annotate.tracker import load_tracker
 
 # The random model of these tests is sure of nothing.
 LOOSE = replace(
-    TERMS, points_per_side=6, predicted_iou=0.0, stability=0.0, least_area=0.0, most_area=0.9, duplicate_iou=0.9
+    CRITERIA, points_per_side=6, predicted_iou=0.0, stability=0.0, least_area=0.0, most_area=0.9, duplicate_iou=0.9
 )
 CELLS = 16  # the decoder's resolution of a square of 64 pixels
 
@@ -48,9 +48,11 @@ def planted(monkeypatch, tracker):
     return plant
 
 
-def boxes(tracker, covered=None, **terms):
+def boxes(tracker, covered=None, **given):
     covered = np.zeros((CELLS, CELLS), dtype=bool) if covered is None else covered
-    found = seed_objects(tracker, torch.zeros(3, 64, 64), covered, replace(TERMS, **({"points_per_side": 8} | terms)))
+    found = seed_objects(
+        tracker, torch.zeros(3, 64, 64), covered, replace(CRITERIA, **({"points_per_side": 8} | given))
+    )
     assert all(mask.shape == (64, 64) for mask in found)
     return [masks.box(mask) for mask in found]
 
@@ -167,7 +169,7 @@ def test_a_point_is_answered_as_the_library_answers_it(family, model_dir, family
 def test_other_families_seed_too(family, family_dirs, frame):
     tracker, covered = load_tracker(family_dirs[family]), {}
     session = BoundedSession(tracker, 5)
-    found = seed(tracker, session, frame=0, pixels=frame, tracked=covered, prefix="auto-0000", terms=LOOSE)
+    found = seed(tracker, session, frame=0, pixels=frame, tracked=covered, prefix="auto-0000", criteria=LOOSE)
     assert found
     assert list(track(tracker, session, 1, frame, {})) == list(found)
 
@@ -218,7 +220,7 @@ def test_other_objects_do_not_notice_a_graft(tracker, drifting_pixels, square):
 def test_seeds_are_found_beside_what_is_tracked_and_go_on(tracker, frame, monkeypatch):
     session = BoundedSession(tracker, 5)
     tracked = track(tracker, session, 0, frame, {"a": rectangle(0, 0, 64, 30)})
-    found = seed(tracker, session, frame=0, pixels=frame, tracked=tracked, prefix="auto-0003", terms=LOOSE)
+    found = seed(tracker, session, frame=0, pixels=frame, tracked=tracked, prefix="auto-0003", criteria=LOOSE)
     assert list(found) == [f"auto-0003-{number:02d}" for number in range(len(found))]
     assert found
     covered = tracked["a"].logits > 0
@@ -234,7 +236,7 @@ def test_seeds_are_found_beside_what_is_tracked_and_go_on(tracker, frame, monkey
 def test_what_is_out_of_view_covers_nothing(tracker, frame):
     session = BoundedSession(tracker, 5)
     hidden = {"a": Prediction(np.full((CELLS, CELLS), 9, dtype=np.float32), -1.0)}
-    assert seed(tracker, session, frame=0, pixels=frame, tracked=hidden, prefix="auto-0000", terms=LOOSE)
+    assert seed(tracker, session, frame=0, pixels=frame, tracked=hidden, prefix="auto-0000", criteria=LOOSE)
 
 
 def test_a_seed_that_stays_out_of_view_is_gone(tracker, drifting_pixels, square):

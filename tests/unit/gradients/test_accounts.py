@@ -7,7 +7,7 @@ import torch
 
 from longtake.gradients.options import Options
 from longtake.gradients.window import analyse_window
-from longtake.memory.ledger import Ledger, Terms
+from longtake.memory.ledger import Ledger, MemoryPolicy
 from longtake.models.classifier import ClassifierConfig, ClipClassifier
 from longtake.models.loading import save_classifier
 from longtake.store.arrays import read_arrays
@@ -38,7 +38,7 @@ def analyse(pond, out, folder):
 
 def test_the_ledger_knows_the_stages_and_changes_no_number(pond, folder, tmp_path):
     plain = analyse(pond, tmp_path / "plain", folder)
-    with Ledger(Terms(host=MIB)) as kept:
+    with Ledger(MemoryPolicy(host=MIB)) as kept:
         assert analyse(pond, tmp_path / "kept", folder) == plain
     facts = kept.facts()
     stages = facts["stages"]

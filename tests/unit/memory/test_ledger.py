@@ -10,7 +10,7 @@ import pytest
 
 from longtake.memory import cleaning
 from longtake.memory import ledger as ledger_module
-from longtake.memory.ledger import Ledger, Terms, counted_step, droppable, holds, is_counted, look, stage, step
+from longtake.memory.ledger import Ledger, MemoryPolicy, counted_step, droppable, holds, is_counted, look, stage, step
 
 MIB = 2**20
 ROOT = Path(__file__).parents[3]
@@ -119,7 +119,7 @@ def test_nothing_is_counted_where_nobody_keeps_a_ledger():
 
 def test_lines_come_while_it_runs_and_say_who_holds_most(caplog):
     told = []
-    kept = Ledger(Terms(interval=0.02), told.append)
+    kept = Ledger(MemoryPolicy(interval=0.02), told.append)
     caplog.set_level(logging.INFO)
     with kept, stage("track"), holds("parameters", 3000 * MIB), holds("cache", 1):
         until = time.monotonic() + 60

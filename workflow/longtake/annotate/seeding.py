@@ -1,10 +1,10 @@
 """Objects that nobody prompted: a grid of points asks the model what it sees where nothing is tracked yet.
 
-The terms are those of SAM's automatic mask generator (Kirillov et al. 2023, section 5; defaults of SAM 2's): a grid of
-points, each a prompt of its own on the frame alone, without memory; of the answers those count that the model predicts
-to be good and that are stable, and of two that are nearly the same the better one. Three terms are ours, because a
-mask is to begin a track: the object must be in view by the model's own score, neither a speck nor the ground, and
-mostly uncovered by what is tracked or found already, so that no part of an object becomes another.
+The criteria are those of SAM's automatic mask generator (Kirillov et al. 2023, section 5; defaults of SAM 2's): a grid
+of points, each a prompt of its own on the frame alone, without memory; of the answers those count that the model
+predicts to be good and that are stable, and of two that are nearly the same the better one. Three criteria are ours,
+because a mask is to begin a track: the object must be in view by the model's own score, neither a speck nor the
+ground, and mostly uncovered by what is tracked or found already, so that no part of an object becomes another.
 
 A seed starts as a mask prompt in a session of its own, whose memory is then grafted into the main one: prompted within
 it, it would change how the library encodes the memories of all other objects on that frame.
@@ -35,7 +35,7 @@ Bits = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Terms:
+class SeedCriteria:
     """What an answer of the model must be to become a seed.
 
     ``points_per_side``: the grid is its square. ``points_per_batch``: points answered at once; it bounds the memory.
@@ -57,7 +57,7 @@ class Terms:
     most: int = 64
 
 
-TERMS = Terms()
+CRITERIA = SeedCriteria()
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def seed(
     tracked: Mapping[str, Prediction],
     *,
     prefix: str,
-    terms: Terms = TERMS,
+    criteria: SeedCriteria = CRITERIA,
 ) -> dict[str, Prediction]:
     """Find objects where nothing is tracked, and let the session track them from this frame on.
 
@@ -107,7 +107,7 @@ def seed(
             covered |= each.logits > 0
     vision = look(tracker, pixels)
     found: dict[str, Prediction] = {}
-    for number, mask in enumerate(_seeds(tracker, vision, covered, terms)):
+    for number, mask in enumerate(_seeds(tracker, vision, covered, criteria)):
         own = BoundedSession(tracker, session.num_frames)
         own.cache.cache_vision_features(frame, vision)  # one look at the frame is enough for all
         prompt = ModelPrompt(torch.empty(0, 2), torch.empty(0, dtype=torch.int32), torch.from_numpy(mask).float())
@@ -141,7 +141,7 @@ def gone(tracker: Tracker, session: BoundedSession) -> set[str]:
 
 
 def seed_objects(
-    tracker: Tracker, pixels: torch.Tensor, covered: BoolMask, terms: Terms = TERMS
+    tracker: Tracker, pixels: torch.Tensor, covered: BoolMask, criteria: SeedCriteria = CRITERIA
 ) -> list[npt.NDArray[np.bool_]]:
     """Find objects on a frame where nothing covers it yet.
 
@@ -160,23 +160,25 @@ def seed_objects(
     list of (image_size, image_size) bool
         From the largest on, ties from top to bottom; the same for the same frame.
     """
-    return list(_seeds(tracker, look(tracker, pixels), covered, terms))
+    return list(_seeds(tracker, look(tracker, pixels), covered, criteria))
 
 
-def _seeds(tracker: Tracker, vision: dict[str, Any], covered: BoolMask, terms: Terms) -> Iterator[BoolMask]:
+def _seeds(tracker: Tracker, vision: dict[str, Any], covered: BoolMask, criteria: SeedCriteria) -> Iterator[BoolMask]:
     side = tracker.preprocessing.image_size
-    centres = (np.arange(terms.points_per_side) + 0.5) / terms.points_per_side
+    centres = (np.arange(criteria.points_per_side) + 0.5) / criteria.points_per_side
     grid = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
     rows, columns = (grid[:, ::-1] * covered.shape).astype(int).T
     points = torch.from_numpy(grid[~covered[rows, columns]] * side).float()
     answers = [
         answer
-        for start in range(0, len(points), terms.points_per_batch)
-        for answer in _good(tracker, vision, points[start : start + terms.points_per_batch], start, terms)
+        for start in range(0, len(points), criteria.points_per_batch)
+        for answer in _good(tracker, vision, points[start : start + criteria.points_per_batch], start, criteria)
     ]
-    chosen = _choose(answers, covered, terms)
-    if len(chosen) == terms.most:
-        log.warning("%d objects were found on one frame, the most that are taken; smaller ones may be left", terms.most)
+    chosen = _choose(answers, covered, criteria)
+    if len(chosen) == criteria.most:
+        log.warning(
+            "%d objects were found on one frame, the most that are taken; smaller ones may be left", criteria.most
+        )
     for answer in chosen:
         # Asked again, because at the decoder's full depth all answers would not fit into a bounded memory.
         logits = ask(tracker, vision, points[answer.point : answer.point + 1])[0][0, answer.mask]
@@ -232,34 +234,34 @@ def ask(
 
 
 def _good(
-    tracker: Tracker, vision: dict[str, Any], points: torch.Tensor, first: int, terms: Terms
+    tracker: Tracker, vision: dict[str, Any], points: torch.Tensor, first: int, criteria: SeedCriteria
 ) -> Iterator[_Answer]:
     """Yield the answers to a batch of points that hold by themselves; `first` is the number of the first point."""
     logits, predicted_iou, score_logit = ask(tracker, vision, points)
-    area, inner, outer = ((logits > cut).flatten(2).sum(2) for cut in (0.0, terms.offset, -terms.offset))
+    area, inner, outer = ((logits > cut).flatten(2).sum(2) for cut in (0.0, criteria.offset, -criteria.offset))
     pixels = logits.shape[-1] * logits.shape[-2]
     good = (
         (score_logit[:, None] > 0)
-        & (predicted_iou >= terms.predicted_iou)
-        & (inner >= terms.stability * outer)
-        & (area >= max(1.0, terms.least_area * pixels))
-        & (area <= terms.most_area * pixels)
+        & (predicted_iou >= criteria.predicted_iou)
+        & (inner >= criteria.stability * outer)
+        & (area >= max(1.0, criteria.least_area * pixels))
+        & (area <= criteria.most_area * pixels)
     )
     for point, mask in good.nonzero().tolist():
         bits = np.packbits((logits[point, mask] > 0).cpu().numpy())
         yield _Answer(first + point, mask, predicted_iou[point, mask].item(), int(area[point, mask]), bits)
 
 
-def _choose(answers: list[_Answer], covered: BoolMask, terms: Terms) -> list[_Answer]:
+def _choose(answers: list[_Answer], covered: BoolMask, criteria: SeedCriteria) -> list[_Answer]:
     """Drop duplicates, the less good first; then take the largest first, each mostly uncovered by those before."""
     kept: list[_Answer] = []
     for answer in sorted(answers, key=lambda it: (-it.predicted_iou, it.point, it.mask)):
-        if all(_iou(answer, other) <= terms.duplicate_iou for other in kept):
+        if all(_iou(answer, other) <= criteria.duplicate_iou for other in kept):
             kept.append(answer)
     taken = np.packbits(covered)
     chosen: list[_Answer] = []
     for answer in sorted(kept, key=lambda it: (-it.area, it.point, it.mask)):
-        if len(chosen) < terms.most and _count(answer.bits & ~taken) >= terms.uncovered * answer.area:
+        if len(chosen) < criteria.most and _count(answer.bits & ~taken) >= criteria.uncovered * answer.area:
             taken |= answer.bits
             chosen.append(answer)
     return chosen

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from longtake.annotate.cases import Taken
 from longtake.annotate.geometry import ModelPrompt
 from longtake.annotate.pipeline import DEPTH
-from longtake.annotate.seeding import TERMS, ask, look
+from longtake.annotate.seeding import CRITERIA, ask, look
 from longtake.annotate.session import CONDITIONING, FEATURES, POINTER, POSITIONS, TRACKED, BoundedSession, step
 from longtake.annotate.tracker import Tracker, hollow_tracker
 from longtake.bounded.live import LiveBytes
@@ -155,7 +155,7 @@ def simulate(
                 session = _Session(tracker, _VIDEO)
                 logits = _track(tracker, session, pixels, objects, conditioning_frames)
                 if seeding:
-                    ask(tracker, look(tracker, pixels), torch.empty(TERMS.points_per_batch, 2))
+                    ask(tracker, look(tracker, pixels), torch.empty(CRITERIA.points_per_batch, 2))
             state = session.live_bytes()
             with FlopCounterMode(display=False, custom_mapping=_FLOPS) as counted:
                 step(tracker, session, session.last + 1, pixels, ())

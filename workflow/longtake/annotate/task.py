@@ -10,7 +10,7 @@ from longtake.annotate.passes import BACKWARD, Row
 from longtake.annotate.pipeline import Room
 from longtake.annotate.prompts import Schedule
 from longtake.annotate.rows import prompt_facts
-from longtake.annotate.seeding import Terms
+from longtake.annotate.seeding import SeedCriteria
 from longtake.annotate.session import CONDITIONING, BoundedSession
 from longtake.annotate.tracker import Tracker
 from longtake.media.index import VideoIndex
@@ -72,7 +72,7 @@ class Task:
     decoded_size: tuple[int, int]
     tracker: Tracker
     schedule: Schedule
-    seeding: Terms | None
+    seeding: SeedCriteria | None
     species: str
     precision: str
     approximate: str

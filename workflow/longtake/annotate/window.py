@@ -19,7 +19,7 @@ from longtake.annotate.passes import BACKWARD, BLOCK_BYTES, FORWARD, Row, read_i
 from longtake.annotate.pipeline import Stopwatch, ahead, behind
 from longtake.annotate.prompts import Placed, Schedule, place_prompts, warn
 from longtake.annotate.rows import Tracked, detection_rows, prompt_record
-from longtake.annotate.seeding import TERMS, gone, seed
+from longtake.annotate.seeding import CRITERIA, gone, seed
 from longtake.annotate.session import BoundedSession, Prediction, track
 from longtake.annotate.sheet import SEEDED, Prompt
 from longtake.annotate.task import Tally, Task, grid_frames, identity, metadata, record
@@ -51,8 +51,8 @@ def annotate_window(
     continuity: str = CHAIN,
     direction: str = FORWARD,
     dense_seeding: str = NEVER,
-    seed_predicted_iou: float = TERMS.predicted_iou,
-    seed_stability: float = TERMS.stability,
+    seed_predicted_iou: float = CRITERIA.predicted_iou,
+    seed_stability: float = CRITERIA.stability,
     species: str = "",
     device: str = "cpu",
     precision: str = "float32",
@@ -94,7 +94,7 @@ def annotate_window(
         Whether the window's first frame is searched for objects that nobody prompted, and their label: ``auto`` where
         the video has no prompt, and in every window of an overlap. A backward pass finds none.
     seed_predicted_iou, seed_stability
-        What such an object's mask must be at least (`longtake.annotate.seeding.Terms`).
+        What such an object's mask must be at least (`longtake.annotate.seeding.SeedCriteria`).
     precision
         ``float32``, or ``bfloat16`` for autocast.
     max_conditioning_frames, object_batch, memory_batch, state_on_host
@@ -128,7 +128,7 @@ def annotate_window(
     )
     grid = _grid(window, continuity, frame_interval)
     acting = [each for each in place_prompts(prompts, index, frame_interval) if _acts(each, grid, continuity)]
-    terms = replace(TERMS, predicted_iou=seed_predicted_iou, stability=seed_stability)
+    criteria = replace(CRITERIA, predicted_iou=seed_predicted_iou, stability=seed_stability)
     searched = dense_seeding == ALWAYS or (dense_seeding == AUTO and (not prompts or continuity == OVERLAP))
     job = Task(
         index=index,
@@ -140,7 +140,7 @@ def annotate_window(
         decoded_size=(max(1, round(index.width * scale)), max(1, round(index.height * scale))),
         tracker=tracker,
         schedule=Schedule(acting, index, frame_interval, reverse=direction == BACKWARD),
-        seeding=terms if searched and direction == FORWARD else None,
+        seeding=criteria if searched and direction == FORWARD else None,
         species=species or "unlabelled",
         precision=precision,
         approximate=approximate,
@@ -289,7 +289,7 @@ def _advance(
     if job.seeding is None or at != job.order[0]:
         return tracked, set()
     prefix = f"auto-{job.window.window:04d}"
-    seeds = seed(job.tracker, session, at, pixels, tracked, prefix=prefix, terms=job.seeding)
+    seeds = seed(job.tracker, session, at, pixels, tracked, prefix=prefix, criteria=job.seeding)
     return tracked | seeds, set(seeds)
 
 

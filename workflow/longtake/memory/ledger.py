@@ -51,7 +51,7 @@ class Counter(AbstractContextManager[Any], Protocol):
 
 
 @dataclass(frozen=True)
-class Terms:
+class MemoryPolicy:
     """How an attempt's memory is accounted for, and handled.
 
     ``interval``: seconds between two lines in the log. ``host``: bytes of host memory that the job may use, None if
@@ -107,7 +107,7 @@ class Ledger:
 
     Parameters
     ----------
-    terms
+    policy
         How it is kept.
     tell
         Called with `facts` now and then, from another thread: what a process that is killed leaves behind.
@@ -120,11 +120,13 @@ class Ledger:
     >>> ledger.facts()["stages"]["track"]["host"]["state"]
     """
 
-    def __init__(self, terms: Terms | None = None, tell: Callable[[dict[str, Any]], None] | None = None) -> None:
-        self.terms = terms or Terms()
+    def __init__(
+        self, policy: MemoryPolicy | None = None, tell: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
+        self.policy = policy or MemoryPolicy()
         self.tell = tell
         self.steps = self.counted = 0
-        self.cleaning = CleanUp(self.terms.host, self.terms.clean_up_at)
+        self.cleaning = CleanUp(self.policy.host, self.policy.clean_up_at)
         self._process = psutil.Process()
         self._stages = {START: _Stage()}
         self._path = [START]
@@ -135,10 +137,10 @@ class Ledger:
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     def __enter__(self) -> Ledger:
-        if self.terms.frugal:
+        if self.policy.frugal:
             give_back_freed()
-        if self.terms.expandable:
-            log.info("expandable segments: %s", self.terms.expandable)
+        if self.policy.expandable:
+            log.info("expandable segments: %s", self.policy.expandable)
             expand_segments()
         restart_peaks()
         self._token = _KEPT.set(self)
@@ -212,8 +214,8 @@ class Ledger:
             "steps": self.steps,
             "counted_steps": self.counted,
             "clean_ups": self.cleaning.facts(),
-            "frugal": self.terms.frugal,
-            "expandable_segments": self.terms.expandable,
+            "frugal": self.policy.frugal,
+            "expandable_segments": self.policy.expandable,
         } | ({"gpu": gpu} if gpu else {})
 
     def line(self) -> str:
@@ -261,12 +263,12 @@ class Ledger:
 
     def _run(self) -> None:
         said = time.monotonic()
-        while not self._stop.wait(min(_TELL_S, self.terms.interval)):
+        while not self._stop.wait(min(_TELL_S, self.policy.interval)):
             here = self._stages[self._path[-1]]
             here.rss_mb = max(here.rss_mb, self._process.memory_info().rss / MIB)
             if self.tell is not None:
                 self.tell(self.facts())
-            if time.monotonic() - said >= self.terms.interval:
+            if time.monotonic() - said >= self.policy.interval:
                 said = time.monotonic()
                 log.info("memory: %s", self.line())
 

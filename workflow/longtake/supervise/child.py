@@ -34,7 +34,7 @@ import psutil
 
 from longtake.kinds import Progress
 from longtake.memory.budget import MIB, Limit
-from longtake.memory.ledger import Ledger, Terms
+from longtake.memory.ledger import Ledger, MemoryPolicy
 from longtake.memory.meter import gpu_peaks_mb, peak_rss_mb
 from longtake.store.atomic import announce
 from longtake.store.leftovers import SCRATCH, mark, sweep_once
@@ -81,7 +81,7 @@ class _Setting:
 
     scratch: Path
     parent: int
-    terms: Terms
+    policy: MemoryPolicy
 
 
 def out_of_memory(error: BaseException) -> str:
@@ -101,7 +101,7 @@ def attempt(
     progress: Progress = None,
     leave: Callable[[], None] = lambda: None,
     *,
-    terms: Terms | None = None,
+    policy: MemoryPolicy | None = None,
 ) -> End:
     """Call ``work(**arguments)`` in a child process, and with `progress` if that is given; what it returns must pickle.
 
@@ -113,13 +113,13 @@ def attempt(
         Called in this process with (done, total).
     leave
         Called often in this process; what it raises ends the child, in order if it can, and comes out here.
-    terms
+    policy
         How the child's memory is accounted for.
     """
     sweep_once(Path(tempfile.gettempdir()))
     scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{mark()}-"))
     try:
-        setting = _Setting(scratch, os.getpid(), terms or Terms())
+        setting = _Setting(scratch, os.getpid(), policy or MemoryPolicy())
         return _Child(work, arguments, setting, progress).supervise(limits, leave)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -287,7 +287,7 @@ def _live(pipe: Connection, work: Callable[..., Any], arguments: dict[str, Any],
     if "progress" in arguments:
         arguments["progress"] = lambda done, total: tell("progress", (done, total))
     end = End()
-    ledger = Ledger(setting.terms, lambda facts: tell("ledger", facts))
+    ledger = Ledger(setting.policy, lambda facts: tell("ledger", facts))
     try:
         with ledger:
             end.result = work(**arguments)

@@ -20,7 +20,7 @@ import psutil
 
 from longtake.errors import OutOfMemory
 from longtake.memory.budget import Budget
-from longtake.memory.ledger import Terms
+from longtake.memory.ledger import MemoryPolicy
 from longtake.memory.segments import AUTO, why_expandable
 from longtake.status import Status
 from longtake.supervise.child import End, Progress, attempt, terminable
@@ -102,7 +102,7 @@ def climb_down(
     attempts: list[Attempt],
     budget: Budget | None = None,
     progress: Progress = None,
-    terms: Terms | None = None,
+    policy: MemoryPolicy | None = None,
     expandable_segments: str = AUTO,
 ) -> Outcome:
     """Run `work` on the first rung whose memory suffices.
@@ -120,7 +120,7 @@ def climb_down(
         The child is ended shortly before it reaches one of its hard limits.
     progress
         Called in this process with (done, total).
-    terms
+    policy
         How the memory of the first attempt is accounted for; every later one gives what it frees back at once.
     expandable_segments
         Whether the GPU's allocator may use them: see `longtake.memory.segments.why_expandable`.
@@ -140,8 +140,8 @@ def climb_down(
     with terminable() as leave:
 
         def run(what: Callable[..., Any], given: Mapping[str, Any], progress: Progress = None) -> End:
-            kept = _next_terms(terms or Terms(), expandable_segments, attempts)
-            return attempt(what, given, limits, progress, leave, terms=kept)
+            kept = _next_policy(policy or MemoryPolicy(), expandable_segments, attempts)
+            return attempt(what, given, limits, progress, leave, policy=kept)
 
         for rung in rungs:
             given = {**arguments, **rung.changes}
@@ -161,11 +161,11 @@ def climb_down(
     )
 
 
-def _next_terms(terms: Terms, expandable_segments: str, attempts: Sequence[Attempt]) -> Terms:
-    """Terms of the next attempt, after what the earlier ones have come to."""
+def _next_policy(policy: MemoryPolicy, expandable_segments: str, attempts: Sequence[Attempt]) -> MemoryPolicy:
+    """MemoryPolicy of the next attempt, after what the earlier ones have come to."""
     full = any(it.status == OUT_OF_MEMORY for it in attempts)
     why = why_expandable(expandable_segments, [it.ledger.get("gpu", {}) for it in attempts])
-    return replace(terms, frugal=terms.frugal or full, expandable=terms.expandable or why)
+    return replace(policy, frugal=policy.frugal or full, expandable=policy.expandable or why)
 
 
 def _measured(rung: Rung, given: Mapping[str, Any], attempts: list[Attempt], run: Callable[..., End]) -> str | None:
