@@ -22,9 +22,9 @@ from longtake.errors import LatentError
 from longtake.latents import tables
 from longtake.latents.index import stored
 from longtake.latents.metrics.complexity import ZLIB
-from longtake.latents.metrics.frequency import ring_frequencies
 from longtake.latents.metrics.latent import Choices
 from longtake.latents.metrics.measure import Measured, measure
+from longtake.latents.metrics.plane import ring_frequencies
 from longtake.latents.names import metrics
 from longtake.latents.options import Options
 from longtake.latents.readers import ahead

@@ -6,8 +6,6 @@ per latent pixel; no cell counts as less than 1e-8 of the mean power.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,27 +13,10 @@ from torch import Tensor
 
 from longtake.latents.metrics.latent import Choices, Latent, average, undefined
 from longtake.latents.metrics.plain import Plain, mean_of_defined
+from longtake.latents.metrics.plane import FLOOR, plane, ring_frequencies, ring_of, window
 
 Array = NDArray[np.float64]
-FLOOR = 1e-8
 LEAST_RINGS = 4
-
-
-def window(rows: int, columns: int) -> Array:
-    """Periodic Hann window of a map."""
-    down, across = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n) for n in (rows, columns))
-    found: Array = np.outer(down, across)
-    return found
-
-
-def ring_frequencies(n: int) -> Array:
-    """Middle of ring j, (j - 1) / 2n < f <= j / 2n."""
-    return np.arange(0.5, n, dtype=np.float64) / (2.0 * n)
-
-
-def ring_of(frequency: Array, n: int) -> NDArray[np.int64]:
-    """Ring of each frequency, from 1; what lies on a ring's outer edge but for rounding is in it."""
-    return np.ceil(frequency * 2.0 * n - 1e-9).astype(np.int64)
 
 
 def reference(x: Array, _choices: Choices) -> dict[str, Plain]:
@@ -82,40 +63,14 @@ def _power_reference(channel: Array) -> Array | None:
     return np.maximum(total, FLOOR * total.ravel()[1:].mean())
 
 
-@cache
-def _plane(rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Window; weights [cells], how often a cell of the half plane stands on the whole one; rings [cells, n], means."""
-    half = columns // 2 + 1
-    weights = np.full((rows, half), 2.0)
-    weights[:, 0] = 1.0
-    if columns % 2 == 0:
-        weights[:, -1] = 1.0
-    weights[0, 0] = 0.0
-    frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :])
-    n = min(rows, columns) // 2
-    rings = (ring_of(frequency, n)[..., None] == np.arange(1, n + 1)) * weights[..., None]
-    rings = rings.reshape(-1, n) / np.maximum(rings.sum((0, 1)), 1.0)
-    return torch.from_numpy(window(rows, columns)), torch.from_numpy(weights.ravel()), torch.from_numpy(rings)
-
-
-def _power(latent: Latent) -> Tensor:
-    """[C, cells] power on the half plane, no cell less than the floor; 0 for channels of constant maps."""
-    _, frames, rows, columns = latent.shape
-    hann, weights, _ = (part.to(latent.values.device) for part in _plane(rows, columns))
-    spectra = torch.view_as_real(torch.fft.rfft2(latent.centred * hann))
-    power = spectra.square_().sum(1).sum(-1).flatten(1) / frames
-    mean = (power @ weights) / weights.sum()
-    return torch.maximum(power, FLOOR * mean[:, None])
-
-
 def batched(latent: Latent) -> dict[str, Tensor]:
     """The same from half of the plane, with the rings' means by one product."""
     channels, _, rows, columns = latent.shape
     varies = ~latent.constant.all(1)
     if rows * columns < 2:
         return dict.fromkeys(("spectral_entropy", "spectral_flatness", "spectral_slope"), undefined(latent, channels))
-    power = _power(latent)
-    _, weights, _ = (part.to(power.device) for part in _plane(rows, columns))
+    power = latent.power
+    weights = plane(rows, columns)[1].to(power.device)
     shares = power / (power @ weights)[:, None]
     logs = torch.where(weights > 0, torch.log(shares), torch.zeros_like(shares))
     n_cells = weights.sum()
@@ -127,17 +82,17 @@ def batched(latent: Latent) -> dict[str, Tensor]:
         return found | {"spectral_slope": undefined(latent, channels)}
     at = torch.log(torch.from_numpy(ring_frequencies(n)[1:])).to(power.device)
     at -= at.mean()
-    rings = torch.log(_rings(latent, power)[:, 1:])
+    rings = torch.log(_rings(latent)[:, 1:])
     return found | {"spectral_slope": average((rings @ at) / at.square().sum(), varies)}
 
 
-def _rings(latent: Latent, power: Tensor) -> Tensor:
-    return power @ _plane(*latent.shape[2:])[2].to(power.device)
+def _rings(latent: Latent) -> Tensor:
+    return latent.power @ plane(*latent.shape[2:])[2].to(latent.power.device)
 
 
 def radial(latent: Latent) -> Tensor:
     """[n] mean power of the rings, over the channels that vary; NaN if none does."""
     varies = ~latent.constant.all(1)
-    rings = _rings(latent, _power(latent))
+    rings = _rings(latent)
     total = torch.where(varies[:, None], rings, torch.zeros_like(rings)).sum(0)
     return total / varies.sum()

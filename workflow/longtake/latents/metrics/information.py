@@ -69,43 +69,45 @@ def _joint(a: NDArray[np.int64], b: NDArray[np.int64], bins: int) -> Array:
 
 
 def codes(latent: Latent) -> Tensor:
-    """[C, F, H * W] int64 codes; of constant channels they mean nothing."""
+    """[C, F, H * W] int16 codes, of which any two make one number of 16 bits; of constant channels they mean nothing."""
     choices = latent.choices
     z = latent.standardised.mul(choices.bins / (2.0 * choices.span)).add_(choices.bins / 2.0 + _EDGE)
-    return z.floor_().clamp_(0, choices.bins - 1).long().flatten(2)
+    # What becomes an integer is cut to it, which is its floor where none is negative.
+    return z.clamp_(0, choices.bins - 1).to(torch.int16).flatten(2)
 
 
 def batched(latent: Latent) -> dict[str, Tensor]:
-    """The same by counting joint codes a * bins + b."""
+    """The same by counting joint codes a * bins + b: narrow integers, since counting is bound by reading them."""
     channels, frames, _, _ = latent.shape
     bins = latent.choices.bins
     code, varies = codes(latent), ~latent.constant_channel
-    device = code.device
-    maps = torch.arange(channels * frames, device=device)[:, None] * bins + code.flatten(0, 1)
-    of_maps = torch.bincount(maps.flatten(), minlength=channels * frames * bins).view(channels, frames, bins)
+    first = torch.arange(0, channels * frames * bins, bins, dtype=torch.int32, device=code.device)
+    of_maps = _count(first[:, None] + code.flatten(0, 1), channels * frames * bins).view(channels, frames, bins)
     found = {"information_density": average(_entropies(of_maps), varies[:, None].expand(channels, frames))}
+    scaled = code * bins
     if channels < 2:
         found["mutual_information"] = undefined(latent)
     else:
-        flat = code.flatten(1)
+        flat, other = scaled.flatten(1), code.flatten(1)
         alone = _entropies(of_maps.sum(1))
         a, b = torch.triu_indices(channels, channels, 1).tolist()
-        scaled, pair = flat * bins, torch.empty_like(flat[0])
-        joint = [
-            torch.bincount(torch.add(scaled[i], flat[j], out=pair), minlength=bins * bins)
-            for i, j in zip(a, b, strict=True)
-        ]
+        pair = torch.empty_like(flat[0])
+        joint = [_count(torch.add(flat[i], other[j], out=pair), bins * bins) for i, j in zip(a, b, strict=True)]
         found["mutual_information"] = average(
             alone[a] + alone[b] - _entropies(torch.stack(joint)), varies[a] & varies[b]
         )
     if frames < 2:
         return found | {"conditional_entropy": undefined(latent, int(latent.constant_channel.sum()))}
-    # Where all channels vary, as nearly always, no copy is made.
-    code = code if bool(varies.all()) else code[varies]
-    pairs = (code[:, :-1] * bins).add_(code[:, 1:]).flatten()
-    follows = torch.bincount(pairs, minlength=bins * bins)
+    if not bool(varies.all()):
+        code, scaled = code[varies], scaled[varies]
+    follows = _count(scaled[:, :-1] + code[:, 1:], bins * bins)
     given = _entropies(follows) - _entropies(follows.view(bins, bins).sum(1))
     return found | {"conditional_entropy": torch.stack([given, (~varies).sum().double()])}
+
+
+def _count(numbers: Tensor, n: int) -> Tensor:
+    """[n] int64, how often each number below `n` stands in a tensor."""
+    return torch.bincount(numbers.flatten(), minlength=n)
 
 
 def _entropies(counts: Tensor) -> Tensor:

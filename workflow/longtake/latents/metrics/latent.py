@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longtake.errors import LatentError
+from longtake.latents.metrics.plane import FLOOR, plane
 
 # A share of the sum of squares below which a variance may be rounding alone; what is so small is looked at exactly.
 SUSPECT = 1e-10
@@ -104,6 +105,16 @@ class Latent:
         """[F, C, C] products of the centred maps of a frame."""
         flat = self.centred.flatten(2).transpose(0, 1)
         return flat @ flat.transpose(1, 2)
+
+    @cached_property
+    def power(self) -> Tensor:
+        """[C, cells] power of windowed maps on half the plane, averaged over frames; 0 for channels of constant maps."""
+        _, frames, rows, columns = self.shape
+        hann, weights, _ = (part.to(self.values.device) for part in plane(rows, columns))
+        spectra = torch.view_as_real(torch.fft.rfft2(self.centred * hann))
+        power = spectra.square_().sum(1).sum(-1).flatten(1) / frames
+        mean = (power @ weights) / weights.sum()
+        return torch.maximum(power, FLOOR * mean[:, None])
 
 
 def prepare(values: NDArray[np.floating], choices: Choices, device: str = "cpu", name: str = "the latent") -> Latent:

@@ -62,8 +62,8 @@ def _mirror(latent: Latent, dim: int) -> Tensor:
     n, n_map = a.numel(), a[0, 0].numel()
     sums = [side.sum((2, 3)) for side in (a, b)]
     means = [(total + n_map * shift).sum() / n for total in sums]
-    a, b = (side.flatten(0, 1).flatten(1) for side in (a, b))
-    products = [(left * right).sum() for left, right in ((a, a), (b, b), (a, b))]
+    a, b = a.flatten(), b.flatten()
+    products = [torch.dot(left, right) for left, right in ((a, a), (b, b), (a, b))]
     pairs = ((sums[0], sums[0]), (sums[1], sums[1]), (sums[0], sums[1]))
     aa, bb, ab = (
         product + (shift * (left + right)).sum() + n_map * shift.square().sum()
