@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from longtake.store.schemas import declare
+
 _TEXT, _INT, _LONG, _REAL, _FLAG = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
-
-
-def _schema(name: str, columns: dict[str, pa.DataType], required: str) -> pa.Schema:
-    needed = set(required.split())
-    fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
-    return pa.schema(fields, metadata={"longtake.schema": f"attribution_{name}", "longtake.version": "1"})
 
 
 def _reals(names: str) -> dict[str, pa.DataType]:
@@ -20,8 +16,9 @@ def _reals(names: str) -> dict[str, pa.DataType]:
 _CASE = dict.fromkeys("volume subject split label eye".split(), _TEXT)
 _MAP = {"method": _TEXT, "layer": _TEXT, "target": _TEXT}
 
-RESULTS = _schema(
-    "results",
+RESULTS = declare(
+    "attribution_results",
+    1,
     {
         **_CASE,
         **_MAP,
@@ -58,8 +55,9 @@ inside the mask, `mask_share` the mask's share of voxels, which is chance. `rand
 with the map of a model whose weights were all drawn anew, `repeatability` the largest difference of a second
 computation."""
 
-REGIONS = _schema(
-    "regions",
+REGIONS = declare(
+    "attribution_regions",
+    1,
     {
         **_CASE,
         **_MAP,
@@ -75,8 +73,9 @@ REGIONS = _schema(
 """One row per map and label of the volume of regions. `evidence` is the sum of the map's values above 0 in the region,
 null with its share where the map has none."""
 
-CURVES = _schema(
-    "curves",
+CURVES = declare(
+    "attribution_curves",
+    1,
     {**_CASE, **_MAP, "kind": _TEXT, "order": _TEXT, "step": _INT, "at": _REAL, "value": _REAL, "probability": _REAL},
     "volume method kind order step value",
 )

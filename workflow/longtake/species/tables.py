@@ -13,13 +13,8 @@ import pyarrow.csv as pa_csv
 from longtake.cells import FORMULA, NUMBER
 from longtake.species.measures import MEASURES
 from longtake.store.atomic import atomic_path
+from longtake.store.schemas import declare
 from longtake.store.tables import gathered, write_table
-
-
-def _schema(name: str, required: str, columns: dict[str, pa.DataType], version: int = 1) -> pa.Schema:
-    needed = set(required.split())
-    fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
-    return pa.schema(fields, metadata={"longtake.schema": name, "longtake.version": str(version)})
 
 
 def _typed(kind: pa.DataType, names: str) -> dict[str, pa.DataType]:
@@ -28,9 +23,9 @@ def _typed(kind: pa.DataType, names: str) -> dict[str, pa.DataType]:
 
 _TEXT, _INT, _LONG, _REAL, _FLAG = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 
-OBJECTS = _schema(
+OBJECTS = declare(
     "object statistics",
-    "video object species n_frames n_looked n_visible presence dwell_s n_visits entries exits n_steps",
+    2,
     {
         **_typed(_TEXT, "video object species"),
         **_typed(_LONG, "n_frames n_looked n_visible"),
@@ -41,13 +36,13 @@ OBJECTS = _schema(
         **_typed(_REAL, "speed_px_s speed_median_px_s speed_bl_s speed_median_bl_s"),
         **_typed(_REAL, "speed_step_s speed_noise_px_s"),
     },
-    version=2,
+    "video object species n_frames n_looked n_visible presence dwell_s n_visits entries exits n_steps",
 )
 """One row per video and object."""
 
-VISITS = _schema(
+VISITS = declare(
     "visits",
-    "video object species visit first_frame last_frame start_s stop_s duration_s n_frames entry_seen exit_seen",
+    1,
     {
         **_typed(_TEXT, "video object species"),
         "visit": _INT,
@@ -56,19 +51,21 @@ VISITS = _schema(
         "n_frames": _LONG,
         **_typed(_FLAG, "entry_seen exit_seen"),
     },
+    "video object species visit first_frame last_frame start_s stop_s duration_s n_frames entry_seen exit_seen",
 )
 """One row per unbroken run of processed frames on which an object is visible."""
 
-PROMPTS = _schema(
+PROMPTS = declare(
     "prompt times",
-    "video object species frame time_s",
+    1,
     {**_typed(_TEXT, "video object species"), "frame": _LONG, "time_s": _REAL},
+    "video object species frame time_s",
 )
 """One row per frame on which an object was prompted."""
 
-VIDEO_SPECIES = _schema(
+VIDEO_SPECIES = declare(
     "species of a video",
-    "video species n_frames n_ok n_approximate n_failed clips_ok clips_approximate clips_failed",
+    3,
     {
         **_typed(_TEXT, "video species"),
         "n_frames": _LONG,
@@ -78,33 +75,34 @@ VIDEO_SPECIES = _schema(
         **_typed(_LONG, "n_ok n_approximate n_failed clips_ok clips_approximate clips_failed"),
         **_typed(_LONG, "clips_wrong clips_animal clips_crop"),
     },
-    version=3,
+    "video species n_frames n_ok n_approximate n_failed clips_ok clips_approximate clips_failed",
 )
 """One row per video and species: the values that the statistics over videos rest on."""
 
-VIDEO_CURVES = _schema(
+VIDEO_CURVES = declare(
     "importance curve of a video",
-    "video species offset n_clips",
+    2,
     {
         **_typed(_TEXT, "video species"),
         "offset": _INT,
         **_typed(_REAL, "importance motion_animal motion_crop"),
         "n_clips": _LONG,
     },
-    version=2,
+    "video species offset n_clips",
 )
 """One row per video, species and frame offset in the clip, averaged over clips; motion by its source."""
 
-SERIES = _schema(
+SERIES = declare(
     "series of clips",
-    "video species source clip offset importance motion",
+    1,
     {**_typed(_TEXT, "video species source clip"), "offset": _INT, **_typed(_REAL, "importance motion")},
+    "video species source clip offset importance motion",
 )
 """Importance and motion of a few clips of a video, frame by frame, by which other videos' relations are calibrated."""
 
-SPECIES = _schema(
+SPECIES = declare(
     "species statistics",
-    "species measure unit family n_videos method status reason",
+    2,
     {
         **_typed(_TEXT, "species measure unit family"),
         "n_videos": _LONG,
@@ -114,15 +112,15 @@ SPECIES = _schema(
         **_typed(_REAL, "mean_ok low_ok high_ok"),
         **_typed(_LONG, "n_ok n_approximate n_failed n_wrong"),
     },
-    version=2,
+    "species measure unit family n_videos method status reason",
 )
 """One row per species and measure; ``low`` and ``high`` are about ``centre``, see `inference.Interval`.
 Units are windows (annotation) or clips (gradients); ``n_wrong`` of the clips were predicted wrong. ``*_ok`` is over the
 videos without an approximate or failed unit."""
 
-COMPARISONS = _schema(
+COMPARISONS = declare(
     "species comparisons",
-    "measure family role species_a species_b n_a n_b n_paired method status reason",
+    2,
     {
         **_typed(_TEXT, "measure family role species_a species_b"),
         **_typed(_LONG, "n_a n_b n_paired"),
@@ -131,15 +129,15 @@ COMPARISONS = _schema(
         **_typed(_REAL, "p p_least p_omnibus p_adjusted"),
         **_typed(_TEXT, "adjusted method status reason"),
     },
-    version=2,
+    "measure family role species_a species_b n_a n_b n_paired method status reason",
 )
 """One row per measure and pair of species. ``p_least`` is the least p that the videos allow; a row that cannot reach
 significance is undecided, and no family counts it. ``p_omnibus`` is of all species together, adjusted over the primary
 measures of the family; ``p_adjusted`` says in ``adjusted`` over what it is adjusted."""
 
-SPECIES_CURVES = _schema(
+SPECIES_CURVES = declare(
     "importance curves of species",
-    "species offset measure mean n_videos",
+    1,
     {
         "species": _TEXT,
         "offset": _INT,
@@ -147,26 +145,27 @@ SPECIES_CURVES = _schema(
         **_typed(_REAL, "mean low high"),
         "n_videos": _LONG,
     },
+    "species offset measure mean n_videos",
 )
 """One row per species, offset and measure (importance, motion), with the band over videos that holds
 the whole curve."""
 
 
-VERDICTS = _schema(
+VERDICTS = declare(
     "verdicts on species",
-    "species n_videos relation relation_reason uses uses_reason",
+    2,
     {
         "species": _TEXT,
         "n_videos": _LONG,
         **_typed(_TEXT, "relation motion relation_reason uses uses_reason"),
     },
-    version=2,
+    "species n_videos relation relation_reason uses uses_reason",
 )
 """One row per species: how importance goes with whose motion, and what the model uses, or why that is undecided."""
 
-RELATIONS = _schema(
+RELATIONS = declare(
     "importance and motion of species",
-    "species motion n_videos n_clips word reason",
+    1,
     {
         **_typed(_TEXT, "species motion"),
         **_typed(_LONG, "n_videos n_clips"),
@@ -174,6 +173,7 @@ RELATIONS = _schema(
         **_typed(_REAL, "size chance_size excess excess_low excess_high p_excess p_least"),
         **_typed(_TEXT, "word reason"),
     },
+    "species motion n_videos n_clips word reason",
 )
 """One row per species and source of motion. ``r`` is the mean Fisher z taken back and ``size`` the mean |r| over
 videos; ``chance_*`` the same of importance beside other videos' motion; ``signed`` (in Fisher's z) and ``excess`` what
@@ -181,15 +181,16 @@ is above that, with intervals, and p by sign flips, Holm over the two."""
 
 
 DIVERGENCE = "importance_divergence"
-MODELS = _schema(
+MODELS = declare(
     "comparison of two models",
-    "species measure n_videos n_clips method status reason",
+    1,
     {
         **_typed(_TEXT, "species measure"),
         **_typed(_LONG, "n_videos n_clips"),
         **_typed(_REAL, "value_a value_b difference low high p p_least p_holm same_class"),
         **_typed(_TEXT, "method status reason"),
     },
+    "species measure n_videos n_clips method status reason",
 )
 """One row per species (and all together) and measure. ``difference`` is A less B over videos, with its interval; of
 ``importance_divergence`` it is the Jensen-Shannon divergence of the two models' curves in bits, and ``same_class`` the
