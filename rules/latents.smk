@@ -18,11 +18,12 @@ else:
     LATENTS = []
 LATENT_SHARDS = {f"{n:04d}": part for n, part in enumerate(shards(LATENTS, settings.latents.latents_per_job))}
 LATENT_MEASURED = ["metrics", "channels", "spectra", "trajectories", "trajectory_steps"]
+LATENT_MEMORY_MB = round(1024 * settings.latents.memory_gb)
 LATENT_OPTIONS = settings.latents.model_dump()
 # What changes no number, or no number of a single latent.
 LATENT_APART = dict.fromkeys(["baseline", "order", "contrasts", "pair_by_seed", "separability", "permutations"])
 LATENT_APART |= dict.fromkeys(
-    ["folder", "sheet", "latents_per_job", "read_ahead", "memory_gb", "axes", "steps", "missing_steps"]
+    "folder sheet latents_per_job read_ahead memory_gb most_compared axes steps missing_steps".split()
 )
 LATENT_CHOICES = {name: value for name, value in LATENT_OPTIONS.items() if name not in LATENT_APART}
 
@@ -75,7 +76,7 @@ rule latents_shard:
         "../envs/longtake.yaml"
     threads: 1
     resources:
-        **asked("latents_shard", read_ahead=settings.latents.read_ahead),
+        **asked("latents_shard", read_ahead=settings.latents.read_ahead, memory_mb=LATENT_MEMORY_MB),
     params:
         choices=LATENT_CHOICES,
         # What was measured of a video stays there, so that a job which is done again need not measure it.

@@ -1,5 +1,10 @@
 """The study of latents as a whole: its tables, and what lies between videos at each step."""
 
+from snakemake.logging import logger
+
+from longtake.latents.bounds import SQUARES
+from longtake.latents.layout import too_many
+
 # So many products of two latents that a job makes: N squared times its steps.
 LATENT_MOST_PRODUCTS = 5_000_000
 LATENT_STUDY = f"{OUT}/latents"
@@ -9,6 +14,8 @@ LATENT_STEP_JOBS = {
     n: LATENT_STEPS[at : at + LATENT_STEPS_PER_JOB]
     for n, at in enumerate(range(0, len(LATENT_STEPS), LATENT_STEPS_PER_JOB))
 }
+if len(LATENTS) > settings.latents.most_compared and workflow.is_main_process:
+    logger.warning(too_many(len(LATENTS), settings.latents.most_compared))
 LATENT_BASELINE = settings.latents.baseline or min((each.group for each in LATENTS), default="")
 
 
@@ -60,12 +67,14 @@ for number, steps in LATENT_STEP_JOBS.items():
             "../envs/longtake.yaml"
         threads: 1
         resources:
-            mem_mb=per_try(1500 + 40 * len(LATENTS) ** 2 // 2**20),
+            mem_mb=per_try(1500 + 8 * SQUARES * min(len(LATENTS), settings.latents.most_compared) ** 2 // 2**20),
+            plan=f"memory_mb={LATENT_MEMORY_MB}",
         params:
             study={
                 "steps": steps,
                 "baseline": LATENT_BASELINE,
                 "pair_by_seed": settings.latents.pair_by_seed,
+                "most": settings.latents.most_compared,
                 "scratch": f"{LATENT_STUDY}/work/steps-{number}",
             },
             code=digest("longtake.latents.study"),

@@ -60,6 +60,14 @@ def test_a_study_goes_from_files_to_the_report_and_an_added_video_is_measured_al
 
 def test_a_job_that_was_killed_goes_on_to_the_same_bytes(study):
     target = "results/latents/shards/0000/videos.parquet"
+    settings = {"device": {"force_cpu": True}, "latents": OPTIONS}
+    tight = {**settings, "latents": OPTIONS | {"memory_gb": 0.05}}
+    (study.path / "config/config.yaml").write_text(json.dumps(tight))
+    assert "latents.memory_gb is 0.05, but measuring" in study.run(target, fails=True)
+    assert not list((study.out / "latents").glob("work/*/*.json"))
+    # A limit that holds it changes nothing.
+    settings["latents"] = OPTIONS | {"memory_gb": 64}
+    (study.path / "config/config.yaml").write_text(json.dumps(settings))
     running = study.start(target, said=study.path / "said.txt")
     first = study.out / "latents/work/calm/v1.json"
     began = time.monotonic()
@@ -71,6 +79,7 @@ def test_a_job_that_was_killed_goes_on_to_the_same_bytes(study):
     study.run(target, "--rerun-incomplete")
     assert facts(study)[0][1] > 0
     whole = study.digests("latents/shards")
+    (study.path / "config/config.yaml").write_text(json.dumps({**settings, "latents": OPTIONS | {"read_ahead": 0}}))
     study.forget("latents/work/*/*.json", "latents/shards/0000/*.parquet")
     study.run(target)
     assert facts(study)[0][1] == 0

@@ -10,4 +10,5 @@ with job(snakemake) as job:
         options={**job.params.choices, "read_ahead": job.resources["read_ahead"]},
         code=job.params.code,
         device=job.device(job.params.force_cpu),
+        memory_mb=job.resources["memory_mb"],
     )

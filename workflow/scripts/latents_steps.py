@@ -8,5 +8,6 @@ with job(snakemake) as job:
         videos=job.input.videos,
         grams=list(job.output.grams),
         out={"videos": job.output.videos, "groups": job.output.groups},
+        memory_mb=job.resources["memory_mb"],
         **job.params.study,
     )

@@ -32,6 +32,12 @@ def save(path, array):
         save_file(
             {"latent_tensor": np.ascontiguousarray(array), "latent_format_version_0": np.zeros(0, np.float32)}, path
         )
+    elif kind == "zarr":
+        import zarr
+
+        # No chunk is as long as the array, and those at the end are cut.
+        chunks = tuple(max(1, n // 2 + 1) for n in array.shape)
+        zarr.create_array(str(path), data=np.ascontiguousarray(array), chunks=chunks)
     data = buffer.getvalue()
     if kind.endswith(".gz"):
         path.write_bytes(gzip.compress(data, mtime=0))

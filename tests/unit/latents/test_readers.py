@@ -1,5 +1,8 @@
 import gzip
+import json
+import shutil
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -9,14 +12,14 @@ from longtake.errors import LatentError
 from longtake.latents.headers import COMFY_SCALE, read_header
 from longtake.latents.layout import KINDS
 from longtake.latents.readers import Stored, ahead, read_block, read_latent, seekable
+from longtake.latents.zarrs import stamp
 
 AXES = "BCFHW"
 
 
 def stored(path, axes=AXES, scratch="."):
     kind = path.name.partition(".")[2]
-    now = path.stat()
-    return Stored(path, kind, read_header(path, kind, scratch), axes, now.st_size, now.st_mtime_ns)
+    return Stored(path, kind, read_header(path, kind, scratch), axes, *stamp(path))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -166,3 +169,73 @@ def test_a_file_that_changes_during_the_run_is_not_measured(disk, tmp_path):
     os.utime(path, ns=(1, 1))
     with pytest.raises(LatentError, match="changed during the run"):
         read_latent(found)
+
+
+def _chunks(path):
+    return sorted(each for each in path.rglob("*") if each.is_file() and each.name not in ("zarr.json", ".zarray"))
+
+
+def _flip(path):
+    data = bytearray(_chunks(path)[0].read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    _chunks(path)[0].write_bytes(data)
+
+
+def _group(path):
+    import zarr
+
+    shutil.rmtree(path)
+    zarr.open_group(str(path), mode="w")
+
+
+def _pickled(path):
+    """An array of format 2 whose chunks would go through pickle."""
+    import zarr
+
+    shutil.rmtree(path)
+    zarr.create_array(str(path), shape=(1, 2, 3, 4, 5), chunks=(1, 2, 3, 4, 5), dtype="float32", zarr_format=2)
+    told = json.loads((path / ".zarray").read_text())
+    (path / ".zarray").write_text(json.dumps(told | {"filters": [{"id": "pickle", "protocol": 5}]}))
+
+
+def _whole_numbers(path):
+    import zarr
+
+    shutil.rmtree(path)
+    zarr.create_array(str(path), data=np.ones((1, 2, 3, 4, 5), np.int32))
+
+
+ZARR = {
+    "chunk missing": (lambda path: _chunks(path)[1].unlink(), r"holds \d+ chunks of \d+"),
+    "chunk damaged": (_flip, "is damaged"),
+    "group": (_group, "is a group"),
+    "pickle": (_pickled, "codec 'pickle', which is not run"),
+    "int": (_whole_numbers, "holds int32"),
+    "metadata cut off": (lambda path: (path / "zarr.json").write_text('{"shape": [1'), "cannot be read"),
+    "no array": (lambda path: (path / "zarr.json").unlink(), "no Zarr array"),
+}
+
+
+@pytest.mark.parametrize("case", ZARR)
+def test_a_zarr_array_that_is_not_whole_or_would_run_code_is_refused(disk, tmp_path, case):
+    damage, words = ZARR[case]
+    path = disk.save(tmp_path / "step_000.zarr", disk.noise()[None])
+    damage(path)
+    with pytest.raises(LatentError, match=words) as raised:
+        read_latent(stored(path))
+    assert "step_000.zarr" in str(raised.value)
+
+
+def test_without_zarr_its_arrays_are_refused_with_what_to_install(disk, tmp_path, monkeypatch):
+    path = disk.save(tmp_path / "step_000.zarr", disk.noise()[None])
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(LatentError, match="pip install zarr"):
+        read_header(path, "zarr")
+
+
+def test_arrays_of_zarrs_older_format_are_read(disk, tmp_path):
+    import zarr
+
+    latent = disk.noise()
+    zarr.create_array(str(tmp_path / "step_000.zarr"), data=latent[None], zarr_format=2, filters=None)
+    np.testing.assert_array_equal(read_latent(stored(tmp_path / "step_000.zarr")), latent)

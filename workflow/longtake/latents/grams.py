@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from longtake.latents.bounds import BLOCK_BYTES
 from longtake.latents.metrics.latent import one_thread
 from longtake.latents.readers import Stored, check_unchanged, read_block
 
 Array = NDArray[np.float64]
-BLOCK_BYTES = 2**25
-"""Of all latents in a block; fixed, since where sums are cut changes their last bits."""
 
 
 def gram(

@@ -78,9 +78,10 @@ def read_header(path: str | os.PathLike[str], kind: str, scratch: str | os.PathL
         "pt": _pt,
         "safetensors": _safetensors,
         "latent": _safetensors,
+        "zarr": _zarr,
     }
     try:
-        if file.stat().st_size == 0:
+        if file.is_file() and file.stat().st_size == 0:
             raise LatentError(f"{file} is empty. Save it again.")
         if kind == "pt.gz":
             return _pt_gz(file, Path(scratch))
@@ -183,6 +184,20 @@ def _only_tensor(file: Path, entries: Mapping[str, Any]) -> str:
     if len(entries) != 1:
         raise LatentError(f"{file} holds {len(entries)} tensors ({', '.join(sorted(entries)[:5])}); save one a file.")
     return next(iter(entries))
+
+
+def _zarr(folder: Path) -> Header:
+    """Header of an array of Zarr; its numbers lie in chunks, so there is no place where they begin."""
+    from longtake.latents.zarrs import open_array, stamp
+
+    array = open_array(folder)
+    dtype = np.dtype(array.dtype)
+    if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
+        raise LatentError(_not_real(folder, str(dtype)))
+    nbytes = math.prod(array.shape) * dtype.itemsize
+    if nbytes > _MOST_DEFLATED * stamp(folder)[0]:
+        raise LatentError(f"{folder} declares {nbytes} bytes, more than it can hold. Save it again.")
+    return Header(tuple(array.shape), dtype.str, 0, nbytes)
 
 
 def _pt(file: Path) -> Header:

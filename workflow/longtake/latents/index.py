@@ -14,6 +14,7 @@ from longtake.latents.layout import StepFile, VideoFiles, find_videos
 from longtake.latents.readers import Stored
 from longtake.latents.sidecars import read_metadata
 from longtake.latents.tables import INDEX
+from longtake.latents.zarrs import stamp
 from longtake.store.tables import write_table
 
 
@@ -79,11 +80,11 @@ def _add(row: dict[str, Any], file: StepFile, axes: str, scratch: str | os.PathL
     path = Path(row["folder"]) / file.name
     known, notices = read_metadata(row["folder"], file.name, file.step)
     row["notices"] += notices
-    now = path.stat()
+    size, changed = stamp(path)
     header = read_header(path, file.kind, scratch)
     order = axes_of(axes, len(header.shape), known, str(path))
     shape = canonical(header.shape, order, str(path))
-    row["bytes"] += now.st_size
+    row["bytes"] += size
     if row["shape"] not in (None, list(shape)):
         raise LatentError(
             f"{path} has the shape {list(shape)}, but {row['held'][0]['name']} has {row['shape']} (channel, frame, "
@@ -102,7 +103,7 @@ def _add(row: dict[str, Any], file: StepFile, axes: str, scratch: str | os.PathL
         {
             "step": file.step, "name": file.name, "kind": file.kind, "offset": header.offset, "nbytes": header.nbytes,
             "fortran": header.fortran, "scale": header.scale, "stored_shape": list(header.shape),
-            "stored_dtype": header.dtype, "axes": order, "size": now.st_size, "mtime_ns": now.st_mtime_ns,
+            "stored_dtype": header.dtype, "axes": order, "size": size, "mtime_ns": changed,
             "timestep": known.get("timestep"), "sigma": known.get("sigma"),
         }
     )  # fmt: skip
@@ -131,4 +132,8 @@ def _stored(folder: str, held: Mapping[str, Any]) -> Stored:
 
 
 def _bytes(video: VideoFiles) -> int:
-    return sum(path.stat().st_size for path in map(Path, video.paths) if path.is_file())
+    return sum(
+        stamp(path)[0]
+        for path in video.paths
+        if os.path.exists(path)  # noqa: PTH110
+    )

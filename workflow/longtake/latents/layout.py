@@ -6,7 +6,6 @@ video is kept as its `trouble`, so that it takes no other with it; what is wrong
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter
@@ -15,16 +14,27 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from longtake.errors import ConfigError, SheetError, nearest
+from longtake.errors import ConfigError, nearest
+from longtake.settings.sheet import column, id_column, path_column, read_sheet, refuse_twice
 
-KINDS = ("npy", "npy.gz", "pt", "pt.gz", "safetensors", "latent")
+KINDS = ("npy", "npy.gz", "pt", "pt.gz", "safetensors", "latent", "zarr")
 LAYOUT = """\
     <folder>/<group>/<video>/step_000.npy             one latent of each denoising step, [1, C, F, H, W]
     <folder>/<group>/<video>/step_000_metadata.json   {"prompt", "seed", "step", "timestep", "sigma"}
-as .npy, .npy.gz, .pt, .pt.gz, .safetensors or .latent. The same seed in two groups is a matched pair."""
-_STEP = re.compile(r"step_(\d+)\.(npy|npy\.gz|pt|pt\.gz|safetensors|latent)")
+as .npy, .npy.gz, .pt, .pt.gz, .safetensors, .latent or .zarr. The same seed in two groups is a matched pair."""
+_STEP = re.compile(r"step_(\d+)\.(npy|npy\.gz|pt|pt\.gz|safetensors|latent|zarr)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-COLUMNS = ["video", "group", "path", "seed"]
+
+
+@dataclass(frozen=True)
+class VideoRow:
+    """A row of the sheet of latents."""
+
+    row: int
+    video: str = id_column("Name of the video, unique in its group: letters, digits, dot, dash and underscore.")
+    group: str = id_column("Group of prompts, named as a video is.")
+    path: str = path_column("Folder that holds step_000.npy and so on.")
+    seed: int | None = column("Seed of the video, a whole number; empty where it is not known.", minimum=-(2**63))
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,15 @@ def check_groups(groups: Collection[str], baseline: str, order: Sequence[str]) -
             )
 
 
+def too_many(videos: int, most: int) -> str:
+    """What is said of a study with more videos than are compared with each other."""
+    return (
+        f"{videos} videos are more than latents.most_compared ({most}): corridors, distances between videos and maps "
+        "are left out, and all else is measured. Raise it if you can wait: a step takes 6 min for 3,000 videos, and "
+        "the time goes with the square."
+    )
+
+
 def step_numbers(videos: Sequence[VideoFiles]) -> list[int]:
     """Every step that a video without trouble has."""
     return sorted({file.step for video in videos if not video.trouble for file in video.files})
@@ -169,7 +188,7 @@ def _files_of(video: VideoFiles) -> VideoFiles:
         with os.scandir(video.folder) as entries:
             held = list(entries)
         told = [entry.stat().st_mtime_ns for entry in held if entry.name.endswith("_metadata.json")]
-        lost = [entry.name for entry in held if _STEP.fullmatch(entry.name) and not entry.is_file()]
+        lost = [entry.name for entry in held if _STEP.fullmatch(entry.name) and not _holds_a_latent(entry)]
     except OSError as error:
         why = f"{video.folder} cannot be read: {error.strerror}. Make it a folder that holds step_000.npy and so on."
         return replace(video, trouble=why)
@@ -181,32 +200,19 @@ def _files_of(video: VideoFiles) -> VideoFiles:
     return replace(video, files=tuple(sorted(files, key=lambda file: (file.step, file.name))))
 
 
+def _holds_a_latent(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a folder where the kind is one of folders; a loop of links is neither."""
+    try:
+        return entry.is_dir() if entry.name.endswith(".zarr") else entry.is_file()
+    except OSError:
+        return False
+
+
 def _of_sheet(sheet: Path, base: Path) -> Iterator[VideoFiles]:
-    try:
-        with sheet.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file, delimiter="\t")
-            if not set(COLUMNS[:3]) <= set(rows.fieldnames or ()):
-                raise SheetError(f"{sheet} has the columns {rows.fieldnames}; it needs {', '.join(COLUMNS)}.")
-            lines = list(rows)
-    except (FileNotFoundError, IsADirectoryError):
-        raise SheetError(f"latents.sheet {sheet} does not exist. Write it, or set latents.folder.") from None
-    seen: dict[tuple[str, str], int] = {}
-    for number, row in enumerate(lines, start=2):
-        name, group, path = ((row[column] or "").strip() for column in COLUMNS[:3])
-        if not (name and group and path):
-            raise SheetError(f"{sheet}, line {number}: video, group and path must all be given.")
-        if (group, name) in seen:
-            raise SheetError(f"{sheet}, line {number}: {group}/{name} stands in line {seen[group, name]} already.")
-        seen[group, name] = number
-        yield _files_of(VideoFiles(group, name, str(base / path), seed=_seed(row.get("seed"), sheet, number)))
-
-
-def _seed(cell: str | None, sheet: Path, number: int) -> int | None:
-    text = (cell or "").strip()
-    try:
-        return int(text) if text else None
-    except ValueError:
-        raise SheetError(f"{sheet}, line {number}: seed is {text!r}, which is no whole number.") from None
+    rows = list(read_sheet(sheet, VideoRow))
+    refuse_twice(sheet, "video", ((row.row, f"{row.group}/{row.video}") for row in rows))
+    for row in rows:
+        yield _files_of(VideoFiles(row.group, row.video, str(base / row.path), seed=row.seed))
 
 
 def _common_steps(videos: Sequence[VideoFiles]) -> list[int]:

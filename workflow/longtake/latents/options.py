@@ -18,7 +18,7 @@ class Options(Section):
     """Structure of the latents of video-diffusion models."""
 
     folder: str = setting("", "The study: <folder>/<group>/<video>/step_NNN.npy (.npy.gz, .pt, .pt.gz, .safetensors, "
-                          ".latent), with step_NNN_metadata.json beside. Empty for none.")  # fmt: skip
+                          ".latent, .zarr), with step_NNN_metadata.json beside. Empty for none.")  # fmt: skip
     sheet: str = setting("", "Instead of the folder: a table of video, group, path and seed, separated by tabs.")
     axes: str = setting("auto", "Order of the axes in the files, as BCFHW; auto takes it from the metadata.")
     steps: Literal["all"] | Once[int] = setting("all", "The numbers of the steps that are measured, or all.")
@@ -43,7 +43,14 @@ class Options(Section):
     permutations: int = setting(10_000, "Random rearrangements behind a p value where not all are visited.", ge=100)
     latents_per_job: int = setting(500, "Most latents that a job measures.", ge=1)
     read_ahead: int = setting(2, "Latents that are read in advance.", ge=0, le=64)
-    memory_gb: float = setting(0, "GiB that a job may take; 0 for what the size of a latent asks for.", ge=0)
+    most_compared: int = setting(
+        3000, "Up to so many videos are compared with each other at a step; time and memory go with their square (6 "
+        "min a step for 3,000). Of more none is, and the report says so.", ge=2,
+    )  # fmt: skip
+    memory_gb: float = setting(
+        0, "GiB that a job may take of the host, its libraries included: less is read ahead, and a job that takes more "
+        "all the same says so before it works. 0 for what the size of a latent asks for.", ge=0,
+    )  # fmt: skip
 
     @field_validator("axes")
     @classmethod

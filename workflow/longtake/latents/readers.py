@@ -5,7 +5,6 @@ Files are read by seeking, not mapped: mapped pages would count as this process'
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from longtake.errors import LatentError
 from longtake.latents.axes import CANONICAL
 from longtake.latents.headers import BFLOAT16, Header, expanded, itemsize
+from longtake.latents.zarrs import read_array, stamp
 from longtake.store.atomic import atomic_path
 
 
@@ -35,7 +35,7 @@ class Stored:
     @property
     def seekable(self) -> bool:
         """Whether its numbers can be read from the middle."""
-        return not self.kind.endswith(".gz")
+        return not self.kind.endswith(("gz", "zarr"))
 
     @property
     def plain(self) -> bool:
@@ -48,10 +48,10 @@ def check_unchanged(stored: Stored) -> None:
     if stored.size < 0:
         return
     try:
-        now = os.stat(stored.path)  # noqa: PTH116
+        now = stamp(stored.path)
     except OSError as error:
         raise LatentError(f"{stored.path} has gone during the run ({error.strerror}). Run again.") from None
-    if (now.st_size, now.st_mtime_ns) != (stored.size, stored.mtime_ns):
+    if now != (stored.size, stored.mtime_ns):
         raise LatentError(f"{stored.path} was changed during the run. Run again when nothing writes there.")
 
 
@@ -66,6 +66,22 @@ def read_latent(stored: Stored) -> NDArray[np.floating]:
         The file was changed, is cut off, or has bytes after the array.
     """
     check_unchanged(stored)
+    values = _read_zarr(stored) if stored.kind == "zarr" else _read_bytes(stored)
+    check_unchanged(stored)
+    # The batch of one goes last, and then away.
+    letters = CANONICAL + ("B" if "B" in stored.axes else "")
+    ordered = values.transpose([stored.axes.index(letter) for letter in letters])
+    return np.ascontiguousarray(ordered.reshape(ordered.shape[:4]))
+
+
+def _read_zarr(stored: Stored) -> NDArray[np.floating]:
+    values = read_array(stored.path)
+    if values.shape != stored.header.shape:
+        raise LatentError(f"{stored.path} was changed during the run. Run again when nothing writes there.")
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _read_bytes(stored: Stored) -> NDArray[np.floating]:
     header = stored.header
     raw = np.empty(header.nbytes, dtype=np.uint8)
     if stored.seekable:
@@ -81,12 +97,7 @@ def read_latent(stored: Stored) -> NDArray[np.floating]:
                 raise LatentError(f"{stored.path} has bytes after the array. Save one array a file.")
             while file.read(2**16):
                 pass
-    check_unchanged(stored)
-    values = _numbers(raw, header).reshape(header.shape, order="F" if header.fortran else "C")
-    # The batch of one goes last, and then away.
-    letters = CANONICAL + ("B" if "B" in stored.axes else "")
-    ordered = values.transpose([stored.axes.index(letter) for letter in letters])
-    return np.ascontiguousarray(ordered.reshape(ordered.shape[:4]))
+    return _numbers(raw, header).reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def _fill(file: object, raw: NDArray[np.uint8], path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from longtake.latents import tables
 from longtake.latents.comparisons import bands, contrasts, intervals, trends
+from longtake.latents.layout import too_many
 from longtake.latents.names import TRAJECTORY, metrics, texts
 from longtake.latents.options import Options
 from longtake.latents.separability import separate
@@ -89,8 +90,14 @@ def by_section(
     told = [row for row in found["separability"] if row["features"] != "confusion"]
     return {
         "study": {"groups": {g: len(values.members(g)) for g in values.groups}, "baseline": baseline,
-                  "steps": values.steps, "shape": values.videos[0]["shape"] if values.videos else None},
+                  "steps": values.steps, "shape": values.videos[0]["shape"] if values.videos else None,
+                  "across_videos": _across(len(values.videos), options.most_compared)},
         "sections": sections,
         "tests": {"made": len(found["tests"]), "significant": [{k: row.get(k) for k in shown} for row in differs]},
         "separability": [{k: v for k, v in row.items() if v is not None} for row in told],
     }  # fmt: skip
+
+
+def _across(videos: int, most: int) -> dict[str, str]:
+    """Whether videos were compared with each other at each step."""
+    return {"status": "left out", "reason": too_many(videos, most)} if videos > most else {"status": "ok", "reason": ""}

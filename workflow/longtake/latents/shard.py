@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from longtake.errors import LatentError
 from longtake.latents import tables
+from longtake.latents.bounds import held_by, read_ahead_within
 from longtake.latents.index import stored
 from longtake.latents.metrics.complexity import ZLIB
 from longtake.latents.metrics.latent import Choices
@@ -52,6 +54,7 @@ def measure_shard(
     options: Options | Mapping[str, Any],
     code: str,
     device: str = "cpu",
+    memory_mb: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure the videos of an index and write their tables; return what was done, as JSON values.
@@ -68,9 +71,19 @@ def measure_shard(
         Paths by name: ``videos`` and each of `PARTS`.
     code
         Digest of the code: rows that another one made are made again.
+    memory_mb
+        MiB that this process may take, 0 for as many as it needs; fewer latents are then read ahead.
+
+    Raises
+    ------
+    BudgetError
+        It would take more all the same.
     """
     options = options if isinstance(options, Options) else Options(**options)
     videos = read_table(index, tables.INDEX).to_pylist()
+    base = psutil.Process().memory_info().rss
+    within = read_ahead_within(held_by(videos), options.read_ahead, memory_mb, base)
+    options = options.model_copy(update={"read_ahead": within})
     began, found = time.monotonic(), []
     counts = {"measured": 0, "kept": 0, "failed": 0}
     total = sum(len(video["held"]) for video in videos)
@@ -95,7 +108,8 @@ def measure_shard(
     elements = max((math.prod(video["shape"]) for video in videos if video["status"] == "ok"), default=0)
     done = Done(work=counts["measured"], seconds=seconds, load={"elements": elements})
     return {
-        "done": asdict(done), "latents": total, "latents_measured": counts["measured"], "latents_kept": counts["kept"],
+        "done": asdict(done), "latents": total, "read_ahead": within,
+        "latents_measured": counts["measured"], "latents_kept": counts["kept"],
         "ok": sum(video["status"] == "ok" for video in videos), "failed": counts["failed"],
     }  # fmt: skip
 

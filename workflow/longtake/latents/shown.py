@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ def shown(results: Path) -> Mapping[str, Any] | None:
         row for row in read_table(folder / "separability.parquet", tables.SEPARABILITY).to_pylist()
         if row["features"] == "all"
     ]  # fmt: skip
+    held = json.loads((results / "reports" / "structure_aware_analysis_results.json").read_text(encoding="utf-8"))
     compared = [row for row in videos if row["compared"]]
     bad = [(row["video"], row["status"], row["reason"]) for row in videos if row["reason"]]
     noticed = [(row["video"], notice) for row in videos for notice in row["notices"] or ()]
     return {
         "n_videos": len(videos), "n_compared": len(compared), "n_groups": len({row["group"] for row in compared}),
         "n_latents": sum(row["n_steps"] for row in compared),
+        "across": held["study"]["across_videos"]["reason"],
         "bad": bad[:_MOST], "n_bad": len(bad), "noticed": noticed[:_MOST],
         "tests": [
             (row["test"], row["group"], row["metric"], row["summary"], row["difference"], row["hedges_g"], row["p"],

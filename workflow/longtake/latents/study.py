@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from longtake.latents import tables
+from longtake.latents.bounds import refuse_squares
 from longtake.latents.crossings import Place, cross, unique_seeds
 from longtake.latents.grams import gram
 from longtake.latents.index import stored_at
+from longtake.latents.layout import too_many
 from longtake.latents.names import metrics
 from longtake.latents.options import Options
 from longtake.latents.readers import seekable
@@ -22,8 +24,6 @@ from longtake.store.atomic import atomic_path, write_csv
 from longtake.store.tables import concatenate, read_metadata, read_table, scan_batches, write_table
 
 log = logging.getLogger(__name__)
-MOST_VIDEOS = 3000
-"""Up to so many latents are compared with each other at a step; the time goes with their square (6 min for 3,000)."""
 
 
 def put_together(
@@ -85,25 +85,40 @@ def compare_steps(
     baseline: str,
     pair_by_seed: str,
     scratch: Path | str,
+    most: int = 3000,
+    memory_mb: int = 0,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write the products of all latents of each step, and what follows of them for videos and groups.
 
     Memory: a block of 64 MiB, and the square of the number of videos.
+
+    Parameters
+    ----------
+    most
+        Of more videos at a step none is compared, since the time goes with their square.
+    memory_mb
+        MiB that this process may take; 0 for as many as it needs.
+
+    Raises
+    ------
+    BudgetError
+        It would take more; said before a latent is read.
     """
     judged = {row["video"]: row for row in read_table(videos, tables.VIDEOS).to_pylist() if row["compared"]}
     known = [row for path in indices for row in read_table(path, tables.INDEX).to_pylist() if row["video"] in judged]
     of_videos: list[dict[str, Any]] = []
     of_groups: list[dict[str, Any]] = []
+    counts = Counter(file["step"] for row in known for file in row["held"])
+    at_once = {step: counts[step] if counts[step] <= most else 0 for step in steps}
+    refuse_squares(max(at_once.values(), default=0), memory_mb)
     for done, (step, path) in enumerate(zip(steps, grams, strict=True)):
         if progress is not None:
             progress(done, len(steps))
-        rows = [row for row in known if any(file["step"] == step for file in row["held"])]
-        if len(rows) > MOST_VIDEOS:
-            # A time that goes with the square of the videos is said here, and not waited for.
-            log.warning("step %d: %d videos are too many to be compared with each other", step, len(rows))
-            rows = []
+        rows = [row for row in known if at_once[step] and any(file["step"] == step for file in row["held"])]
+        if counts[step] > most:
+            log.warning("step %d: %s", step, too_many(counts[step], most))
         with seekable(stored_at(rows, step), Path(scratch)) as ready:
             products = gram(ready, device=device)
         with atomic_path(path) as temporary:
@@ -119,7 +134,8 @@ def compare_steps(
         of_groups += [{"group": name, "step": step} | _known(values) for name, values in found.groups.items()]
     write_table(out["videos"], of_videos, tables.STEP_VIDEOS)
     write_table(out["groups"], of_groups, tables.STEP_GROUPS)
-    return {"steps": len(steps), "videos": len(known)}
+    left_out = [step for step in steps if counts[step] > most]
+    return {"steps": len(steps), "videos": len(known), "steps_left_out": left_out}
 
 
 def _known(values: Mapping[str, float]) -> dict[str, Any]:

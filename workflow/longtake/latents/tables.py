@@ -7,14 +7,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from longtake.latents.names import TRAJECTORY
+from longtake.store.schemas import declare
 
 _TEXT, _INT, _LONG, _REAL = pa.string(), pa.int32(), pa.int64(), pa.float64()
-
-
-def _schema(name: str, columns: dict[str, pa.DataType], required: str = "") -> pa.Schema:
-    needed = set(required.split())
-    fields = [pa.field(column, kind, nullable=column not in needed) for column, kind in columns.items()]
-    return pa.schema(fields, metadata={"longtake.schema": f"latents_{name}", "longtake.version": "1"})
 
 
 def _reals(names: tuple[str, ...] | str) -> dict[str, pa.DataType]:
@@ -35,7 +30,9 @@ _VIDEO = {
     "bytes": _LONG,
 }
 
-VIDEOS = _schema("videos", {**_VIDEO, "compared": pa.bool_(), "notices": pa.list_(_TEXT)}, "video group status files")
+VIDEOS = declare(
+    "latents_videos", 1, {**_VIDEO, "compared": pa.bool_(), "notices": pa.list_(_TEXT)}, "video group status files"
+)
 """One row per video. `shape` is channel, frame, row, column; `files` and `bytes` are what was found on disk;
 `compared` says whether it takes part in comparisons, which it does not with another shape than the study's."""
 
@@ -46,7 +43,7 @@ FILE = pa.struct(
         "mtime_ns": _LONG, "timestep": _REAL, "sigma": _REAL,
     }
 )  # fmt: skip
-INDEX = _schema("index", {**_VIDEO, "notices": pa.list_(_TEXT), "folder": _TEXT, "held": pa.list_(FILE)})
+INDEX = declare("latents_index", 1, {**_VIDEO, "notices": pa.list_(_TEXT), "folder": _TEXT, "held": pa.list_(FILE)}, "")
 """One row per video, with what the header and the metadata of each of its files say."""
 
 
@@ -56,32 +53,35 @@ def metrics_table(names: Sequence[str]) -> pa.Schema:
     `n_undefined` counts the maps, pairs and channels that were left out of the means of the row.
     """
     columns = {**_UNIT, "step": _INT, "timestep": _REAL, "sigma": _REAL, **_reals(tuple(names)), "n_undefined": _LONG}
-    return _schema("metrics", columns, "video group step n_undefined")
+    return declare("latents_metrics", 1, columns, "video group step n_undefined")
 
 
-CHANNELS = _schema(
-    "channels",
+CHANNELS = declare(
+    "latents_channels",
+    1,
     {**_UNIT, "step": _INT, "channel": _INT, **_reals("mean variance energy_share"), "correlation": pa.list_(_REAL)},
     "video group step channel",
 )
 """One row per latent and channel; `correlation` is Pearson's with each channel, null for one that is constant."""
 
-SPECTRA = _schema(
-    "spectra",
+SPECTRA = declare(
+    "latents_spectra",
+    1,
     {**_UNIT, "step": _INT, "kind": _TEXT, "frequency": _REAL, "power": _REAL},
     "video group step kind frequency",
 )
 """Spectra, averaged over channels: ``radial`` in cycles per latent pixel, ``temporal`` in cycles per latent frame."""
 
-TRAJECTORIES = _schema(
-    "trajectories",
+TRAJECTORIES = declare(
+    "latents_trajectories",
+    1,
     {**_UNIT, "n_steps": _INT, "first_step": _INT, "last_step": _INT, "step_gap": _INT, **_reals(TRAJECTORY)},
     "video group n_steps",
 )
 """One row per video; lengths are divided by the root of the number of elements. `step_gap` is null if not regular."""
 
-TRAJECTORY_STEPS = _schema(
-    "trajectory_steps",
+TRAJECTORY_STEPS = declare(
+    "latents_trajectory_steps", 1,
     {
         **_UNIT, "step": _INT,
         **_reals("speed speed_sigma acceleration turning_angle curvature endpoint_alignment distance_to_final"),
@@ -90,16 +90,17 @@ TRAJECTORY_STEPS = _schema(
 )  # fmt: skip
 """One row per latent: motion from it to the next, turns at the next, and its distance to the last."""
 
-STEP_VIDEOS = _schema(
-    "step_videos",
+STEP_VIDEOS = declare(
+    "latents_step_videos",
+    1,
     {**_UNIT, "step": _INT, **_reals("branch_distance exit_distance map_x map_y")},
     "video group step",
 )
 """One row per latent: distance to the baseline's latent of the same seed, to the group's centroid, and its place on
 the map of all videos of the step (classical scaling of the Gram matrix)."""
 
-STEP_GROUPS = _schema(
-    "step_groups",
+STEP_GROUPS = declare(
+    "latents_step_groups", 1,
     {
         "group": _TEXT, "step": _INT,
         **_reals("corridor_width divergence dimension_twonn dimension_levina_bickel"), "n_dimension": _INT,
@@ -108,8 +109,8 @@ STEP_GROUPS = _schema(
 )  # fmt: skip
 """One row per group and step, of the products of all its latents."""
 
-GROUP_STEPS = _schema(
-    "group_steps",
+GROUP_STEPS = declare(
+    "latents_group_steps", 1,
     {
         "group": _TEXT, "step": _INT, "metric": _TEXT,
         **_reals("mean band_low band_high corridor_width divergence dimension_twonn dimension_levina_bickel"),
@@ -120,16 +121,16 @@ GROUP_STEPS = _schema(
 """One row per group, step and metric with its mean and simultaneous band. Corridor, divergence and dimensions belong to
 group and step, and stand in each of its rows."""
 
-GROUPS = _schema(
-    "groups",
+GROUPS = declare(
+    "latents_groups", 1,
     {"group": _TEXT, "metric": _TEXT, "summary": _TEXT, **_reals("mean low high sd"), "n": _INT, "status": _TEXT,
      "reason": _TEXT},
     "group metric summary n status",
 )  # fmt: skip
 """Mean over videos with its bootstrap interval: of the ``last`` step, the ``mean`` over steps, the ``trajectory``."""
 
-TESTS = _schema(
-    "tests",
+TESTS = declare(
+    "latents_tests", 1,
     {
         "test": _TEXT, "group": _TEXT, "baseline": _TEXT, "metric": _TEXT, "summary": _TEXT,
         **_reals("mean_group mean_baseline difference low high hedges_g cliffs_delta p p_maxt p_holm"),
@@ -141,8 +142,8 @@ TESTS = _schema(
 )  # fmt: skip
 """One row per comparison (``contrast`` of two groups, ``trend`` over the order of groups), metric and summary."""
 
-SEPARABILITY = _schema(
-    "separability",
+SEPARABILITY = declare(
+    "latents_separability", 1,
     {
         "features": _TEXT, "step": _INT, **_reals("accuracy chance p distance_ratio p_distance"), "n": _INT,
         "n_groups": _INT, "folds": _INT, "folds_by": _TEXT, "group": _TEXT, "predicted": _TEXT, "count": _INT,

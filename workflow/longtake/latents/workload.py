@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-from longtake.latents.grams import BLOCK_BYTES
+from longtake.latents.bounds import computing, held_by, keeping, read_ahead_within, reading
 from longtake.latents.options import Options
 from longtake.latents.tables import INDEX
-from longtake.planning.driver import Ask, Footprint, Workload
-from longtake.status import Status
+from longtake.planning.driver import Ask, Footprint, Workload, loaded
 from longtake.store.tables import read_table
-
-TIMES = 12
-"""How often a latent in float64 is held at the peak, of information: the latent, its codes, their pairs."""
-ROWS = 24_000
-"""Bytes of rows that a latent leaves until its job's tables are written: channels' correlations, spectra, metrics."""
 
 
 def workloads(ask: Ask) -> Iterator[Workload]:
-    """Yield the one way to measure the latents of each job: one after the other. Fact ``options``."""
+    """Yield the one way to measure the latents of each job: one after the other. Fact ``options``.
+
+    Raises
+    ------
+    BudgetError
+        A job cannot keep to ``memory_gb``, not even if it reads nothing in advance.
+    """
     options = Options(**ask.study.facts["options"])
+    limit_mb = round(1024 * options.memory_gb)
+    base = loaded(__name__, "latents", ask) if limit_mb else 0
     for path in ask.shapes:
-        videos = [row for row in read_table(path, INDEX).to_pylist() if row["status"] == Status.OK]
-        elements = max((math.prod(row["shape"]) for row in videos), default=0)
-        stored = max((file["nbytes"] for row in videos for file in row["held"]), default=0)
-        latents = sum(len(row["held"]) for row in videos)
-        host = {"frames": (options.read_ahead + 2) * stored, "state": ROWS * latents}
-        computed = TIMES * 8 * elements + 3 * BLOCK_BYTES
-        depends = {"elements": elements, "stored": stored, "latents": latents, "read_ahead": options.read_ahead}
+        held = held_by(read_table(path, INDEX).to_pylist())
+        read_ahead = read_ahead_within(held, options.read_ahead, limit_mb, base)
+        host = {"frames": reading(held, read_ahead), "state": keeping(held)}
         yield Workload(
             Path(path).stem,
             1,
             "one latent at a time",
-            depends,
-            {"elements": elements},
-            Footprint({**host, "activations": computed}, {"activations": computed}, host),
+            {**asdict(held), "read_ahead": read_ahead},
+            {"elements": held.elements},
+            Footprint({**host, "activations": computing(held)}, {"activations": computing(held)}, host),
         )

@@ -179,10 +179,14 @@ def _probe(module: ModuleType, analysis: str, ask: Ask, first: Workload) -> Prob
     if hasattr(module, "probe"):
         found: Probe = module.probe(ask, first)
         return found
-    known = ask.known.here(ask.threads)
-    arguments = {"module": module.__name__}
-    base = known.value(lambda: measure(_load, arguments, threads=ask.threads).rss, what="loaded", analysis=analysis)
-    return Probe(base)
+    return Probe(loaded(module.__name__, analysis, ask))
+
+
+def loaded(module: str, analysis: str, ask: Ask) -> int:
+    """Return the bytes of a process that loads what the jobs of an analysis load; measured once, and kept."""
+    known, arguments = ask.known.here(ask.threads), {"module": module}
+    found = known.value(lambda: measure(_load, arguments, threads=ask.threads).rss, what="loaded", analysis=analysis)
+    return int(found)
 
 
 def _load(module: str) -> None:

@@ -69,7 +69,7 @@ def _joint(a: NDArray[np.int64], b: NDArray[np.int64], bins: int) -> Array:
 
 
 def codes(latent: Latent) -> Tensor:
-    """[C, F, H * W] int16 codes, of which any two make one number of 16 bits; of constant channels they mean nothing."""
+    """[C, F, H * W] int16 codes, any two of which make one number of 16 bits; of constant channels without meaning."""
     choices = latent.choices
     z = latent.standardised.mul(choices.bins / (2.0 * choices.span)).add_(choices.bins / 2.0 + _EDGE)
     # What becomes an integer is cut to it, which is its floor where none is negative.

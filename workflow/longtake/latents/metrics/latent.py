@@ -108,7 +108,7 @@ class Latent:
 
     @cached_property
     def power(self) -> Tensor:
-        """[C, cells] power of windowed maps on half the plane, averaged over frames; 0 for channels of constant maps."""
+        """[C, cells] power of windowed maps on half the plane, mean over frames; 0 for channels of constant maps."""
         _, frames, rows, columns = self.shape
         hann, weights, _ = (part.to(self.values.device) for part in plane(rows, columns))
         spectra = torch.view_as_real(torch.fft.rfft2(self.centred * hann))

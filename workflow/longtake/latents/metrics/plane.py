@@ -1,4 +1,4 @@
-"""The plane of spatial frequencies of a map: its window, its rings, and which half of it a real transform leaves out."""
+"""The plane of spatial frequencies of a map: its window, its rings, and the half that a real transform gives."""
 
 from __future__ import annotations
 
