@@ -93,6 +93,6 @@ def refuse_more(needed: int, limit_mb: int, work: str, otherwise: str = "") -> N
     if limit_mb and needed > limit_mb * MIB:
         gb = math.ceil(needed / 2**30 * 100) / 100
         raise BudgetError(
-            f"latents.memory_gb is {round(limit_mb / 1024, 2):g}, but {work} takes {gb:.2f} GiB. Set it to {gb:.2f} or more, or "
-            f"to 0 for no limit{f'; or {otherwise}' if otherwise else ''}."
+            f"latents.memory_gb is {round(limit_mb / 1024, 2):g}, but {work} takes {gb:.2f} GiB. Set it to {gb:.2f} or "
+            f"more, or to 0 for no limit{f'; or {otherwise}' if otherwise else ''}."
         )
