@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from longtake.figures import style
 from longtake.figures.save import save
@@ -22,6 +23,7 @@ from longtake.store.tables import read_table
 Rows = list[dict[str, Any]]
 _MOST_EFFECTS = 30
 _FEWEST_POINTS = 20
+_FREQUENCIES = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
 # A family is shown by what is most often asked of it.
 _CURVES = (
     "spatial_variance",
@@ -83,7 +85,8 @@ def _legend(made: Figure, known: Mapping[str, Look]) -> None:
 
 
 def _unit(name: str) -> str:
-    return texts().get(name, ("RMS", ""))[0]
+    sizes = [int(size) for size in re.findall(r"^patch(\d+)_", name)]
+    return texts(patch_sizes=sizes).get(name, ("RMS", ""))[0]
 
 
 def _grid(n: int, height: float = 2.5) -> tuple[Figure, list[Axes]]:
@@ -148,15 +151,23 @@ def effects(rows: Rows, known: Mapping[str, Look]) -> Figure:
                   color=look.color if sure else "white", markeredgewidth=0.7)  # fmt: skip
         axes.text(1.01, at, f"p = {row['p_maxt'] or 1.0:.3g}", transform=axes.get_yaxis_transform(), va="center",
                   color=INK if sure else MUTED, fontsize=8)  # fmt: skip
-    words = [f"{shorten(row['group'], 14)}: {row['metric'].replace('_', ' ')} ({row['summary']})" for row in shown]
+    others = sorted({row["baseline"] for row in decided})
+    words = [_contrast(row, pairs=len(others) > 1) for row in shown]
     axes.set_yticks(range(len(shown)), words, fontsize=8)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.axvline(0.0, color=MUTED, linewidth=0.8)
-    axes.set_xlabel("Hedges' g against the baseline")
+    axes.set_xlabel(f"Hedges' g against {shorten(others[0], 30) if len(others) == 1 else 'the second group'}")
     axes.grid(axis="x")
     style.title(made, heading)
     style.footnote(made, "Filled: p < 0.05, adjusted for all measures and groups (max-T). Hollow: not decided.")
     return made
+
+
+def _contrast(row: dict[str, Any], *, pairs: bool) -> str:
+    """Words for a comparison; with `pairs` the other group, too, since it is not the same in all of them."""
+    groups = [row["group"], row["baseline"]] if pairs else [row["group"]]
+    named = " against ".join(shorten(group, 14) for group in groups)
+    return f"{named}: {row['metric'].replace('_', ' ')} ({row['summary']})"
 
 
 @style.styled
@@ -214,10 +225,12 @@ def spectra(rows: Rows, known: Mapping[str, Look]) -> Figure:
             # Numbers in plain text: the style reads no formulas, since names come from users.
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
+        # Powers of ten alone would leave one number on the axis.
+        axes.xaxis.set_major_locator(FixedLocator(_FREQUENCIES))
         axes.set_title(f"Step {step}")
         axes.set_xlabel("Cycles per latent pixel")
         axes.grid()
-    panels[0].set_ylabel("Power")
+    panels[0].set_ylabel("Power (latent units squared)")
     # One scale for all steps: that of noise alone would magnify nothing.
     ends = [axes.get_ylim() for axes in panels]
     for axes in panels:
@@ -236,15 +249,12 @@ def channels(rows: Rows) -> Figure:
     steps = sorted({row["step"] for row in rows})
     shown = sorted({steps[0], steps[-1]})
     made = style.figure(3.9)
+    means = [_between_channels(rows, step) for step in shown]
+    most = max([0.05, *(float(np.nanmax(np.abs(mean))) for mean in means if np.isfinite(mean).any())])
     image = None
-    for axes, step in zip(made.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
-        tables_: dict[int, list[list[float]]] = {}
-        for row in rows:
-            if row["step"] == step:
-                values = [np.nan if r is None else r for r in row["correlation"]]
-                tables_.setdefault(row["channel"], []).append(values)
-        mean = np.array([np.mean(tables_[channel], axis=0) for channel in sorted(tables_)])
-        image = axes.imshow(mean, vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+    for axes, step, mean in zip(made.subplots(1, len(shown), squeeze=False).flat, shown, means, strict=True):
+        image = axes.imshow(mean, vmin=-most, vmax=most, cmap="RdBu_r", interpolation="nearest")
+        axes.set_facecolor(GRID)
         axes.set_title(f"Step {step}")
         axes.set_xlabel("Channel")
         axes.set_ylabel("Channel")
@@ -253,7 +263,22 @@ def channels(rows: Rows) -> Figure:
     if image is not None:
         made.colorbar(image, ax=made.axes, label="Pearson r")
     style.title(made, heading)
+    style.footnote(made, "Grey: a channel with itself, or one that is constant in every video.")
     return made
+
+
+def _between_channels(rows: Rows, step: int) -> np.ndarray:
+    """[C, C] mean correlation of two channels at a step, over the videos that have it; NaN on the diagonal."""
+    of_step = [row for row in rows if row["step"] == step]
+    channels_ = sorted({row["channel"] for row in of_step})
+    mean = np.full((len(channels_), len(channels_)), np.nan)
+    for at, channel in enumerate(channels_):
+        values = np.array([row["correlation"] for row in of_step if row["channel"] == channel], dtype=np.float64)
+        known = np.isfinite(values)
+        some = known.any(0)
+        mean[at, some] = np.where(known, values, 0.0).sum(0)[some] / known.sum(0)[some]
+        mean[at, at] = np.nan
+    return mean
 
 
 @style.styled
@@ -307,17 +332,21 @@ def step_map(rows: Rows, known: Mapping[str, Look]) -> Figure:
     shown = sorted({steps[0], steps[len(steps) // 2], steps[-1]})
     made, panels = _grid(len(shown), 3.4)
     for axes, step in zip(panels, shown, strict=True):
-        for group, look in known.items():
+        for n, (group, look) in enumerate(known.items()):
             mine = [row for row in rows if row["step"] == step and row["group"] == group]
+            # Videos of one seed begin on one place: none hides another.
             axes.plot([row["map_x"] for row in mine], [row["map_y"] for row in mine], linestyle="none",
-                      marker=look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4)  # fmt: skip
+                      marker=look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4,
+                      markersize=max(3.5, 9.0 - 2.0 * n))  # fmt: skip
         axes.set_title(f"Step {step}")
         axes.set_aspect("equal", adjustable="datalim")
         axes.axhline(0, color=GRID, linewidth=0.8, zorder=0)
         axes.axvline(0, color=GRID, linewidth=0.8, zorder=0)
     style.title(made, heading)
     _legend(made, known)
-    style.footnote(made, "Axes: RMS, the two main directions of each step. Distances on the map are the latents' own.")
+    style.footnote(
+        made, "Axes: RMS along the two main directions of each step; distances as far as two directions show them."
+    )
     return made
 
 
@@ -348,7 +377,10 @@ def separability(rows: Rows) -> Figure:
     labels = [shorten(name, 12) for name in names]
     right.set_xticks(range(len(names)), labels, rotation=30, ha="right")
     right.set_yticks(range(len(names)), labels)
-    right.set_xlabel("Predicted")
+    right.set_xlabel("Predicted group")
+    right.set_ylabel("Group")
+    right.set_title("From all measures")
+    left.set_title("By step")
     style.title(made, heading)
     style.footnote(made, f"Forest of 500 trees; {told[0]['folds']} folds by {told[0]['folds_by']}.")
     return made

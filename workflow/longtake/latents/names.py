@@ -18,7 +18,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "temporal": {
         "frame_correlation": ("r", "how like a frame is to the next"),
         "temporal_variance": ("variance", "how much a pixel varies over the frames"),
-        "motion": ("value", "mean absolute change of a pixel from frame to frame"),
+        "motion": ("latent units", "mean absolute change of a pixel from frame to frame"),
         "mean_autocorrelation": ("r", "how like a channel's mean is to that of the next frame"),
         "dominant_frequency": ("cycles per latent frame", "the strongest rhythm of the channels' means"),
         "dominant_share": ("share", "power of that rhythm, of all but the constant part"),
@@ -70,7 +70,7 @@ def texts(families: Iterable[str] = FAMILIES, patch_sizes: Iterable[int] = PATCH
         for size in patch_sizes if family == "patches" else ():
             patch = f"patches of {size} x {size} pixels"
             found[f"patch{size}_variance"] = ("variance", f"how much {patch} vary inside")
-            found[f"patch{size}_distinctiveness"] = ("value", f"how far {patch} lie apart, per pixel")
+            found[f"patch{size}_distinctiveness"] = ("latent units", f"how far {patch} lie apart, per pixel")
     return found
 
 
