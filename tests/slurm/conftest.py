@@ -71,9 +71,9 @@ def on(cluster):
 
 
 @pytest.fixture(scope="session")
-def ran(on, fresh, cluster, tmp_path_factory):
+def ran(on, fresh, finished, cluster, tmp_path_factory):
     """The project after `species` through the cluster, its jobs asking for kinds of GPU; and these jobs by comment."""
-    project = on(fresh.copy(tmp_path_factory.mktemp("slurm") / "checkout"))
+    project = on(fresh.copy(tmp_path_factory.mktemp("slurm") / "checkout").knowing(finished))
     with (project.path / "config/config.yaml").open("a") as config:
         config.write("cluster: config/clusters/by-model.yaml\n")
     project.run("species")

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 
@@ -157,9 +158,7 @@ def test_a_second_driver_is_refused(project, finished, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_fails_what_does_not_fit_and_loses_nothing(fresh, finished, tmp_path):
-    project = fresh.copy(tmp_path / "checkout")
-    project.out.mkdir(exist_ok=True)
+def test_a_full_disk_fails_what_does_not_fit_and_loses_nothing(project, finished):
     # A tmpfs counts whole pages: room for what comes before the windows, and for half of what they write.
     pages = {folder: sum(-(-size // 4096) for size in sizes(finished.out / folder)) for folder in BEFORE + ANNOTATED}
     room = 4 * (sum(pages[folder] for folder in BEFORE) + sum(pages[folder] for folder in ANNOTATED) // 2)
@@ -168,6 +167,8 @@ def test_a_full_disk_fails_what_does_not_fit_and_loses_nothing(fresh, finished, 
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted: {mounted.stderr}")
     try:
+        for folder in BEFORE:
+            shutil.copytree(finished.out / folder, project.out / folder)
         said = project.run("annotate", fails=True)
         assert "No space left on device" in said
         kept = project.digests()

@@ -78,7 +78,7 @@ def test_another_margin_makes_another_plan_and_reruns_no_window(finished, tmp_pa
 
 
 def test_a_cluster_is_asked_for_its_classes_and_a_changed_one_reruns_no_window(fresh, finished, tmp_path):
-    project = fresh.copy(tmp_path / "checkout")
+    project = fresh.copy(tmp_path / "checkout").knowing(finished)
     shutil.copytree(finished.out / "probe", project.out / "probe")
     config = project.path / "config/config.yaml"
     config.write_text(config.read_text().replace("force_cpu: true", "force_cpu: false") + "cluster: mine.yaml\n")
