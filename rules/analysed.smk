@@ -14,13 +14,13 @@ def labels_of(video):
 
 
 def analysed():
-    """Each video whose gradients are taken, and the species in it that were drawn; waits for the plan."""
-    return planned() and drawn()
+    """Each video whose gradients are taken, and the species in it that were sampled; waits for the plan."""
+    return planned() and sampled()
 
 
-# Every job of a video asks for it, and drawing looks at all videos.
+# Every job of a video asks for it, and sampling looks at all videos.
 @cache
-def drawn():
+def sampled():
     """The same, which the plan itself needs."""
     naming = {}
     for video in cut():
@@ -36,14 +36,14 @@ def drawn():
 
 @often
 def about(wildcards):
-    """The species of a job's video, which species are asked about (all, or those that were drawn), and the seed."""
+    """The species of a job's video, which species are asked about (all, or those that were sampled), and the seed."""
     limited = settings.gradients.max_videos > 0
     labels = analysed().get(wildcards.video, []) if limited else None
     return {"species": VIDEOS[wildcards.video].species or None, "labels": labels, "seed": settings.seed}
 
 
 def if_analysed(pattern):
-    """An input function: the file `pattern` of a job's video, none if no species was drawn from it."""
+    """An input function: the file `pattern` of a job's video, none if no species was sampled from it."""
 
     @often
     def files(wildcards):

@@ -58,7 +58,7 @@ rule gradients_window:
         about=about,
         options={
             **settings.gradients.model_dump(),
-            # A job is the same, from however many videos its own was drawn.
+            # A job is the same, from however many videos its own was sampled.
             "max_videos": 0,
             # What never changes a number is a resource: changed, it reruns nothing.
             "chunk_size": 0,
@@ -86,14 +86,14 @@ takes_part(
     active=bool(VIDEOS),
     typical=not VIDEOS,
     facts=lambda: {
-        "videos": list(drawn()) if VIDEOS else [],
+        "videos": list(sampled()) if VIDEOS else [],
         "objects": objects_at_once(),
         "frames": frames_in_window(),
         "frame_interval": settings.frame_interval,
         "continuity": settings.annotate.continuity,
         "options": {**settings.gradients.model_dump(), "model": model_spec(settings.gradients.model, BASE)},
     },
-    shapes=[shapes(drawn)],
+    shapes=[shapes(sampled)],
     model=CLASSIFIER,
     needs=[f"{OUT}/plan/windows.tsv"],
     targets=[per_analysed("gradients/{video}.clips.parquet")],

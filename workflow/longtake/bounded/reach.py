@@ -1,9 +1,9 @@
 """Which rows of its inputs each row of an operation's output depends on.
 
-Nothing in an operation says so, hence it is tried: the operation is called with drawn numbers in the shapes of the real
-call, but small, and with NaN in one row; the rows of the output that become NaN depend on it. A branch that swallows
-NaN would fool this, so what was found is tested: in float64, rows computed from no more than what they are said to
-depend on must equal those of the whole. An operation that fails is done for the whole volume at once.
+Nothing in an operation says so, hence it is tried: the operation is called with random numbers in the shapes of the
+real call, but small, and with NaN in one row; the rows of the output that become NaN depend on it. A branch that
+swallows NaN would fool this, so what was found is tested: in float64, rows computed from no more than what they are
+said to depend on must equal those of the whole. An operation that fails is done for the whole volume at once.
 """
 
 import math
@@ -83,7 +83,7 @@ def _rate(before: int, after: int) -> Fraction:
 def _called(
     op: Op, shapes: list[torch.Size], sources: set[int], held: dict[str, Tensor], *, axis: int, depth: int, rows: Any
 ) -> list[Tensor]:
-    """The outputs for drawn inputs of `depth` rows, changed by `rows`."""
+    """The outputs for random inputs of `depth` rows, changed by `rows`."""
     generator = torch.Generator().manual_seed(0)
     values = {}
     for number in op.inputs():
@@ -92,8 +92,8 @@ def _called(
         shape = [min(size, SIDE) if at > 1 else size for at, size in enumerate(shapes[number])]
         if number in sources:
             shape[axis] = depth
-        drawn = torch.randn(shape, dtype=torch.float64, generator=generator)
-        values[number] = rows(drawn) if number in sources else drawn
+        random = torch.randn(shape, dtype=torch.float64, generator=generator)
+        values[number] = rows(random) if number in sources else random
     with torch.no_grad():
         return resolve(op, values, held)
 
@@ -102,8 +102,9 @@ def _probed(trial: Any, depth: int, rate: Fraction, axis: int) -> Reach | None:
     """Poison rows in the middle, as many as a stride has; None where the reach comes to an edge."""
     middle = depth // 2
     before, after, seen = 0, 0, False
-    for row in range(middle, middle + max(1, round(1 / rate))):
-        poisoned = trial(depth=depth, rows=lambda drawn, row=row: drawn.index_fill(axis, torch.tensor([row]), math.nan))
+    for at in range(middle, middle + max(1, round(1 / rate))):
+        row = torch.tensor([at])
+        poisoned = trial(depth=depth, rows=lambda values, row=row: values.index_fill(axis, row, math.nan))
         for output in poisoned:
             flat = output.isnan().movedim(axis, 0).flatten(1).any(1)
             hit = flat.nonzero().flatten().tolist()
@@ -111,22 +112,22 @@ def _probed(trial: Any, depth: int, rate: Fraction, axis: int) -> Reach | None:
                 continue
             if hit[0] == 0 or hit[-1] == len(flat) - 1:
                 return None
-            before = max(before, *(math.floor(out / rate) - row for out in hit))
-            after = max(after, *(row - math.floor(out / rate) for out in hit))
+            before = max(before, *(math.floor(out / rate) - at for out in hit))
+            after = max(after, *(at - math.floor(out / rate) for out in hit))
             seen = True
     return Reach(rate, before, after) if seen else None
 
 
 def _holds(trial: Any, reach: Reach, depth: int, axis: int) -> bool:
     """Whether the middle rows, computed from what they need, are those of the whole; and the last ones as well."""
-    whole = trial(depth=depth, rows=lambda drawn: drawn)
+    whole = trial(depth=depth, rows=lambda values: values)
     size = whole[0].shape[axis]
     step = max(1, round(1 / reach.rate))
     for start, stop in ((size // 2, size // 2 + 2), (size - 2, size), (0, 2)):
         first, last = (min(max(0, each), depth) for each in reach.needed(start, stop))
         first = first // step * step
         last = depth if last > depth - step else -(-last // step) * step
-        part = trial(depth=depth, rows=lambda drawn, first=first, last=last: drawn.narrow(axis, first, last - first))
+        part = trial(depth=depth, rows=lambda values, first=first, last=last: values.narrow(axis, first, last - first))
         offset = start - int(first * reach.rate)
         for one, other in zip(whole, part, strict=True):
             a, b = one.narrow(axis, start, stop - start), other.narrow(axis, offset, stop - start)
