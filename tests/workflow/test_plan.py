@@ -43,9 +43,9 @@ def test_a_dry_run_shows_what_every_window_asks_for(finished, tmp_path):
         assert line.startswith(f"{row.mem_mb} MB, {row.runtime} min; gpu_class=CPU; chunk={row.chunk}; ")
 
 
-def test_prompted_frames_of_the_sheet_reach_the_plan(fresh, tmp_path):
+def test_prompted_frames_of_the_sheet_reach_the_plan(fresh, finished, tmp_path):
     """By a model that reads them all; the demo's own reads one."""
-    project = fresh.copy(tmp_path / "checkout")
+    project = fresh.copy(tmp_path / "checkout").knowing(finished)
     folder = shutil.copytree(project.path / "workflow/models/sam2-pond", project.path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"max_cond_frame_num": -1}))
