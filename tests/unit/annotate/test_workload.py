@@ -24,6 +24,8 @@ from longtake.planning.driver import Ask, forecast
 from longtake.planning.forecast import read_forecasts
 from longtake.unit import Study
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 FRAMES = 20
 simulated = cache(simulate)

@@ -18,6 +18,8 @@ from longtake.bounded import gradient
 from longtake.errors import BudgetError, ConfigError, ModelError, SheetError
 from longtake.models.volumes import BareVolumeModel, RegionSums
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 spec = importlib.util.spec_from_file_location("volume_models", ROOT / "benchmarks/volume_models.py")
 nets = importlib.util.module_from_spec(spec)

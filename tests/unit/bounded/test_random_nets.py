@@ -11,6 +11,8 @@ import pytest
 
 from longtake.bounded import spill
 
+pytestmark = pytest.mark.slow
+
 spec = importlib.util.spec_from_file_location("random_nets", Path(__file__).parents[3] / "benchmarks/random_nets.py")
 random_nets = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(random_nets)

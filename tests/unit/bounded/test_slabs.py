@@ -21,6 +21,8 @@ from longtake.bounded.slabwise import SlabWay, slab_gradient
 from longtake.bounded.tape import record
 from longtake.errors import BudgetError, ExactnessError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 spec = importlib.util.spec_from_file_location("volume_models", ROOT / "benchmarks/volume_models.py")
 nets = importlib.util.module_from_spec(spec)

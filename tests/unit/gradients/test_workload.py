@@ -19,6 +19,8 @@ from longtake.planning.driver import Ask, forecast
 from longtake.planning.forecast import read_forecasts
 from longtake.unit import Study
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 HELD = Resident(base=300 * MIB, parameters=5 * MIB, loading=305 * MIB, seconds_per_frame=0.1)
 

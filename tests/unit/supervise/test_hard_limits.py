@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 MIB = 2**20
 # What plain back-propagation holds of it is 30 times what one frame takes.

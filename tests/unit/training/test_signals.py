@@ -17,6 +17,8 @@ CODE = """
 import sys
 from longtake.supervise.ladder import climb_down
 from tests.unit.training.test_signals import work
+
+pytestmark = pytest.mark.slow
 folder, note, slow = sys.argv[1:]
 climb_down(work, {"folder": folder, "note": note, "slow": float(slow)}, attempts=[])
 """
