@@ -21,6 +21,41 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 ANNOTATED = ("annotate", "detections")
 OWN_PROCESS = "LONGTAKE_TESTS_OWN_PROCESS"
+VOLUME_NETWORK = '''
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    """The brighter, the more it is class 1."""
+
+    class_names = ("dark", "bright")
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.features = nn.Sequential(nn.Conv3d(1, 4, 3, 2, 1), nn.ReLU())
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.features(x).mean((2, 3, 4)))
+
+
+def make(device):
+    return Net().to(device).eval()
+'''
+VOLUME_SETTINGS = """
+device: {force_cpu: true}
+attribution:
+  volumes: volumes.tsv
+  model: net_of_study:make
+  axes: HWB
+  model_axes: BHW
+  methods: [gradcam, smoothgrad]
+  n_samples: 2
+  steps: 2
+  overlay_slices: 2
+"""
 PROMPTS_HEADER = "video\tobject\tlabel\tframe\ttime_s\tx_min\ty_min\tx_max\ty_max\tuntil_s\n"
 
 
@@ -177,6 +212,19 @@ def fresh(once):
     return Project(once("fresh", lambda folder: make_project(folder / "checkout")) / "checkout")
 
 
+@pytest.fixture(scope="session")
+def new_volume():
+    """`new_volume(folder, name, bright)` writes a volume and returns its row of the sheet."""
+    return add_volume
+
+
+@pytest.fixture(scope="session")
+def volumes_study(once):
+    """A study of two volumes and a file that is none, without a video, before its first run."""
+    made = once("volumes", lambda folder: make_volumes(folder / "checkout")) / "checkout"
+    return Project(made)
+
+
 @pytest.fixture
 def bare(tmp_path):
     """A project without a video."""
@@ -217,3 +265,21 @@ def make_project(path):
         "window_duration: 3\nwindow_overlap: 0.5\nframe_interval: 5\nvideo_scale_factor: 0.5\n"
         "device: {force_cpu: true}\nstatistics: {permutations: 200}\n"
     )
+
+
+def add_volume(folder, name, bright):
+    import numpy as np
+
+    values = np.random.default_rng(len(name)).random((10, 12, 8)).astype(np.float32)
+    values[2:5, 3:6, 2:5] += 2 * bright
+    np.save(folder / f"{name}.npy", values)
+    return f"{name}\t{name}.npy\t{'bright' if bright else 'dark'}\ttest\ts-{name}\n"
+
+
+def make_volumes(path):
+    bare_project(path)
+    (path / "net_of_study.py").write_text(VOLUME_NETWORK)
+    (path / "broken.npy").write_bytes(b"no array")
+    (path / "config/config.yaml").write_text(VOLUME_SETTINGS)
+    rows = [add_volume(path, "one", 0), add_volume(path, "two", 1), "broken\tbroken.npy\tdark\ttest\ts\n"]
+    (path / "volumes.tsv").write_text("volume\tpath\tlabel\tsplit\tsubject\n" + "".join(rows))

@@ -262,11 +262,9 @@ class Twice(nn.Module):
 
 def test_targets_are_chosen_by_name_index_and_contrast():
     names = ("normal", "amd", "dme")
-    found = chosen_targets(["predicted", "true", "dme", 1], "normal", names, predicted=1, true=2)
+    found = chosen_targets(["predicted", "true", "dme", 1], "normal", names, predicted=1, true=2, volume="v1")
     assert found == [Target(1, 0), Target(2, 0)]
     assert float(Target(1, 0)(torch.tensor([1.0, 5.0, 2.0]))) == 4
-    with pytest.raises(ConfigError, match="has no label"):
-        chosen_targets(["true"], "", names, predicted=1, true=None)
     with pytest.raises(ConfigError, match="Did you mean 'amd'"):
         class_index("amdd", names, "attribution.target")
     with pytest.raises(SheetError, match="'DME', which is no class"):

@@ -10,157 +10,22 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
 from longtake.attribution.faithfulness import cascade, curves, edges, randomly, rank_correlation
 from longtake.attribution.measures import localisation, numbers, region_rows
-from longtake.attribution.options import Options
-from longtake.attribution.sheet import VolumeRow, leaks, read_volumes, selected
-from longtake.attribution.volume import analyse_volume
-from longtake.errors import ConfigError, LongtakeError, ModelError, SheetError
+from longtake.attribution.sheet import VolumeRow, leaks, selected
+from longtake.errors import SheetError
 from longtake.models.volumes import BareVolumeModel
 
 ROOT = Path(__file__).parents[3]
 TABLES = ("results", "regions", "curves")
 SIZE = (12, 16, 18)  # height, width, B-scans: the file's order
-NETWORKS = '''
-import torch
-from torch import nn
 
 
-class Net(nn.Module):
-    """The mean of the bright voxels speaks for class 1."""
-
-    class_names = ("dark", "bright")
-
-    def __init__(self, norm=None):
-        super().__init__()
-        torch.manual_seed(0)
-        self.first = nn.Sequential(nn.Conv3d(1, 4, 3, 2, 1), norm or nn.Identity(), nn.ReLU(inplace=True))
-        self.second = nn.Sequential(nn.Conv3d(4, 4, 3, 1, 1), nn.ReLU(inplace=True))
-        self.out = nn.Linear(4, 2)
-
-    def forward(self, x):
-        return self.out(self.second(self.first(x)).mean((2, 3, 4)))
-
-
-def plain(device):
-    return Net().to(device).eval()
-
-
-def with_checkpoint(device, checkpoint):
-    net = Net()
-    net.load_state_dict(torch.load(checkpoint, weights_only=True))
-    return net.to(device).eval()
-
-
-def instance(device):
-    return Net(nn.InstanceNorm3d(4)).eval()
-
-
-def training(device):
-    return Net().train()
-
-
-def two_inputs(device):
-    class Two(nn.Module):
-        def forward(self, x, mask):
-            return x
-
-    return Two().eval()
-
-
-def segmenter(device):
-    return nn.Conv3d(1, 2, 1).eval()
-
-
-def tokens(device):
-    class Tokens(nn.Module):
-        def forward(self, x):
-            return x.flatten(2).transpose(1, 2)[:, :5, :1]
-
-    return Tokens().eval()
-
-
-def pair(device):
-    class Pair(nn.Module):
-        def forward(self, x):
-            return x.mean((2, 3, 4)), x
-
-    return Pair().eval()
-
-
-def drawing(device):
-    class Drawing(Net):
-        def forward(self, x):
-            return super().forward(x + torch.rand_like(x))
-
-    return Drawing().eval()
-
-
-def strided(device):
-    return nn.Sequential(nn.Conv3d(1, 2, 25, 25), nn.Flatten(), nn.Linear(2, 2)).eval()
-
-
-def nothing(device):
-    return 7
-
-
-def zero(device):
-    net = Net()
-    nn.init.zeros_(net.out.weight)
-    return net.eval()
-
-
-def wrong_arguments():
-    return Net().eval()
-'''
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    (tmp_path / "nets_of_tests.py").write_text(NETWORKS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "nets_of_tests", raising=False)
-    volume = np.random.default_rng(0).random(SIZE).astype(np.float32)
-    volume[3:6, 4:8, 6:10] += 2
-    np.save(tmp_path / "v.npy", volume)
-    mask = np.zeros(SIZE, np.uint8)
-    mask[3:6, 4:8, 6:10] = 1
-    np.save(tmp_path / "mask.npy", mask)
-    regions = np.zeros(SIZE, np.uint8)
-    regions[6:] = 2
-    np.save(tmp_path / "regions.npy", regions)
-    return tmp_path
-
-
-def run(place, *, row=None, seed=3, out="out", progress=None, check=False, **options):
-    given = {"row": 2, "volume": "v", "path": str(place / "v.npy"), "label": "bright", **(row or {})}
-    full = {
-        "volumes": "x",
-        "model": "nets_of_tests:plain",
-        "axes": "HWB",
-        "model_axes": "BHW",
-        "faithfulness": False,
-        "n_samples": 3,
-        "ig_steps": 4,
-        "steps": 4,
-        **options,
-    }
-    tables = {f"{name}_out": place / out / f"{name}.parquet" for name in TABLES}
-    facts = analyse_volume(
-        row=given, options=full, out=place / out, seed=seed, check=check, progress=progress, **tables
-    )
-    rows = {
-        name: pq.read_table(place / out / f"{name}.parquet").to_pylist() for name in ("results", "regions", "curves")
-    }
-    return facts, rows
-
-
-def test_every_method_leaves_a_map_in_the_files_order(place):
+def test_every_method_leaves_a_map_in_the_files_order(place, run):
     facts, rows = run(
         place, row={"mask": str(place / "mask.npy"), "regions": str(place / "regions.npy")}, methods=["all"]
     )
@@ -192,13 +57,13 @@ def test_every_method_leaves_a_map_in_the_files_order(place):
     assert not (place / "out/.work").exists()
 
 
-def test_what_is_not_asked_for_any_more_leaves_no_map(place):
+def test_what_is_not_asked_for_any_more_leaves_no_map(place, run):
     run(place, methods=["gradcam", "saliency"])
     run(place, methods=["saliency"])
     assert sorted(path.name for path in (place / "out").glob("*.npy")) == ["saliency.npy"]
 
 
-def test_tile_and_budget_change_no_number(place):
+def test_tile_and_budget_change_no_number(place, run):
     one, other = (run(place, out=name, methods=["all"], tile=tile)[1]["results"] for name, tile in (("a", 0), ("b", 4)))
     for row, again in zip(one, other, strict=True):
         assert row["status"] == again["status"]
@@ -208,7 +73,7 @@ def test_tile_and_budget_change_no_number(place):
     assert {row["way"] for row in other} != {row["way"] for row in one}
 
 
-def test_several_layers_targets_and_a_contrast_have_rows_and_files_of_their_own(place):
+def test_several_layers_targets_and_a_contrast_have_rows_and_files_of_their_own(place, run):
     _, rows = run(place, methods=["gradcam"], layer=["second", "first"], target=["true", "dark"], contrast="dark")
     found = {(row["layer"], row["target"], row["contrast"], row["file"]) for row in rows["results"]}
     assert found == {
@@ -219,7 +84,7 @@ def test_several_layers_targets_and_a_contrast_have_rows_and_files_of_their_own(
     }
 
 
-def test_vanishing_weights_fail_alone_and_name_the_layer_behind(place):
+def test_vanishing_weights_fail_alone_and_name_the_layer_behind(place, run):
     _, rows = run(place, model="nets_of_tests:instance", layer="first.0", methods=["gradcam", "layercam", "saliency"])
     by_method = {row["method"]: row for row in rows["results"]}
     assert by_method["gradcam"]["status"] == "failed"
@@ -228,7 +93,7 @@ def test_vanishing_weights_fail_alone_and_name_the_layer_behind(place):
     assert by_method["layercam"]["status"] == by_method["saliency"]["status"] == "ok"
 
 
-def test_paths_that_do_not_add_up_are_approximate(place):
+def test_paths_that_do_not_add_up_are_approximate(place, run):
     _, rows = run(place, methods=["integrated_gradients"], ig_steps=1, completeness=1e-6)
     row = rows["results"][0]
     assert row["status"] == "approximate"
@@ -236,20 +101,14 @@ def test_paths_that_do_not_add_up_are_approximate(place):
     assert row["completeness"] > 1e-6
 
 
-def test_a_map_of_zeros_stays_ok_and_says_so(place):
-    net = (
-        "import torch\n"
-        + NETWORKS
-        + "\n\ndef zero(device):\n    net = Net()\n    nn.init.zeros_(net.out.weight)\n    return net.eval()\n"
-    )
-    (place / "nets_of_zero.py").write_text(net)
-    _, rows = run(place, model="nets_of_zero:zero", methods=["gradcam"], row={"regions": str(place / "regions.npy")})
+def test_a_map_of_zeros_stays_ok_and_says_so(place, run):
+    _, rows = run(place, model="nets_of_tests:zero", methods=["gradcam"], row={"regions": str(place / "regions.npy")})
     assert rows["results"][0]["status"] == "ok"
     assert "nothing speaks for the class" in rows["results"][0]["reason"]
     assert {row["evidence_share"] for row in rows["regions"]} == {None}
 
 
-def test_a_constant_volume_fails_where_noise_is_relative_to_its_range(place):
+def test_a_constant_volume_fails_where_noise_is_relative_to_its_range(place, run):
     np.save(place / "v.npy", np.ones(SIZE, np.float32))
     _, rows = run(place, methods=["smoothgrad", "gradcam"])
     by_method = {row["method"]: row for row in rows["results"]}
@@ -257,14 +116,7 @@ def test_a_constant_volume_fails_where_noise_is_relative_to_its_range(place):
     assert by_method["gradcam"]["status"] == "ok"
 
 
-def test_an_unreadable_volume_fails_alone_with_its_reason(place):
-    (place / "v.npy").write_bytes(b"no array")
-    facts, rows = run(place, methods=["gradcam", "saliency"])
-    assert facts["failed"] == 2
-    assert all("v.npy is no NumPy array" in row["reason"] for row in rows["results"])
-
-
-def test_weights_of_a_checkpoint_are_taken_either_way(place):
+def test_weights_of_a_checkpoint_are_taken_either_way(place, run):
     net = sys.modules.get("nets_of_tests") or __import__("nets_of_tests")
     torch.manual_seed(9)
     weights = {name: torch.randn_like(value) for name, value in net.Net().state_dict().items()}
@@ -277,95 +129,6 @@ def test_weights_of_a_checkpoint_are_taken_either_way(place):
     ]
     assert logits[0] == logits[1]
     assert logits[0] != run(place, methods=["gradcam"])[1]["results"][0]["logits"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "kind", "said"),
-    [
-        ({"model": "nets_of_tests:training"}, ModelError, "training mode"),
-        ({"model": "nets_of_tests:two_inputs"}, ModelError, "bind it in your factory"),
-        ({"model": "nets_of_tests:segmenter"}, ModelError, "it is a segmenter"),
-        ({"model": "nets_of_tests:tokens"}, ModelError, r"shape \(5, 1\), not \(classes,\)"),
-        ({"model": "nets_of_tests:pair"}, ModelError, "returned a tuple"),
-        ({"model": "nets_of_tests:drawing"}, ModelError, "two calls"),
-        ({"model": "nets_of_tests:strided"}, ModelError, "too small"),
-        ({"model": "nets_of_tests:nothing"}, ModelError, "returned a int without module"),
-        ({"model": "nets_of_tests:wrong_arguments"}, ModelError, r"called with \(device\) or \(device, checkpoint\)"),
-        ({"model": "nets_of_tests:plane"}, ModelError, "Did you mean 'plain'"),
-        ({"model": "no_such_folder"}, ModelError, "there is no such folder"),
-        ({"checkpoint": "gone.pt"}, ModelError, "there is no such file"),
-        ({"layer": "secnd"}, ModelError, "Did you mean 'second'"),
-        ({"layer": "out"}, ModelError, "no spatial extent"),
-        ({"target": "brigt"}, ConfigError, "Did you mean 'bright'"),
-        ({"target": 5}, ConfigError, r"\(0 to 1\)"),
-        ({"contrast": "x"}, ConfigError, "attribution.contrast"),
-        ({"memory_gb": 1e-9}, LongtakeError, "the smallest peak is"),
-    ],
-)
-def test_what_no_volume_can_be_done_with_ends_the_job_with_a_remedy(place, changes, kind, said):
-    with pytest.raises(kind, match=said):
-        run(place, **{"methods": ["gradcam"], **changes})
-
-
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        ({"label": "Bright"}, "Did you mean 'bright'"),
-        ({"mask": "regions_small.npy"}, r"\(mask\) has the shape \(2, 3, 4\)"),
-        ({"regions": "halves.npy"}, "no whole numbers"),
-        ({"axes": "HWBC"}, "4 letters"),
-        ({"path": "nan.npy"}, "not finite"),
-    ],
-)
-def test_what_is_wrong_with_one_volume_is_told_in_its_rows(place, row, said, monkeypatch):
-    monkeypatch.chdir(place)
-    np.save("regions_small.npy", np.zeros((2, 3, 4), np.uint8))
-    np.save("halves.npy", np.full(SIZE, 0.5, np.float32))
-    np.save("nan.npy", np.full(SIZE, np.nan, np.float32))
-    _, rows = run(place, row=row, methods=["gradcam", "saliency"])
-    assert {each["status"] for each in rows["results"]} == {"failed"}
-    with pytest.raises(ValueError, match=said):
-        raise ValueError(rows["results"][0]["reason"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"axes": ""}, "attribution.axes is empty"),
-        ({"model_axes": ""}, "attribution.model_axes is empty"),
-        ({"model_axes": "BHD"}, "the same three spatial axes"),
-        ({"model": ""}, "attribution.model is empty"),
-        ({"methods": ["gradcamm"]}, "methods"),
-        ({"methods": ["vargrad"], "n_samples": 1}, "a variance"),
-        ({"noise_level": 0}, "noise_level"),
-        ({"ig_steps": 0}, "ig_steps"),
-        ({"baseline": "black"}, "no baseline"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(changes, said):
-    given = {"volumes": "x", "model": "m:f", "axes": "HWB", "model_axes": "BHW", **changes}
-    with pytest.raises(ValueError, match=said):
-        Options(**given)
-
-
-HEADER = "volume\tpath\tlabel\tsplit\tsubject\n"
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        ("a\tv.npy\t\t\t\na\tv.npy\t\t\t\n", "stands already"),
-        ("../a\tv.npy\t\t\t\n", r"volume is '\.\./a'"),
-        ("a\tv.npy\t\ttset\t\n", "Did you mean 'test'"),
-        ("a\tgone.npy\t\t\t\n", "does not exist"),
-        ("", "has no row"),
-    ],
-)
-def test_sheets_that_cannot_be_are_refused(place, lines, said, monkeypatch):
-    monkeypatch.chdir(place)
-    Path("volumes.tsv").write_text(HEADER + lines)
-    with pytest.raises(SheetError, match=said):
-        read_volumes("volumes.tsv")
 
 
 def rows_of(*cells):
@@ -397,7 +160,7 @@ KILLED = """
 """
 
 
-def test_a_job_killed_in_its_draws_goes_on_to_the_same_bytes(place):
+def test_a_job_killed_in_its_draws_goes_on_to_the_same_bytes(place, run):
     """SIGKILL in the midst of fifty draws; the next job computes only what is left."""
     code = textwrap.dedent(KILLED).format(root=str(ROOT / "workflow"), place=str(place))
     killed = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

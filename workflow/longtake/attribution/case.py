@@ -116,7 +116,9 @@ def opened(
     scores = check_scores(_asked(exact, given, what), what).detach().cpu()
     names = named(model, len(scores))
     true = label_index(line.label, names, line.volume)
-    targets = chosen_targets(options.targets, options.contrast, names, predicted=int(scores.argmax()), true=true)
+    targets = chosen_targets(
+        options.targets, options.contrast, names, predicted=int(scores.argmax()), true=true, volume=line.volume
+    )
     layers = layers_of(model, given, options.layers) if set(options.asked) & set(CAMS) else []
     return Case(line, axes, options, seed, exact, given, names, scores, true, targets, layers, work)
 

@@ -64,14 +64,22 @@ def label_index(label: str, class_names: Sequence[str], volume: str) -> int | No
 
 
 def chosen_targets(
-    wanted: Sequence[str | int], contrast: str | int, class_names: Sequence[str], *, predicted: int, true: int | None
+    wanted: Sequence[str | int],
+    contrast: str | int,
+    class_names: Sequence[str],
+    *,
+    predicted: int,
+    true: int | None,
+    volume: str,
 ) -> list[Target]:
     """The targets of a volume, each once, in the order in which they are asked for.
 
     Raises
     ------
     ConfigError
-        A class is not known; or the true one is asked for, and the volume has no label.
+        A class is not known.
+    SheetError
+        The true one is asked for, and the volume has no label.
     """
     against = None if contrast == "" else class_index(contrast, class_names, "attribution.contrast")
     found: list[Target] = []
@@ -80,7 +88,7 @@ def chosen_targets(
             index = predicted
         elif each == "true":
             if true is None:
-                raise ConfigError("attribution.target is true, but the volume has no label in the sheet: fill it in.")
+                raise SheetError(f"volume {volume!r} has no label, and attribution.target is true: fill it in.")
             index = true
         else:
             index = class_index(each, class_names, "attribution.target")
