@@ -88,11 +88,19 @@ class Latent:
     @cached_property
     def standardised(self) -> Tensor:
         """[C, F, H, W] values less their channel's mean, by its standard deviation; 0 in constant channels."""
-        sd = torch.where(self.constant_channel, torch.ones_like(self.channel_variance), self.channel_variance.sqrt())
-        shift = torch.where(
+        return self.centred.add(self.off[:, :, None, None]).div_(self.channel_sd[:, None, None, None])
+
+    @cached_property
+    def channel_sd(self) -> Tensor:
+        """[C] standard deviation over frames and pixels; 1 where a channel is constant, for dividing by."""
+        return torch.where(self.constant_channel, torch.ones_like(self.channel_mean), self.channel_variance.sqrt())
+
+    @cached_property
+    def off(self) -> Tensor:
+        """[C, F] how far a map's mean is from its channel's; 0 in constant channels."""
+        return torch.where(
             self.constant_channel[:, None], torch.zeros_like(self.mean), self.mean - self.channel_mean[:, None]
         )
-        return self.centred.add(shift[:, :, None, None]).div_(sd[:, None, None, None])
 
     @cached_property
     def grams_of_frames(self) -> Tensor:
