@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from latent_tables import latent_tables
+
 RESULTS = Path(__file__).parent / "results"
 _HEAD = """# Measured
 
@@ -82,6 +84,7 @@ def measurements() -> str:
         *_forecasts(),
         *_tiers(),
         *_heap(),
+        *latent_tables(),
     ]
     return "\n\n".join([_HEAD, *parts]) + "\n"
 

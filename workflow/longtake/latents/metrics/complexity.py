@@ -91,7 +91,7 @@ def batched(latent: Latent) -> dict[str, Tensor]:
 
 def _zlib_ratio(latent: Latent) -> Tensor:
     """zlib knows no GPU: the channels' bytes go to the host, a quarter of the latent in float32."""
-    raw = latent.standardised.mul(32.0).round_().add_(128.0).clamp_(0.0, 255.0).to(torch.uint8).cpu().numpy()
+    raw = latent.standardised(32.0).round_().add_(128.0).clamp_(0.0, 255.0).to(torch.uint8).cpu().numpy()
     ratios = [len(zlib.compress(channel.tobytes(), LEVEL)) / channel.size for channel in raw]
     return average(torch.tensor(ratios, dtype=torch.float64, device=latent.values.device), ~latent.constant_channel)
 

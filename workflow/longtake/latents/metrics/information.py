@@ -71,10 +71,7 @@ def _joint(a: NDArray[np.int64], b: NDArray[np.int64], bins: int) -> Array:
 def codes(latent: Latent) -> Tensor:
     """[C, F, H * W] int16 codes, any two of which make one number of 16 bits; of constant channels without meaning."""
     choices = latent.choices
-    # From the centred maps in one pass: each has its own distance from its channel's mean.
-    scale = choices.bins / (2.0 * choices.span) / latent.channel_sd
-    start = latent.off * scale[:, None] + (choices.bins / 2.0 + _EDGE)
-    z = torch.addcmul(start[:, :, None, None], latent.centred, scale[:, None, None, None])
+    z = latent.standardised(choices.bins / (2.0 * choices.span), choices.bins / 2.0 + _EDGE)
     # What becomes an integer is cut to it, which is its floor where none is negative.
     return z.clamp_(0, choices.bins - 1).to(torch.int16).flatten(2)
 

@@ -85,22 +85,17 @@ class Latent:
         first = self.values[:, :, 0, 0]
         return self.constant.all(1) & (first == first[:, :1]).all(1)
 
-    @cached_property
-    def standardised(self) -> Tensor:
-        """[C, F, H, W] values less their channel's mean, by its standard deviation; 0 in constant channels."""
-        return self.centred.add(self.off[:, :, None, None]).div_(self.channel_sd[:, None, None, None])
+    def standardised(self, times: float, plus: float = 0.0) -> Tensor:
+        """[C, F, H, W] values less their channel's mean, by its standard deviation, `times` and `plus` what is asked.
 
-    @cached_property
-    def channel_sd(self) -> Tensor:
-        """[C] standard deviation over frames and pixels; 1 where a channel is constant, for dividing by."""
-        return torch.where(self.constant_channel, torch.ones_like(self.channel_mean), self.channel_variance.sqrt())
-
-    @cached_property
-    def off(self) -> Tensor:
-        """[C, F] how far a map's mean is from its channel's; 0 in constant channels."""
-        return torch.where(
+        In one pass over the centred maps; `plus` in constant channels.
+        """
+        sd = torch.where(self.constant_channel, torch.ones_like(self.channel_mean), self.channel_variance.sqrt())
+        off = torch.where(
             self.constant_channel[:, None], torch.zeros_like(self.mean), self.mean - self.channel_mean[:, None]
         )
+        scale = times / sd[:, None]
+        return torch.addcmul((off * scale + plus)[..., None, None], self.centred, scale[..., None, None])
 
     @cached_property
     def grams_of_frames(self) -> Tensor:
