@@ -16,8 +16,8 @@ def latent_tables() -> Iterator[str]:
     goals, families = found["goals"], found["families"]
     yield (
         f"**Latents** of {found['shape']} (channels, frames, rows, columns), milliseconds of CPU time each, one thread "
-        f"({found['date']}). The reference is the plain float64 code beside each metric, one map, pair and histogram at "
-        f"a time, not another system; with all families a latent takes {families['whole latent']['batched_ms']:.0f} ms:"
+        f"({found['date']}). The reference is the plain float64 code beside each metric, one map, pair and histogram "
+        f"at a time, not another system; with all families a latent takes {families['whole latent']['batched_ms']:.0f} ms:"
     )
     rows = [
         (name, *(f"{row[key]:.1f}" for key in ("reference_ms", "batched_ms", "ratio")), _goal(goals.get(name)))
@@ -43,10 +43,10 @@ def latent_tables() -> Iterator[str]:
 
 def _inference(found: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"**Tests between groups of latents**, {found['studies']} seeded studies of {found['seeds']} pairs of seeds and "
-        f"{found['measures']} measures that go together. Without a difference: the share of studies with a finding; with "
-        f"one measure that differs (d_z {found['effect_dz']:g}): how often it is found. Bands of 95 % held the whole curve "
-        f"of 20 steps in {found['band_coverage']:.1%} of studies."
+        f"**Tests between groups of latents**, {found['studies']} seeded studies of {found['seeds']} pairs of seeds "
+        f"and {found['measures']} measures that go together. Without a difference: the share of studies with a "
+        f"finding; with one measure that differs (d_z {found['effect_dz']:g}): how often it is found. Bands of 95 % "
+        f"held the whole curve of 20 steps in {found['band_coverage']:.1%} of studies."
     )
     words = {"p_maxt": "max-T (p_maxt)", "p_holm": "Holm (p_holm)"}
     rows = [(text, f"{found['false_findings'][p]:.1%}", f"{found['power'][p]:.1%}") for p, text in words.items()]
@@ -60,8 +60,8 @@ def _typical() -> Iterator[str]:
     found = json.loads(path.read_text(encoding="utf-8"))
     yield (
         f"**A typical study of latents** through the workflow: {found['videos']} videos of {found['steps']} steps, "
-        f"{found['gb']} GB, made for it and removed ({found['date']}, {found['cores']} cores that others used, too, load "
-        f"{found['load']:g} before): {found['wall_s'] / 60:.1f} min, no job over {found['peak_mb']:.0f} MB."
+        f"{found['gb']} GB, made for it and removed ({found['date']}, {found['cores']} cores that others used, too, "
+        f"load {found['load']:g} before): {found['wall_s'] / 60:.1f} min, no job over {found['peak_mb']:.0f} MB."
     )
     rows = [
         (rule, run["jobs"], f"{run['cpu_s']:.0f}", f"{run['rss_mb']:.0f}")

@@ -1,4 +1,4 @@
-"""A typical study of latents, made on the spot: 6 groups of 12 matched seeds, 20 steps of [1, 16, 16, 60, 106] float16.
+"""A typical study of latents, made on the spot: 6 groups of 12 matched seeds, 20 steps of [1, 16, 16, 60, 106] float32.
 
 ``python benchmarks/latents_typical.py`` writes 9.4 GB into a folder of its own under --within, takes them through the
 workflow on two cores, notes time and peaks in benchmarks/results/latents_typical.json, and removes them.
@@ -43,17 +43,18 @@ def write(folder: Path, groups: int = GROUPS, seeds: int = SEEDS, steps: int = S
             path.mkdir(parents=True, exist_ok=True)
             for step in range(steps):
                 share = np.float32(step / max(1, steps - 1))
-                np.save(path / f"step_{step:03d}.npy", ((1 - share) * start + share * end)[None].astype(np.float16))
+                np.save(path / f"step_{step:03d}.npy", ((1 - share) * start + share * end)[None])
                 about = {"seed": seed, "step": step, "prompt": f"group {group}", "sigma": float(1 - share)}
                 (path / f"step_{step:03d}_metadata.json").write_text(json.dumps(about))
 
 
 def through_the_workflow(study: Path, out: Path, cores: int) -> dict[str, Any]:
     """Run ``snakemake latents`` on a study: seconds, and of each kind of job how many, their CPU time and peak."""
+    groups = sorted(path.name for path in study.iterdir())
     settings = {
         "videos": "config/demo/no-videos.tsv", "prompts": "config/demo/no-prompts.tsv", "output_dir": str(out),
         "device": {"force_cpu": True},
-        "latents": {"folder": str(study), "baseline": "group-0", "order": sorted(path.name for path in study.iterdir())},
+        "latents": {"folder": str(study), "baseline": groups[0], "order": groups},
     }  # fmt: skip
     config = out.parent / "typical.json"
     config.write_text(json.dumps(settings))
