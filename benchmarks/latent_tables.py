@@ -17,7 +17,7 @@ def latent_tables() -> Iterator[str]:
     yield (
         f"**Latents** of {found['shape']} (channels, frames, rows, columns), milliseconds of CPU time each, one thread "
         f"({found['date']}). The reference is the plain float64 code beside each metric, one map, pair and histogram "
-        f"at a time, not another system; with all families a latent takes {families['whole latent']['batched_ms']:.0f} ms:"
+        f"at a time, not another system; all families of a latent take {families['whole latent']['batched_ms']:.0f} ms:"
     )
     rows = [
         (name, *(f"{row[key]:.1f}" for key in ("reference_ms", "batched_ms", "ratio")), _goal(goals.get(name)))

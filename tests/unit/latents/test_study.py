@@ -144,6 +144,8 @@ def test_one_group_is_undecided_and_pairs_are_asked_for_or_not():
     numbers = stream(1, "pairs", "test").standard_normal((18, 2))
     rows = contrasts(values("a", 18, numbers), baseline="a", which="baseline", seed=1, **DRAWN)
     assert {(row["status"], row["reason"]) for row in rows} == {("undecided", "one group")}
+    nothing = contrasts(values("", 0, numbers[:0]), baseline="", which="baseline", seed=1, **DRAWN)
+    assert {row["reason"] for row in nothing} == {"no video can be compared"}
     three = values("abc", 6, numbers)
     for which, n in (("baseline", 2), ("all", 3)):
         rows = contrasts(three, baseline="a", which=which, seed=1, **DRAWN)
@@ -185,6 +187,17 @@ def test_groups_that_differ_are_told_apart_and_others_are_not():
     assert rows[0]["distance_ratio"] > 1.1
     confusion = [row for row in rows if row["features"] == "confusion"]
     assert sum(row["count"] for row in confusion) == 24
+
+
+@pytest.mark.parametrize(
+    ("groups", "seeds", "reason"),
+    [("", 0, "no video can be compared"), ("a", 9, "one group"), ("ab", 2, "a group has fewer than 3 videos"),
+     ("ab", 5, "no measure differs that all videos have")],
+)  # fmt: skip
+def test_what_no_forest_can_tell_apart_is_undecided(groups, seeds, reason):
+    still = np.full((len(groups) * seeds, 2), 0.5)
+    (row,) = separate(values(groups, seeds, still), seed=1, permutations=100)
+    assert (row["status"], row["reason"]) == ("undecided", reason)
 
 
 def test_labels_are_shuffled_within_seeds_alone():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.latents.values import CROSSED, Values
+from longtake.latents.values import CROSSED, Values, few_groups
 from longtake.statistics import inference
 from longtake.streams import stream
 
@@ -25,7 +25,7 @@ def contrasts(values: Values, *, baseline: str, which: str, seed: int, draws: in
     """
     groups = values.groups
     if len(groups) < 2:
-        return [_undecided(name, summary, groups, "one group") for name, summary in values.measures]
+        return [_undecided(name, summary, groups, few_groups(groups)) for name, summary in values.measures]
     pairs = list(combinations(groups, 2)) if which == "all" else [(g, baseline) for g in groups if g != baseline]
     rows: list[Row] = []
     for group, other in pairs:

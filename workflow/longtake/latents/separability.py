@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longtake.latents.values import Values
+from longtake.latents.values import Values, few_groups
 from longtake.streams import stream
 
 Array = NDArray[np.float64]
@@ -30,8 +30,13 @@ def separate(values: Values, *, seed: int, permutations: int, trees: int = TREES
     groups = values.groups
     labels = np.array([groups.index(video["group"]) for video in values.videos], dtype=np.int64)
     counts = np.bincount(labels, minlength=len(groups))
-    if len(groups) < 2 or counts.min() < 3:
-        why = "one group" if len(groups) < 2 else "a group has fewer than 3 videos"
+    features = _usable(values.numbers)
+    why = few_groups(groups)
+    if not why and counts.min() < 3:
+        why = "a group has fewer than 3 videos"
+    if not why and not features.shape[1]:
+        why = "no measure differs that all videos have"
+    if why:
         return [{"features": "all", "n": len(labels), "n_groups": len(groups), "status": "undecided", "reason": why}]
     blocks = np.unique(values.subjects, return_inverse=True)[1]
     folds = _folds(labels, blocks, seed)
@@ -39,7 +44,6 @@ def separate(values: Values, *, seed: int, permutations: int, trees: int = TREES
         "n": len(labels), "n_groups": len(groups), "folds": len(folds), "chance": float(counts.max() / counts.sum()),
         "folds_by": "seed" if len(set(values.subjects)) < len(labels) else "video", "status": "ok", "reason": "",
     }  # fmt: skip
-    features = _usable(values.numbers)
     guesses = predict(features, labels, folds, trees, seed)
     p = _p(features, labels, blocks, folds, times=max(19, permutations // 200), trees=trees // _NULL, seed=seed)
     ratio, p_ratio = _distances(features, labels, blocks, permutations, seed)

@@ -54,6 +54,13 @@ class Values:
         return sorted({video["group"] for video in self.videos})
 
 
+def few_groups(groups: Sequence[str]) -> str:
+    """Why nothing can be compared; empty where there are two groups."""
+    if len(groups) > 1:
+        return ""
+    return "one group" if groups else "no video can be compared"
+
+
 def read_values(
     videos: str | Path,
     metrics: str | Path,
