@@ -42,7 +42,7 @@ rule latents_tables:
         choices=LATENT_CHOICES,
         code=digest("longtake.latents.study"),
     message:
-        "Put the tables of {input.videos} together"
+        "Put the tables of all jobs together"
     script:
         "../workflow/scripts/latents_tables.py"
 

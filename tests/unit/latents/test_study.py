@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from longtake.latents import tables
 from longtake.latents.comparisons import bands, contrasts, intervals, trends
+from longtake.latents.crossings import Place, cross
 from longtake.latents.index import index_videos
 from longtake.latents.layout import check_groups, find_videos, shards
 from longtake.latents.names import metrics
@@ -17,6 +20,7 @@ from longtake.latents.results import study_statistics
 from longtake.latents.separability import separate, shuffled
 from longtake.latents.shard import PARTS, measure_shard
 from longtake.latents.study import compare_steps, judge, put_together
+from longtake.latents.threads import one_thread_of_all
 from longtake.latents.values import Values
 from longtake.store.tables import read_table, write_table
 from longtake.streams import stream
@@ -54,6 +58,40 @@ def test_jobs_of_any_size_and_a_job_that_goes_on_give_the_same_bytes(tmp_path, s
     again, facts, _ = measured(tmp_path / "one", study, 7)
     assert sum(fact["latents_kept"] for fact in facts) == 18
     assert digests(again) == digests(one)
+
+
+def test_threads_and_the_order_of_files_on_disk_change_no_byte(tmp_path, study):
+    from threadpoolctl import threadpool_limits
+
+    other = tmp_path / "other" / "latents"
+    for path in sorted(study.rglob("*.*"), reverse=True):
+        copied = other / path.relative_to(study)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copied)
+    before, seen = torch.get_num_threads(), []
+    for threads, folder in ((1, study), (2, other), (2, study)):
+        torch.set_num_threads(threads)
+        with threadpool_limits(threads):
+            whole, _, indices = measured(tmp_path / f"{threads} {folder.parent.name}", folder, 7)
+            out = {name: str(tmp_path / f"{len(seen)}.{name}") for name in ("videos", "groups")}
+            grams = [str(tmp_path / f"{len(seen)}.npy")]
+            about = {"baseline": "calm", "pair_by_seed": "auto", "scratch": tmp_path / "s"}
+            compare_steps(indices, whole["videos"], [2], grams, out, **about)
+        seen.append(digests(whole) | digests(out) | digests({"gram": grams[0]}))
+    torch.set_num_threads(before)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_the_map_of_many_videos_is_the_same_with_any_number_of_threads():
+    from threadpoolctl import threadpool_limits
+
+    vectors = stream(1, "threads", "test").standard_normal((400, 3000))
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads), one_thread_of_all():
+            places = [Place("ab"[n % 2], n // 2) for n in range(400)]
+            found.append(cross(vectors @ vectors.T, 3000, places, "a").places)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_killed_job_goes_on_and_an_added_video_is_measured_alone(tmp_path, study, disk):

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from longtake.latents.bounds import BLOCK_BYTES
-from longtake.latents.metrics.latent import one_thread
 from longtake.latents.readers import Stored, check_unchanged, read_block
+from longtake.latents.threads import one_thread
 
 Array = NDArray[np.float64]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from longtake.latents.threads import one_thread_of_all
 from longtake.latents.values import Values, few_groups
 from longtake.streams import stream
 
@@ -38,6 +39,18 @@ def separate(values: Values, *, seed: int, permutations: int, trees: int = TREES
         why = "no measure differs that all videos have"
     if why:
         return [{"features": "all", "n": len(labels), "n_groups": len(groups), "status": "undecided", "reason": why}]
+    # Loaded first, so that it is held to one thread, too.
+    import sklearn.decomposition
+    import sklearn.ensemble  # noqa: F401
+
+    with one_thread_of_all():
+        return _told(values, features, labels, seed=seed, permutations=permutations, trees=trees)
+
+
+def _told(
+    values: Values, features: Array, labels: Labels, *, seed: int, permutations: int, trees: int
+) -> list[dict[str, Any]]:
+    groups, counts = values.groups, np.bincount(labels)
     blocks = np.unique(values.subjects, return_inverse=True)[1]
     folds = _folds(labels, blocks, seed)
     common = {

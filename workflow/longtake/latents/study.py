@@ -20,6 +20,7 @@ from longtake.latents.names import metrics
 from longtake.latents.options import Options
 from longtake.latents.readers import seekable
 from longtake.latents.shard import PARTS
+from longtake.latents.threads import one_thread_of_all
 from longtake.store.atomic import atomic_path, write_csv
 from longtake.store.tables import concatenate, read_metadata, read_table, scan_batches, write_table
 
@@ -126,7 +127,8 @@ def compare_steps(
         if not rows:
             continue
         places = unique_seeds(rows) if pair_by_seed == "auto" else [Place(row["group"], None) for row in rows]
-        found = cross(products, int(np.prod(rows[0]["shape"])), places, baseline)
+        with one_thread_of_all():
+            found = cross(products, int(np.prod(rows[0]["shape"])), places, baseline)
         for row, branch, leave, at in zip(rows, found.branch_distance, found.exit_distance, found.places, strict=True):
             unit = {name: row[name] for name in ("video", "group", "seed")} | {"step": step}
             values = {"branch_distance": branch, "exit_distance": leave, "map_x": at[0], "map_y": at[1]}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from longtake.latents.grams import centred, gram
 from longtake.latents.names import TRAJECTORY
 from longtake.latents.readers import Stored, seekable
+from longtake.latents.threads import one_thread_of_all
 
 Array = NDArray[np.float64]
 # A way that ends where it began has no end to measure by.
@@ -49,7 +50,8 @@ def follow(
     with seekable(latents, scratch) as ready:
         elements = int(np.prod(ready[0].header.shape))
         products = gram(ready, moves, device=device) / elements
-    return describe(products, steps, sigmas)
+    with one_thread_of_all():
+        return describe(products, steps, sigmas)
 
 
 def moves(latents: Array) -> Array:

@@ -7,8 +7,6 @@ of 1e3 would leave float32 with no digits of a correlation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -177,14 +175,3 @@ def undefined(latent: Latent, left_out: int = 0) -> Tensor:
 def entropy_bits(shares: Tensor, dim: int = -1) -> Tensor:
     """Entropy in bits of shares that add up to 1 along `dim`."""
     return torch.special.entr(shares).sum(dim) / np.log(2.0)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread of PyTorch: how sums are cut among several changes their last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longtake.latents.metrics import channel, complexity, frequency, information, patches, spatial, temporal, whole
-from longtake.latents.metrics.latent import Choices, Latent, one_thread, prepare
+from longtake.latents.metrics.latent import Choices, Latent, prepare
 from longtake.latents.metrics.plain import Plain
 from longtake.latents.names import FAMILIES, metrics
+from longtake.latents.threads import one_thread
 
 MODULES: dict[str, Any] = {
     "spatial": spatial,
