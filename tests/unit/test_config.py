@@ -74,8 +74,11 @@ def test_numbers_of_the_command_line_come_as_text():
     given = {
         "gradients": {"max_videos": "3", "memory_gb": "0.5", "target": "predicted"},
         "device": {"force_cpu": "true"},
+        "latents": {"steps": ["0", "5"]},
     }
     found = read_config(given)
+    assert found.latents.steps == [0, 5]
+    assert read_config({"latents": {"steps": "all"}}).latents.steps == "all"
     assert (found.gradients.max_videos, found.gradients.memory_gb, found.device.force_cpu) == (3, 0.5, True)
     for wrong in ("3.5", "true", "3 videos", ""):
         with pytest.raises(ConfigError, match="max_videos"):

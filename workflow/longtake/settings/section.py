@@ -93,6 +93,9 @@ def _options(kind: Any) -> tuple[frozenset[Any], Any, Any]:
     if get_origin(kind) is Annotated:
         return _options(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
-        return frozenset().union(*(_options(part)[0] for part in get_args(kind))), None, None
+        parts = [_options(part) for part in get_args(kind)]
+        # As "all" or a list of numbers.
+        outer, inner = next(((outer, inner) for _, outer, inner in parts if outer in (list, dict)), (None, None))
+        return frozenset().union(*(plain for plain, _, _ in parts)), outer, inner
     outer = get_origin(kind)
     return frozenset([kind]), outer, get_args(kind)[-1] if outer in (list, dict) else None
