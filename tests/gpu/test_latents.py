@@ -44,8 +44,9 @@ def test_metrics_of_a_gpu_are_those_of_the_cpu_and_the_same_each_time():
         assert there[name][0] == again[name][0]
         for metric, value in metrics.items():
             # Distances of patches are in float32, all else in float64.
-            close = pytest.approx(value, rel=1e-6 if metric.startswith("patch") else 1e-9, abs=1e-10)
-            assert there[name][0][metric] == (None if value is None else close), (name, metric)
+            near = 1e-6 if metric.startswith("patch") else 1e-9
+            expected = None if value is None else pytest.approx(value, rel=near, abs=1e-10)
+            assert there[name][0][metric] == expected, (name, metric)
         for key, values in arrays.items():
             np.testing.assert_allclose(there[name][2][key], values, rtol=1e-9, atol=1e-10)
 
