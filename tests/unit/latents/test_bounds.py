@@ -15,6 +15,7 @@ from longtake.latents.shard import PARTS, measure_shard
 from longtake.latents.study import compare_steps
 from longtake.latents.workload import workloads
 from longtake.memory.budget import MIB
+from longtake.planning.calibrate import measure
 from longtake.planning.driver import Ask
 from longtake.store.tables import read_table, write_table
 from longtake.unit import Study
@@ -87,3 +88,22 @@ def test_more_videos_than_are_compared_are_left_out_and_too_many_for_memory_refu
     assert not read_table(out["videos"], tables.STEP_VIDEOS).num_rows
     assert compare_steps([str(index)], str(videos), [1], grams, out, most=6, **about)["steps_left_out"] == []
     assert np.load(grams[0]).shape == (6, 6)
+
+
+def test_a_job_stays_within_its_memory_where_reading_ahead_would_take_more(tmp_path, disk):
+    first = disk.save(tmp_path / "latents/g/v/step_000.npy", disk.noise(shape=(1, 4, 32, 64, 128), dtype=np.float64))
+    for step in range(1, 40):
+        first.with_name(f"step_{step:03d}.npy").hardlink_to(first)
+    index = tmp_path / "index.parquet"
+    write_table(index, index_videos(find_videos(str(tmp_path / "latents")), axes="auto"), tables.INDEX)
+    peaks, digests, limit_mb = [], [], 0
+    for _ in range(2):
+        out = {name: str(tmp_path / f"{limit_mb}.{name}.parquet") for name in ("videos", *PARTS)}
+        options = Options(read_ahead=64, families=["spatial"]).model_dump()
+        given = {"index": index, "kept_in": tmp_path / f"{limit_mb}", "out": out, "options": options, "code": "a"}
+        peaks.append(measure(measure_shard, given | {"memory_mb": limit_mb}).rss / MIB)
+        digests.append([Path(path).read_bytes() for path in out.values()])
+        # What that machine's libraries take is part of it, so the limit is told by the first run.
+        limit_mb = round(peaks[0]) - 30
+    assert peaks[1] < limit_mb, peaks
+    assert digests[0] == digests[1]
