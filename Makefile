@@ -65,6 +65,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/latents.py
+	$(BIN)/python benchmarks/latents_typical.py
 	$(BIN)/python benchmarks/volumes.py
 
 # Train the embedded models again, from their seeds (about an hour and a half on two cores).
