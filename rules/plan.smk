@@ -45,9 +45,30 @@ rule forecast:
         "../workflow/scripts/forecast.py"
 
 
+def plan_terms():
+    """The params of the plan."""
+    return {
+        "studies": studies(None),
+        "classes": [asdict(each) for each in CLASSES],
+        "terms": TERMS,
+        # Whether jobs run on this machine, and not on nodes of a cluster.
+        "here": not settings.cluster and ANY not in CLASSES and not shutil.which("sbatch"),
+        "history": settings.memory.history,
+    }
+
+
+@often
+def asked_of_plan(wildcards):
+    """The file that says so, which a driver writes."""
+    if workflow.is_main_process and not workflow.dryrun:
+        told_to_plan()
+    return [ASKED] if Path(ASKED).exists() else []
+
+
 # Chunks, GPU classes, memory and time reach jobs as resources, so a new plan reruns none of them.
 checkpoint plan:
     input:
+        asked=asked_of_plan,
         needs=often(lambda wildcards: of_all("needs")),
         forecasts=forecasts,
     output:
@@ -62,12 +83,7 @@ checkpoint plan:
     resources:
         mem_mb=per_try(1000),
     params:
-        studies=studies,
-        classes=[asdict(each) for each in CLASSES],
-        terms=TERMS,
-        # Whether jobs run on this machine, and not on nodes of a cluster.
-        here=not settings.cluster and ANY not in CLASSES and not shutil.which("sbatch"),
-        history=settings.memory.history,
+        asked=lambda wildcards: plan_terms(),
         code=digest("longtake.planning.jobs", *MODULES),
     message:
         "Plan every job of a model: its way, its GPU, its memory, its time"

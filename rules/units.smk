@@ -56,22 +56,6 @@ def forecasts(wildcards, asked=False):
 MODULES = [each.module for each in analyses().values()]
 
 
-@cache
-def wait():
-    """Wait until the plan says what jobs ask for. A dry run shows what they would ask for now."""
-    if not (workflow.dryrun and Path(REQUESTS).exists()):
-        checkpoints.plan.get()
-
-
-@often
-def wait_for_plan(wildcards):
-    """An input without files that waits for windows and the plan; params that read them do not wait by themselves."""
-    if VIDEOS:
-        cut()
-    wait()
-    return []
-
-
 try:
     CLASSES = offered_classes(settings.cluster and locate(settings.cluster, BASE), force_cpu=settings.device.force_cpu)
 except LongtakeError as error:

@@ -9,12 +9,12 @@ from longtake.unit import Study
 with job(snakemake) as job:
     results = Path(job.output.jobs).parents[1]
     facts = plan_jobs(
-        {name: Study(results, facts) for name, facts in job.params.studies.items()},
+        {name: Study(results, given) for name, given in job.params.asked["studies"].items()},
         job.input.forecasts,
-        classes=[GpuClass(**each) for each in job.params.classes],
-        terms=Terms(**job.params.terms),
-        here=job.params.here,
-        runs=[results, *filter(None, [job.params.history])],
+        classes=[GpuClass(**each) for each in job.params.asked["classes"]],
+        terms=Terms(**job.params.asked["terms"]),
+        here=job.params.asked["here"],
+        runs=[results, *filter(None, [job.params.asked["history"]])],
         out=job.output.jobs,
     )
     job.record(**facts)
