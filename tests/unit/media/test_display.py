@@ -88,8 +88,8 @@ def grown(data, extra):
     return (len(body) + 8).to_bytes(4, "big") + data[4:8] + body
 
 
-@pytest.mark.parametrize(("shown", "told"), [((120, 90), True), ((128, 96), False)])
-def test_a_clean_aperture_is_told(tmp_path, encode_clip, shown, told):
+@pytest.mark.parametrize(("shown", "refused"), [((120, 90), True), ((128, 96), False)])
+def test_a_clean_aperture_is_refused_where_it_is_not_the_picture(tmp_path, encode_clip, shown, refused):
     plain = encode_clip(tmp_path / "plain.mp4", frames=24).path.read_bytes()
     at = plain.find(b"moov") - 4
     numbers = (shown[0], 1, shown[1], 1, 0, 1, 0, 1)
@@ -99,8 +99,23 @@ def test_a_clean_aperture_is_told(tmp_path, encode_clip, shown, told):
     # The header lies behind the pictures, so that nothing in the file moves.
     path.write_bytes(plain[:at] + grown(plain[at : at + length], clap) + plain[at + length :])
     facts = probe_video(path)
-    assert (facts["status"], facts["frames"], facts["width"]) == ("ok", 24, 128)
-    assert ("its header wants 120 x 90 of its 128 x 96 pixels shown" in facts["reason"]) == told
+    assert (facts["status"] == "unreadable") == refused
+    assert ("its header wants 120 x 90 of its 128 x 96 pixels shown" in facts["reason"]) == refused
+
+
+@pytest.mark.parametrize(("side", "shown"), [("54aa", (128, 88)), ("54bb", (128, 88)), ("54cc", (120, 96))])
+def test_what_matroska_wants_cropped_is_refused(tmp_path, encode_clip, run_ffmpeg, side, shown):
+    plain = encode_clip(tmp_path / "plain.mp4", frames=24)
+    path = tmp_path / "crop.mkv"
+    run_ffmpeg(["-i", str(plain.path), "-c", "copy", "-aspect", "2:1", str(path)])
+    data = path.read_bytes()
+    wide = data.find(bytes.fromhex("54b081"))
+    assert wide > 0, "the width on display, an element as long as the one in its place"
+    assert "wants" not in probe_video(path)["reason"]
+    path.write_bytes(data[:wide] + bytes.fromhex(f"{side}8108") + data[wide + 4 :])
+    facts = probe_video(path)
+    assert facts["status"] == "unreadable"
+    assert f"wants {shown[0]} x {shown[1]} of its 128 x 96 pixels shown" in facts["reason"]
 
 
 def test_geometry_by_hand():

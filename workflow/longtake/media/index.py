@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from longtake.errors import FrameUnavailable, UnreadableVideo
-from longtake.media.aperture import clean_aperture
+from longtake.media.aperture import refuse_cropped
 from longtake.media.container import open_video, video_streams
 from longtake.media.geometry import Geometry, orientation, pixel_aspect
 from longtake.media.packets import (
@@ -275,6 +275,7 @@ def _index_file(path: Path, progress: Callable[[int, int], None] | None, number:
         first_pts, interlaced = first.pts, first.interlaced_frame
         time_base = Fraction(stream.time_base or 1)
         _refuse_sizes(path, sizes, first, time_base)
+        refuse_cropped(path, (first.width, first.height))
         facts = _stream_facts(path, container, stream, first)
     pts, dts, position, size, flags = (np.frombuffer(column, dtype=np.int64).copy() for column in columns)
     flags = flags.astype(np.uint8)
@@ -285,7 +286,7 @@ def _index_file(path: Path, progress: Callable[[int, int], None] | None, number:
     if lost.any():
         notes.append(f"{np.count_nonzero(lost)} packets at the start cannot be decoded and are not counted")
     notes += [_told_repeated(path, repeated, flags, time_base, interlaced), _told_sound(facts), _told_streams(facts)]
-    notes += _told_display(path, facts)
+    notes += _told_display(facts)
     told = "; ".join(filter(None, [*notes, reason]))
     if told:
         log.warning("%s: %s", path, told)
@@ -327,15 +328,12 @@ def _told_repeated(path: Path, repeated: np.ndarray, flags: np.ndarray, tick: Fr
     return f"{told} and are left out"
 
 
-def _told_display(path: Path, facts: StreamFacts) -> Iterator[str]:
+def _told_display(facts: StreamFacts) -> Iterator[str]:
     stored = f"{facts.coded_width} x {facts.coded_height}"
     if facts.geometry.pixel_aspect != 1:
         wide, tall = facts.geometry.size
         words = f"{stored} stored, shown and counted as {wide} x {tall}"
         yield f"its pixels are {facts.pixel_aspect} times as wide as high: {words}"
-    shown = clean_aperture(path, (facts.coded_width, facts.coded_height))
-    if shown is not None:
-        yield f"its header wants {shown[0]} x {shown[1]} of its {stored} pixels shown; all of them are read and counted"
 
 
 def _told_sound(facts: StreamFacts) -> str:
