@@ -182,7 +182,7 @@ def run():
     return explained
 
 
-def explained(place, *, row=None, seed=3, out="out", progress=None, check=False, **options):
+def explained(place, *, row=None, seed=3, out="out", progress=None, check=False, job=None, **options):
     given = {"row": 2, "volume": "v", "path": str(place / "v.npy"), "label": "bright", **(row or {})}
     full = {
         "volumes": "x",
@@ -197,7 +197,7 @@ def explained(place, *, row=None, seed=3, out="out", progress=None, check=False,
     }
     tables = {f"{name}_out": place / out / f"{name}.parquet" for name in TABLES}
     facts = analyse_volume(
-        row=given, options=full, out=place / out, seed=seed, check=check, progress=progress, **tables
+        row=given, options=full, out=place / out, seed=seed, check=check, progress=progress, **tables, **(job or {})
     )
     rows = {
         name: pq.read_table(place / out / f"{name}.parquet").to_pylist() for name in ("results", "regions", "curves")

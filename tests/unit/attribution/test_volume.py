@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import torch
 from torch import nn
 
 from longtake.attribution.faithfulness import cascade, curves, edges, randomly, rank_correlation
+from longtake.attribution.ladder import ladder
 from longtake.attribution.measures import localisation, numbers, region_rows
 from longtake.attribution.sheet import VolumeRow, leaks, selected
 from longtake.errors import SheetError
 from longtake.models.volumes import BareVolumeModel
+from longtake.supervise.ladder import from_rung
 
 ROOT = Path(__file__).parents[3]
 TABLES = ("results", "regions", "curves")
@@ -114,6 +117,30 @@ def test_a_constant_volume_fails_where_noise_is_relative_to_its_range(place, run
     by_method = {row["method"]: row for row in rows["results"]}
     assert "is constant" in by_method["smoothgrad"]["reason"]
     assert by_method["gradcam"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("kinds", [("bfloat16",), ("half resolution", "bfloat16")])
+def test_ways_that_are_not_exact_come_last_and_say_how_far_they_are_off(place, run, kinds):
+    arguments = {"row": {"row": 2, "volume": "v", "path": str(place / "v.npy")}, "device": "cpu"}
+    arguments["options"] = {"volumes": "x", "model": "nets_of_tests:plain", "axes": "HWB", "model_axes": "BHW"}
+    rungs = ladder(arguments)
+    assert [rung.exact for rung in rungs] == [True] * (len(rungs) - 2) + [False] * 2
+    assert from_rung(rungs, 0) == rungs[:-2], "only where memory.allow_approximate says so"
+    (rung,) = [each for each in rungs if each.changes.get("lossy") == kinds]
+    words = rung.errors[0](**{**arguments, **rung.changes})
+    told = float(re.search(r"differs from the exact one by ([\d.]+)%", words)[1]) / 100
+    # The volume is smaller than the part that is looked at, so that the error is that of its saliency.
+    exact, coarse = (
+        run(place, out=name, methods=["saliency", "gradcam"], target="dark", **how)
+        for name, how in (("exact", {}), ("coarse", {"job": {**rung.changes, "approximate": words}}))
+    )
+    for row in coarse[1]["results"]:
+        assert (row["status"], row["rung"]) == ("approximate", rung.name)
+        assert words in row["reason"]
+        assert np.load(place / "coarse" / row["file"]).shape == SIZE
+    one, other = (np.load(place / name / "saliency.npy") for name in ("exact", "coarse"))
+    assert 0 < np.linalg.norm(other - one) / np.linalg.norm(one) <= told * 1.01 + 1e-4
+    assert {row["status"] for row in exact[1]["results"]} == {"ok"}
 
 
 def test_weights_of_a_checkpoint_are_taken_either_way(place, run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from longtake.attribution.target import Target, check_scores, chosen_targets, la
 from longtake.errors import ConfigError, ModelError, UnreadableVolume
 from longtake.memory.ledger import owns
 from longtake.models import VolumeModel
-from longtake.models.volumes import RoundedVolumeModel, load_volume_model, named
+from longtake.models.volumes import coarser, load_volume_model, named
 from longtake.supervise.child import out_of_memory
 from longtake.volumes.axes import Axes
 from longtake.volumes.probe import probe_volume
@@ -93,11 +93,10 @@ def opened(
     *,
     part: float,
     requested_mb: float | None,
-    rounded: bool = False,
+    lossy: Sequence[str] = (),
 ) -> Case:
     """The volume, the model's answer to it, and what is to be explained."""
-    model = load_volume_model(options.model, options.checkpoint, device)
-    model = RoundedVolumeModel(model) if rounded else model
+    model = coarser(load_volume_model(options.model, options.checkpoint, device), lossy)
     axes = Axes(line.axes or options.axes, options.model_axes)
     divide_by = options.divide_by
     raw = read_volume(line.path, axes, variable=line.variable or options.variable, divide_by=divide_by)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def analyse_volume(
     part: float = 1.0,
     requested_mb: float | None = None,
     rung: str = "as asked",
+    lossy: Sequence[str] = (),
     approximate: str = "",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def analyse_volume(
     check : whether the maps are also tested with drawn weights and by a second computation
     part : of what a gradient may take, what it shall take
     rung : of the ladder, for the table
-    approximate : why the model is to compute in bfloat16, and how far off that is; every map is then approximate
+    lossy : in which ways the model computes that are not exact (`longtake.models.volumes.coarser`)
+    approximate : why it does, and how far off that is; every map is then approximate
     progress : called with steps done and steps
 
     Returns
@@ -79,9 +81,7 @@ def analyse_volume(
     tables: dict[str, list[dict[str, Any]]] = {"regions": [], "curves": []}
     facts: dict[str, Any] = {}
     try:
-        case = opened(
-            line, chosen, seed, device, folder / WORK, part=part, requested_mb=requested_mb, rounded=bool(approximate)
-        )
+        case = opened(line, chosen, seed, device, folder / WORK, part=part, requested_mb=requested_mb, lossy=lossy)
         case.rung, case.told = rung, progress
         regions, mask = labels_of(case)
         for found in maps_of(case):

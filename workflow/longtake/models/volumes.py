@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from longtake.errors import ModelError
 from longtake.memory.ledger import stage
@@ -68,6 +69,7 @@ class RoundedVolumeModel:
     def __init__(self, model: VolumeModel) -> None:
         self.exact = model
         self.module, self.class_names = model.module, model.class_names
+        self.layer = getattr(model, "layer", "")
 
     def prepare(self, volume: Tensor, /) -> Tensor:
         """As the exact one's."""
@@ -77,6 +79,30 @@ class RoundedVolumeModel:
         """As the exact one's, rounded."""
         with torch.autocast(x.device.type, torch.bfloat16):
             return self.exact.scores(x).float()
+
+
+class HalvedVolumeModel:
+    """A model that sees means of 2 x 2 x 2 voxels; gradients and maps stay at the volume's own size."""
+
+    def __init__(self, model: VolumeModel) -> None:
+        self.exact = model
+        self.module, self.class_names = model.module, model.class_names
+        self.layer = getattr(model, "layer", "")
+
+    def prepare(self, volume: Tensor, /) -> Tensor:
+        """As the exact one's."""
+        return self.exact.prepare(volume)
+
+    def scores(self, x: Tensor, /) -> Tensor:
+        """Of the volume at half its size."""
+        return self.exact.scores(functional.avg_pool3d(x, 2, ceil_mode=True))
+
+
+def coarser(model: VolumeModel, lossy: Sequence[str]) -> VolumeModel:
+    """The model as it is, or computed in the ways `lossy` that are not exact: bfloat16, half resolution."""
+    if "half resolution" in lossy:
+        model = HalvedVolumeModel(model)
+    return RoundedVolumeModel(model) if "bfloat16" in lossy else model
 
 
 @stage("load")
