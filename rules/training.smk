@@ -81,6 +81,8 @@ checkpoint training_folds:
         options={name: getattr(settings.training, name) for name in FOLD_OPTIONS},
         seed=settings.seed,
         sheet=settings.training.sheet,
+        # No output: Snakemake would delete it before the job that compares it.
+        before=f"{TRAINING}/work/fits.before.tsv",
         code=digest("longtake.training.leaks"),
     message:
         "Place every video in a fold, and look for leaks"

@@ -11,5 +11,6 @@ with job(snakemake) as job:
             **job.params.options,
             seed=job.params.seed,
             sheet=job.params.sheet,
+            before=job.params.before,
         )
     )

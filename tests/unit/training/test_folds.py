@@ -3,7 +3,7 @@
 import pytest
 
 from longtake.errors import SheetError
-from longtake.training.folds import changed_fits, joined, leaks, place
+from longtake.training.folds import joined, leaks, place
 from longtake.training.hashes import Pair
 from longtake.training.sheet import Row, check_bytes, check_rows, read_rows, shards_of
 
@@ -92,14 +92,6 @@ def test_the_same_bytes_under_two_labels_are_refused():
     with pytest.raises(SheetError, match="same bytes"):
         check_bytes(given, {"v00-0": "d", "v01-0": "d"}, "t.tsv")
     check_bytes(given, {"v00-0": "d", "v02-0": "d"}, "t.tsv")
-
-
-def test_how_many_fits_a_change_redoes():
-    placed = place(rows(), folds=3, repeats=1, inner=0.2, seed=1)
-    assert changed_fits(placed, placed) == 0
-    without = [each for each in placed if each.video != placed[0].video]
-    # Its own fold only tests it.
-    assert changed_fits(placed, without) == 2
 
 
 def test_shards_depend_on_the_id_alone():

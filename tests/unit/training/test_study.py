@@ -61,6 +61,28 @@ def study(tmp_path_factory, videos):
     return folder, out
 
 
+def test_how_many_fits_a_changed_sheet_redoes_is_told(study, videos, tmp_path, caplog):
+    """Three folds: who is left out of one fold's training was in that of the two others."""
+    folder, _ = study
+    work = tmp_path / "work/fits.before.tsv"
+
+    def redone(rows):
+        caplog.clear()
+        out = {name: tmp_path / f"{name}.parquet" for name in ("folds", "duplicates", "clips")}
+        given = {"folds": 3, "repeats": 1, "inner": 0.3, "duplicates": "fail", "duplicate_distance": 0.12, "seed": 1}
+        out["fits"] = tmp_path / "fits.tsv"
+        shards = [folder / "c.parquet"], [folder / "s.parquet"]
+        return make_folds(rows, *shards, out=out, sheet="training.tsv", before=work, **given)["redone"]
+
+    placed = {row["video"]: row["fold"] for row in read_folds(study[1]["folds"])}
+    rows = [row | {"fold": placed[row["video"]]} for row in rows_of(videos)]
+    assert redone(rows) == 0
+    assert not caplog.records, "there was nothing before"
+    assert redone(rows) == 0
+    assert redone(rows[:-1]) == 2
+    assert "of 3 fits of a network on a kind of clips, 2 learn from other clips" in caplog.text
+
+
 def network_fold(study, fold, target, **changes):
     """Train a small network on a fold, let it predict, and return the data and the facts."""
     folder, out = study

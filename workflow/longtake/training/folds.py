@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,21 +190,3 @@ def leaks(placed: Sequence[Placed], pairs: Iterable[Pair]) -> list[str]:
                     f"{pair.video_a!r} and {pair.video_b!r} are near-duplicates on both sides of an inner split"
                 )
     return found
-
-
-def changed_fits(before: Sequence[Placed], after: Sequence[Placed]) -> int:
-    """Return how many fits of a model a changed table of folds redoes."""
-
-    def sets(placed: Sequence[Placed]) -> Mapping[tuple[int, int], frozenset[tuple[str, bool]]]:
-        folds = {(each.repeat, each.fold) for each in placed if each.fold != TEST}
-        return {
-            (repeat, fold): frozenset(
-                (each.video, fold in each.inner)
-                for each in placed
-                if each.repeat == repeat and each.fold not in (fold, TEST)
-            )
-            for repeat, fold in folds
-        }
-
-    one, other = sets(before), sets(after)
-    return sum(one.get(key) != found for key, found in other.items())

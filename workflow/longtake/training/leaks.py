@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from longtake.cells import read_cells
 from longtake.errors import SheetError, TrainingError
 from longtake.store.atomic import write_tsv
 from longtake.store.tables import read_table, write_table
@@ -37,6 +38,7 @@ def make_folds(
     duplicate_distance: float,
     seed: int,
     sheet: str,
+    before: str | Path | None = None,
 ) -> dict[str, Any]:
     """Write the tables of folds, duplicates and clips, and for each fold a digest of what it learns from.
 
@@ -49,6 +51,8 @@ def make_folds(
     duplicates
         ``fail``: near-duplicates of different groups end the run; ``join``: they make their groups one; ``report``:
         they are listed.
+    before
+        Where the digests of fits are kept until the next time, which then says how many fits a change redoes.
 
     Raises
     ------
@@ -84,11 +88,13 @@ def make_folds(
     specs = _write_clips(clips, out["clips"])
     digests = _fits(specs, placed, out["clips"], repeats=repeats, folds=folds)
     write_tsv(out["fits"], FITS, digests)
+    redone = _tell_redone(before, digests) if before else 0
     return {
         "videos": len(used),
         "unreadable": sorted(unreadable),
         "duplicates": len(pairs),
         "undeclared": len(undeclared),
+        "redone": redone,
         "groups": len({row.group for row in used}),
         "labels": dict(Counter(row.label for row in used)),
     }
@@ -157,6 +163,29 @@ def _fits(
                     about | {name: digest_of(of_spec, rows, repeat, fold, part) for name, part in parts.items()}
                 )
     return found
+
+
+def _tell_redone(before: str | Path, digests: Sequence[Mapping[str, Any]]) -> int:
+    """Count the fits of one network that learn from something else than the last time, say so, and keep the digests."""
+    path = Path(before)
+    known = {}
+    if path.is_file():
+        with path.open(encoding="utf-8") as file:
+            known = {(row["spec"], row["repeat"], row["fold"]): row["learnt"] for row in read_cells(file)}
+    keys = [(str(row["spec"]), str(row["repeat"]), str(row["fold"])) for row in digests]
+    redone = sum(key in known and known[key] != row["learnt"] for key, row in zip(keys, digests, strict=True))
+    new = sum(key not in known for key in keys) if known else 0
+    if redone or new:
+        log.warning(
+            "of %d fits of a network on a kind of clips, %d learn from other clips than before and are redone, and %d "
+            "are new; the others stay",
+            len(keys),
+            redone,
+            new,
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tsv(path, FITS, digests)
+    return redone
 
 
 def permuted_labels(rows: Sequence[Mapping[str, Any]], seed: int, unit: str) -> dict[str, str]:
