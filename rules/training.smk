@@ -1,7 +1,19 @@
 """Clip classifiers on folds: clips made once, leaks looked for, one job a fold, and all models side by side."""
 
+from longtake.training.room import check_room, clip_bytes
+
 
 include: "training_inputs.smk"
+
+
+if workflow.is_main_process and not workflow.dryrun and LABELLED:
+    kinds = [(own["frames"], own["size"]) for own in map(settings.training.of, NETWORKS)]
+    noted = sum(Path(f"{TRAINING}/work/clips/{row.video}.json").exists() for row in LABELLED)
+    of_one = clip_bytes(kinds, settings.training.augmentations, settings.training.compression)
+    try:
+        check_room(STUDY["store"], len(LABELLED) - noted, of_one)
+    except LongtakeError as error:
+        raise WorkflowError(f"{type(error).__name__}: {error}") from None
 
 
 # The original and the augmentations of every video of a shard; pixels go to the store, whose files are never changed.

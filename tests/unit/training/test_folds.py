@@ -2,10 +2,9 @@
 
 import pytest
 
-from longtake.errors import SheetError
 from longtake.training.folds import joined, leaks, place
 from longtake.training.hashes import Pair
-from longtake.training.sheet import Row, check_bytes, check_rows, read_rows, shards_of
+from longtake.training.sheet import Row, shards_of
 
 
 def rows(groups=12, each=3, **changes):
@@ -63,19 +62,6 @@ def test_joined_groups_are_one():
     assert len({row.group for row in found}) == 10
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (rows(groups=4), "'cod' has videos in 2 of 4 groups"),
-        (rows(groups=2), "one group alone"),
-        ([row for row in rows() if row.label == "cod"], "two labels"),
-    ],
-)
-def test_what_no_split_can_hold_is_refused_with_the_numbers(given, words):
-    with pytest.raises(SheetError, match=words):
-        place(given, folds=3, repeats=1, inner=0.2, seed=1)
-
-
 def test_a_large_group_is_told():
     with pytest.warns(UserWarning, match="more than one of 3 folds"):
         place(
@@ -87,53 +73,7 @@ def test_a_large_group_is_told():
         )
 
 
-def test_the_same_bytes_under_two_labels_are_refused():
-    given = rows()
-    with pytest.raises(SheetError, match="same bytes"):
-        check_bytes(given, {"v00-0": "d", "v01-0": "d"}, "t.tsv")
-    check_bytes(given, {"v00-0": "d", "v02-0": "d"}, "t.tsv")
-
-
 def test_shards_depend_on_the_id_alone():
     one, other = shards_of(rows(), 8), shards_of(list(reversed(rows())), 8)
     assert {k: {r.video for r in v} for k, v in one.items()} == {k: {r.video for r in v} for k, v in other.items()}
     assert sum(map(len, one.values())) == 36
-
-
-SHEET = "video\tpath\tlabel\tgroup\tfold\ttest\n"
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("a\t{0}\tcod\t\t\t\na\t{1}\tray\t\t\t\n", "stands already"),
-        ("a\t{0}\tcod\t\t\t\nb\t{0}\tray\t\t\t\n", "same file"),
-        ("a\t{0}\tcod\t\t\t\nb\t{1}\tCod\t\t\t\n", "case or blanks"),
-        ("a\t{0}\tcod\t\t0\t\nb\t{1}\tray\t\t\t\n", "column 'fold' is empty"),
-        ("a\t{0}\tcod\tg\t0\t\nb\t{1}\tray\tg\t1\t\n", "Put a group into one fold"),
-        ("a\t{0}\tcod\t\t0\t\nb\t{1}\tray\t\t2\t\n", "without a gap"),
-        ("a\t{0}\t\t\t\t\n", "column label is empty"),
-        ("a\t/no/such.mp4\tcod\t\t\t\n", "does not exist"),
-        ("a\thttp://x/y.mp4\tcod\t\t\t\n", "address"),
-        ("a\t{0}\tcod\t\t\tmaybe\n", "neither yes nor no"),
-    ],
-)
-def test_bad_rows_name_the_row_and_the_remedy(tmp_path, body, words):
-    files = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
-    for file in files:
-        file.write_bytes(b"x")
-    sheet = tmp_path / "training.tsv"
-    sheet.write_text(SHEET + body.format(*files))
-    with pytest.raises(SheetError, match=words):
-        read_rows(sheet, 2)
-
-
-def test_one_file_by_a_link_is_one_file(tmp_path):
-    (tmp_path / "one.mp4").write_bytes(b"x")
-    (tmp_path / "link.mp4").symlink_to(tmp_path / "one.mp4")
-    given = [
-        Row(2, "a", str(tmp_path / "one.mp4"), "cod", "a"),
-        Row(3, "b", str(tmp_path / "link.mp4"), "cod", "b"),
-    ]
-    with pytest.raises(SheetError, match="same file"):
-        check_rows(given, 2, "t.tsv")

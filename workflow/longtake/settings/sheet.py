@@ -174,6 +174,8 @@ def check_path(path: str, what: str, where: str, *, later: bool = False) -> None
     named = f"{where}: the file or folder {shown!r} {what}"
     if not later and not exists(Path(path), named, SheetError):
         raise SheetError(f"{named} does not exist (looked in {Path.cwd()}). Correct the path, or remove the row.")
+    if not later and not (Path(path).is_file() or Path(path).is_dir()):
+        raise SheetError(f"{named} is a pipe or a device. Write what it gives into a file, and name that one.")
 
 
 def plain_number(text: str, kind: type = float) -> Any:
