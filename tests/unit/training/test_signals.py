@@ -12,13 +12,13 @@ from tests.unit.training.conftest import config
 
 from longtake.models.networks.build import build, save_network
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 CODE = """
 import sys
 from longtake.supervise.ladder import climb_down
 from tests.unit.training.test_signals import work
 
-pytestmark = pytest.mark.slow
 folder, note, slow = sys.argv[1:]
 climb_down(work, {"folder": folder, "note": note, "slow": float(slow)}, attempts=[])
 """
