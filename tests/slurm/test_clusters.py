@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,10 @@ def asked(through_slurm, tmp_path_factory):
         config = project.path / "config/config.yaml"
         config.write_text(config.read_text().replace("by-model.yaml", f"{name}.yaml"))
         (project.path / "workflow/scripts/annotate_window.py").write_text(STUB)
+        replace(project, options=("--cores=1", "--nocolor")).run("plan")
         plan_classes(project, dict(zip(("pond-a", "pond-b"), classes, strict=True)))
         project.forget("annotate/*/window-0000*")
-        # The plan is as it was edited, although its settings changed.
-        options = ("--rerun-triggers=mtime", *TARGETS)
-        projects[name], drivers[name] = project, project.start(*options, said=project.path / "driver.log")
+        projects[name], drivers[name] = project, project.start(*TARGETS, said=project.path / "driver.log")
     for name, driver in drivers.items():
         assert driver.wait(timeout=900) == 0, (projects[name].path / "driver.log").read_text()[-3000:]
     return projects
