@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from longtake.attribution.imputation import imputed
 from longtake.attribution.measures import BINS, binned, histogram
 from longtake.attribution.path import blurred
 from longtake.models import VolumeModel
@@ -49,7 +50,7 @@ def curves(
     target : scores -> the target's score
     index : of the target's class
 
-    Memory: the volume three times.
+    Memory: the volume three times; nine times where it is filled by noisy linear imputation.
     """
     counts = histogram(ranks)
     order = _Order(ranks, (counts.inside + counts.outside)[::-1].cumsum()[::-1], counts.low, counts.high, seed, volume)
@@ -136,15 +137,12 @@ def filling(given: Tensor, kind: str) -> Tensor:
 
 
 def _interpolated(given: Tensor, chosen: Callable[[int], np.ndarray], kind: str, seed: int, volume: str) -> Tensor:
-    """Means over the voxels around that are there, and a little noise, so that what is missing is no edge to the model
-    (the idea of Rong and others 2022, with boxes instead of a linear system)."""
-    there = torch.ones((1, 1, *given.shape[2:]), dtype=given.dtype, device=given.device)
+    """The chosen voxels (deletion), or all others, imputed from those around them, with noise of a hundredth."""
+    there = torch.empty((1, 1, *given.shape[2:]), dtype=torch.bool, device=given.device)
     for at in range(given.shape[2]):
         gone = torch.from_numpy(chosen(at)).to(given.device)
-        there[0, 0, at] = (~gone if kind == "deletion" else gone).to(given.dtype)
-    weight = blurred(there)
-    mean = given.double().mean().to(given.dtype)
-    made = torch.where(weight > 0, blurred(given * there) / weight.clamp(min=1e-6), mean)
+        there[0, 0, at] = ~gone if kind == "deletion" else gone
+    made = imputed(given, there)
     spread = 0.01 * float(given.max() - given.min())
     for at in range(given.shape[2]):
         noise = stream(seed, f"{volume}/{at}", "filling").standard_normal(tuple(given.shape[3:]), np.float32)

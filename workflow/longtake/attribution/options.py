@@ -82,7 +82,9 @@ class Options(Section):
         "Whether maps are tested: deletion, insertion, drawn weights, masks, repeats. It takes longer than maps do.",
     )
     steps: int = setting(20, "Steps of deletion and insertion.", ge=2, le=1000)
-    fill: Literal["blur", "mean", "noisy-linear"] = setting("blur", "What deleted voxels are filled with.")
+    fill: Literal["blur", "mean", "noisy-linear"] = setting(
+        "blur", "What deleted voxels are filled with; noisy-linear solves for the mean of their neighbours (ROAD)."
+    )
     max_checked: int = setting(20, "Volumes whose maps are tested with drawn weights and by repeating, at most.", ge=0)
     tile: int = setting(0, "Slices in a slab; 0 chooses. Changes how a job is run, never a number.", ge=0)
     memory_gb: float = setting(

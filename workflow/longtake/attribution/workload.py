@@ -23,6 +23,8 @@ SHARES = (1.0, 0.5, 0.25, 0.125)
 """Of what the graph of the whole takes: budgets for which a way is looked for."""
 ARRAYS = 4
 """Arrays of the volume's size that a job holds: the volume, a noisy copy or a point of a path, a map, its copy."""
+IMPUTED = 6
+"""Those that `longtake.attribution.imputation` holds besides."""
 
 
 def model(study: Study) -> str:
@@ -40,7 +42,7 @@ def workloads(ask: Ask) -> Iterator[Workload]:
     options = Options(**ask.study.facts["options"])
     shapes = {case_of(facts): [facts["channels"], *facts["model_shape"]] for facts in ask.readable()}
     for case, shape in shapes.items():
-        asked = {"shape": shape, "methods": list(options.asked), "layers": list(options.layers)}
+        asked = {"shape": shape, "methods": list(options.asked), "layers": list(options.layers), "fill": options.fill}
         try:
             found = ask.known.value(partial(_ways, options, shape), what="ways of volumes", **asked)
         except LongtakeError as error:
@@ -114,7 +116,7 @@ def _ways(options: Options, shape: list[int]) -> list[dict[str, Any]]:
             break
         way = max(ways, key=lambda each: each.predicted_bytes or 0)
         peak = way.predicted_bytes or 0
-        volume = ARRAYS * given.nbytes
+        volume = (ARRAYS + (IMPUTED if options.fill == "noisy-linear" else 0)) * given.nbytes
         taken = Footprint(
             # A job plans with a part of what it is given, so it is given more.
             host={"parameters": weights, "frames": volume, "activations": round(peak / HOST_SHARE)},
