@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import platform
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +46,7 @@ from longtake.training.store import clip_path, get_clip, put_clip
 RESULTS = Path(__file__).parent / "results" / "training.json"
 SAMPLING = Sampling(16, 112)
 EVERYTHING = {name: {**value, "p": 1.0} for name, value in Augment().model_dump().items()}
+SHARED = ("rotate", "affine", "flip", "jitter", "blur", "noise", "cutout")
 CLASSES = ("a", "b")
 
 
@@ -93,11 +96,47 @@ def store_against_decode(folder: Path) -> dict[str, Any]:
     }
 
 
-def augmentation() -> dict[str, Any]:
-    """Milliseconds to apply every operation to one clip."""
+def augmentation(peers: str) -> dict[str, Any]:
+    """Milliseconds to apply operations to one clip: every one, and those that kornia has as well, by both."""
     pixels = np.random.default_rng(0).integers(0, 255, (16, 112, 112, 3)).astype(np.uint8)
-    drawn = draw(EVERYTHING, 1, "a", 1, 16)
-    return {"own_ms": best_ms(lambda: apply(pixels, drawn, (1, "a", "noise")), 5)}
+    told: dict[str, Any] = {}
+    for name, operations in (("own_ms", EVERYTHING), ("own_shared_ms", {each: EVERYTHING[each] for each in SHARED})):
+        drawn = draw(operations, 1, "a", 1, 16)
+        told[name] = best_ms(lambda drawn=drawn: apply(pixels, drawn, (1, "a", "noise")), 5)
+    code = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import training; print(training.by_kornia())"
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), peers]))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return told | {"kornia": f"skipped: {done.stderr.strip().splitlines()[-1]}; --peers names a folder with it"}
+    told["kornia_shared_ms"] = float(done.stdout.split()[-1])
+    return told | {"ratio": told["own_shared_ms"] / told["kornia_shared_ms"]}
+
+
+def by_kornia() -> float:
+    """Milliseconds that kornia takes for the operations `SHARED`, one draw for all frames of a clip, on one thread."""
+    import kornia.augmentation as peer
+
+    torch.set_num_threads(1)
+    clip = torch.rand((1, 16, 3, 112, 112))
+    whole = peer.VideoSequential(
+        peer.RandomRotation(15.0, p=1.0),
+        peer.RandomAffine(0.0, (0.1, 0.1), (0.9, 1.1), 5.0, p=1.0),
+        peer.RandomHorizontalFlip(p=1.0),
+        peer.ColorJiggle(0.2, 0.2, 0.2, 0.0, p=1.0),
+        peer.RandomGaussianBlur((5, 5), (1.0, 1.0), p=1.0),
+        peer.RandomGaussianNoise(0.0, 8 / 255, p=1.0),
+        peer.RandomErasing((0.06, 0.06), (1.0, 1.0), p=1.0),
+        data_format="BTCHW",
+        same_on_frame=True,
+    )
+    whole(clip)
+    return best_ms(lambda: whole(clip), 5)
 
 
 def clips_job(folder: str, seconds: float) -> int:
@@ -174,6 +213,7 @@ def main() -> None:
     """Measure everything, print it, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--peers", default="", help="a folder in which kornia is installed (pip install --target)")
     given = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = {
@@ -184,7 +224,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found["store"] = store_against_decode(Path(folder))
         found["longer_videos"] = longer_videos(Path(folder))
-    found["augmentation"] = augmentation()
+    found["augmentation"] = augmentation(given.peers)
     for part in (gradients, activations, forecast):
         found[part.__name__] = {name: part(name) for name in NETWORKS}
     write_json(given.out, found)
