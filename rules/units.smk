@@ -91,7 +91,8 @@ def asked(rule, **otherwise):
 # Only what a class asks for: a resource of a rule hides a profile's default, also where a job leaves it out.
 CONSTANT, VARYING = requested(CLASSES)
 if CLASSES == (ANY,):
-    # None in a run that goes past this machine's SLURM where the machine has no GPU: its jobs wait for nobody.
+    # None in a run that goes past this machine's SLURM where the machine has no GPU: a job that asked for one would wait
+    # forever.
     alone = workflow.is_main_process and workflow.local_exec and not workflow.dryrun
     CONSTANT["gpu"] = often(lambda wildcards, attempt: None if alone and not local_gpus() else 1)
 # How a job of a model sees to its memory; a share is told in percent, since numbers are told whole.

@@ -63,7 +63,7 @@ def test_every_job_of_a_model_has_a_row(given):
     assert (row.key, row.source) == ("k20000", "simulated")
     unknown = found.get("gradients_window", "a.0000")
     assert (unknown.gpu_mb, unknown.mem_mb, unknown.runtime) == (None, 4000, 120)
-    assert "nobody could forecast it" in unknown.why
+    assert "there is no forecast for it" in unknown.why
 
 
 def test_units_that_would_share_a_log_are_refused(given, monkeypatch):

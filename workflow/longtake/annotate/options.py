@@ -71,7 +71,7 @@ class Options(Section):
         32,
         "How many of its prompted frames an object is tracked with at most, the nearest in time. The model's "
         "own number counts where it is smaller; where it is larger or absent and an object has more, the "
-        "window says approximate and names the object.",
+        "window has the status approximate and names the object.",
         ge=1,
     )
     object_batch: int = setting(

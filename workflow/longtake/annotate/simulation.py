@@ -1,4 +1,4 @@
-"""A tracker's steps with tensors that have shapes and no numbers: what they would take, at the cost of neither.
+"""A tracker's steps with fake tensors, which have shapes and no numbers: what they would take, at the cost of neither.
 
 The model is built from its config.json alone, and the real step (`longtake.annotate.session.step`) runs on it; so what
 is counted is what the job will make, in the order in which it will. A session's memory is full after as many frames as

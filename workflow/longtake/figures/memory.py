@@ -26,7 +26,7 @@ from longtake.figures.style import (
 Curve = Sequence[Sequence[float]]
 Pairs = Sequence[tuple[float, float]]
 Key = tuple[str, str]
-# As `longtake.memory.owners.OWNERS`, and what nobody said: from what is always there to what comes and goes.
+# As `longtake.memory.owners.OWNERS`, and what no owner accounts for: from what is always there to what comes and goes.
 _OWNERS = {
     "base": ("#7A7A7A", ""),
     "context": ("#B8B8B8", ""),
@@ -67,7 +67,7 @@ def memory_figure(
     _against(left, points, close)
     _by_owner(right, owners)
     if owners:
-        footnote(made, "Owners at their own peaks in the stage that took most; unattributed is what nobody said.")
+        footnote(made, "Owners at their own peaks in the stage that took most; unattributed: no owner accounts for it.")
     return made
 
 

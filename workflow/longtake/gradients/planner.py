@@ -40,7 +40,7 @@ class Budget:
     ----------
     nbytes : of living tensors, or of the heap; None for no limit
     heap : it is what the heap takes from the system that counts
-    firm : rather no gradient than one that takes more; if not, the way that takes least is tried
+    firm : refuse where no way fits into the budget; otherwise the way that takes least is tried
     chunk_size : frames at a time, at most, where the model splits; 0 for as many as fit
     """
 

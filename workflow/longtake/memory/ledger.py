@@ -1,7 +1,7 @@
 """Who holds a job's memory while it runs: bytes by owner and stage, live in the log, and what is let go when short.
 
 The work says what it holds (`holds`), in which stage it is (`stage`), and where numbers are worth looking at (`look`);
-outside a `Ledger` these do nothing, so that the same code runs in tests and notebooks. What nobody said is not hidden:
+outside a `Ledger` these do nothing, so that the same code runs in tests and notebooks. What has no owner is told, too:
 
 - on a GPU, *activations* are the peak of all tensors (``max_memory_allocated`` of the stage) less what the other owners
   held; *context* is what is used of the GPU and not by PyTorch's allocator.

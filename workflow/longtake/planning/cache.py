@@ -101,10 +101,10 @@ def _read(path: Path, key: str) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        log.warning("%s is looked over, and found out again: %r", path, error)
+        log.warning("%s is unreadable and is computed anew: %r", path, error)
         return None
     if digest != _digest(key, value):
-        log.warning("%s is looked over, and found out again: its contents are not what was written", path)
+        log.warning("%s is damaged and is computed anew: its contents are not what was written", path)
         return None
     return value
 

@@ -42,7 +42,9 @@ def places(
     for gpu_class in classes:
         usable = usable_mb(gpu_class, terms)
         limited = usable is not None and usable == limit
-        source = f"{gpu_class.memory_gb:g} GiB less {100 * RESERVE:.0f} %" if gpu_class.memory_gb else "nobody said"
+        source = "its memory is not declared"
+        if gpu_class.memory_gb:
+            source = f"{gpu_class.memory_gb:g} GiB less {100 * RESERVE:.0f} %"
         found.append(Place(f"class {gpu_class.name}", "cuda", usable, "device.gpu_memory_gb" if limited else source))
     return found
 

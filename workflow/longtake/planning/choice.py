@@ -165,7 +165,7 @@ def choose(
     device = "cuda" if classes else "cpu"
     needs = [need(each, terms.margin, history, load, steady=steady) for each in forecasts if each.device == device]
     if not needs:
-        return Choice(None, classes[-1] if classes else None, UNKNOWN_MB, "nobody could forecast it")
+        return Choice(None, classes[-1] if classes else None, UNKNOWN_MB, "there is no forecast for it")
     if not classes:
         return _on_the_cpu(needs, terms)
     for wanted in needs:

@@ -55,7 +55,7 @@ class Core(Section):
         30,
         "Seconds that a window shares with the next, so a new window begins every window_duration - window_overlap "
         "seconds. Must be smaller than window_duration by at least 1 s or a hundredth of it, whichever is less, or "
-        "there would be windows without number. Every frame is emitted once. With annotate.continuity chain no frame "
+        "there would be too many windows. Every frame is emitted once. With annotate.continuity chain no frame "
         "is processed twice, and the overlap only says where windows end; with overlap neighbours both process the "
         "shared frames, by which their objects are joined, so it must hold at least one processed frame, and some tens "
         "are good.",
