@@ -248,13 +248,16 @@ def pgc(model, volume, layer, method, _share):
 
 def goals(rows: list[dict]) -> list[dict]:
     """Each goal as a ratio, the limit, and whether it was met."""
-    by_key = {(row["case"], row["method"], row["tool"]): row for row in rows if "skipped" not in row}
+    every = {(row["case"], row["method"], row["tool"]): row for row in rows}
+    by_key = {key: row for key, row in every.items() if "skipped" not in row}
     found = []
 
     def goal(words: str, of: tuple, to: tuple, what: str, limit: float, *, times: float = 1.0) -> None:
         if of in by_key and to in by_key:
             ratio = by_key[of][what] / (by_key[to][what] * times)
             found.append({"goal": words, "ratio": round(ratio, 3), "limit": limit, "met": ratio <= limit})
+        elif of in every and to in by_key:
+            found.append({"goal": words, "limit": limit, "met": False, "reason": every[of]["skipped"]})
 
     for method in ("gradcam", "gradcam++"):
         mine = ("resnet batch", method, "longtake")
