@@ -63,11 +63,18 @@ class RegionSums:
         return (voxels * weights).sum(1)
 
 
-class RoundedVolumeModel:
-    """A model whose network runs by autocast in bfloat16, over weights in float32; its scores are float32."""
+class CoarserVolumeModel:
+    """A model that computes in ways that are not exact; gradients and maps stay at the volume's own size.
 
-    def __init__(self, model: VolumeModel) -> None:
-        self.exact = model
+    Parameters
+    ----------
+    lossy
+        ``half resolution``: the network sees means of 2 x 2 x 2 voxels. ``bfloat16``: it runs by autocast, over weights
+        in float32; its scores are float32.
+    """
+
+    def __init__(self, model: VolumeModel, lossy: Sequence[str]) -> None:
+        self.exact, self.lossy = model, frozenset(lossy)
         self.module, self.class_names = model.module, model.class_names
         self.layer = getattr(model, "layer", "")
 
@@ -76,33 +83,15 @@ class RoundedVolumeModel:
         return self.exact.prepare(volume)
 
     def scores(self, x: Tensor, /) -> Tensor:
-        """As the exact one's, rounded."""
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return self.exact.scores(x).float()
-
-
-class HalvedVolumeModel:
-    """A model that sees means of 2 x 2 x 2 voxels; gradients and maps stay at the volume's own size."""
-
-    def __init__(self, model: VolumeModel) -> None:
-        self.exact = model
-        self.module, self.class_names = model.module, model.class_names
-        self.layer = getattr(model, "layer", "")
-
-    def prepare(self, volume: Tensor, /) -> Tensor:
-        """As the exact one's."""
-        return self.exact.prepare(volume)
-
-    def scores(self, x: Tensor, /) -> Tensor:
-        """Of the volume at half its size."""
-        return self.exact.scores(functional.avg_pool3d(x, 2, ceil_mode=True))
+        """As the exact one's, of means or rounded."""
+        seen = functional.avg_pool3d(x, 2, ceil_mode=True) if "half resolution" in self.lossy else x
+        with torch.autocast(x.device.type, torch.bfloat16, enabled="bfloat16" in self.lossy):
+            return self.exact.scores(seen).float()
 
 
 def coarser(model: VolumeModel, lossy: Sequence[str]) -> VolumeModel:
-    """The model as it is, or computed in the ways `lossy` that are not exact: bfloat16, half resolution."""
-    if "half resolution" in lossy:
-        model = HalvedVolumeModel(model)
-    return RoundedVolumeModel(model) if "bfloat16" in lossy else model
+    """The model as it is, or computed in the ways `lossy` that are not exact."""
+    return CoarserVolumeModel(model, lossy) if lossy else model
 
 
 @stage("load")
