@@ -91,10 +91,17 @@ def asked(rule, **otherwise):
 # Only what a class asks for: a resource of a rule hides a profile's default, also where a job leaves it out.
 CONSTANT, VARYING = requested(CLASSES)
 if CLASSES == (ANY,):
-    # None in a run that goes past this machine's SLURM where the machine has no GPU: a job that asked for one would wait
-    # forever.
-    alone = workflow.is_main_process and workflow.local_exec and not workflow.dryrun
-    CONSTANT["gpu"] = often(lambda wildcards, attempt: None if alone and not local_gpus() else 1)
+
+    @often
+    def any_gpu(wildcards, attempt):
+        """None in a run that goes past this machine's SLURM where the machine has no GPU: it would wait forever.
+
+        Asked for each job, because the executor is not known while rules are read.
+        """
+        alone = workflow.is_main_process and workflow.local_exec and not workflow.dryrun
+        return None if alone and not local_gpus() else 1
+
+    CONSTANT["gpu"] = any_gpu
 # How a job of a model sees to its memory; a share is told in percent, since numbers are told whole.
 KNOBS = {
     "clean_up_percent": round(100 * settings.memory.clean_up_at),

@@ -7,7 +7,7 @@ from torch import nn
 from longtake.bounded.checkpoint import Block, checkpointed
 from longtake.bounded.choose import choices, relaxed
 from longtake.bounded.guard import fingerprint, frozen, has_values
-from longtake.bounded.independence import independent, possible_cuts, rows_round_alike, seems_independent
+from longtake.bounded.independence import independent, make_of, possible_cuts, rows_round_alike, seems_independent
 from longtake.bounded.live import LiveBytes
 from longtake.bounded.pieces import Cut, even_bounds
 from longtake.bounded.planning import proved_cuts, simulate, splits, usage
@@ -344,3 +344,17 @@ def test_a_trial_keeps_to_the_memory_that_is_granted(split_clips, few):
         tried.clear()
         assert splits(split_clips, few, limit=limit)
         assert max(tried) == most
+
+
+def test_a_proof_does_not_serve_a_module_whose_hooks_are_others():
+    """Hooks may mix gradients where the outputs of the same layers are independent."""
+    plain, hooked = (nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(2))
+    arguments = (torch.zeros(1, 20, 4),), {}
+    assert make_of(plain, arguments) == make_of(hooked, arguments)
+
+    def mix(_module, _args, out):
+        if out.requires_grad:
+            out.register_hook(lambda grad: grad - grad.mean(1, keepdim=True))
+
+    hooked[0].register_forward_hook(mix)
+    assert make_of(plain, arguments) != make_of(hooked, arguments)

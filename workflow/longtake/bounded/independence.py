@@ -108,21 +108,30 @@ def redrawn(module: nn.Module) -> nn.Module:
     return module
 
 
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
 def make_of(module: nn.Module, arguments: tuple[Any, Any]) -> Hashable:
     """What two submodules share whose calls are the same computation with other weights: types, plain attributes, other
-    objects themselves (functions), shapes of weights, whole numbers in buffers, and the arguments."""
+    objects themselves (functions), hooks, shapes of weights, whole numbers in buffers, and the arguments."""
     parts = tuple(
         (name, type(part), key, repr(value) if isinstance(value, KNOWN) else id(value))
         for name, part in module.named_modules()
         for key, value in vars(part).items()
         if key not in TORCH_KEEPS
     )
+    hooks = tuple(
+        (name, kind, tuple(id(hook) for hook in vars(part)[kind].values()))
+        for name, part in module.named_modules()
+        for kind in HOOKS
+        if vars(part).get(kind)
+    )
     weights = tuple(
         (name, tensor.shape, None if tensor.is_floating_point() else tuple(fingerprint(tensor).tolist()))
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]
     )
     call = Call(*arguments)
-    return parts, weights, tuple((it.shape, it.dtype) for it in call.tensors), repr(call.others)
+    return parts, hooks, weights, tuple((it.shape, it.dtype) for it in call.tensors), repr(call.others)
 
 
 def reach(module: nn.Module) -> int:
